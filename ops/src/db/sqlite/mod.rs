@@ -1,0 +1,3 @@
+//! SQLite: the embedded default of everything.
+//!
+//! This folder is the only user of rusqlite.

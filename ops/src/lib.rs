@@ -1,0 +1,16 @@
+//! The work behind `cargo xtask`: every task is a thin shell over this library.
+//!
+//! The library must not print, read the environment, ask for the time or end the process; time, ids,
+//! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
+
+pub mod clock;
+pub mod db;
+pub mod files;
+pub mod guard;
+pub mod ids;
+pub mod ledger;
+pub mod os;
+pub mod report;
+pub mod stats;
+pub mod text;
+pub mod url;

@@ -1,0 +1,85 @@
+//! What only Unix has, each with its twin for other systems: inodes and process groups.
+//!
+//! No other module may ask which system it runs on.
+
+use std::fs::Metadata;
+use std::process::{Child, Command};
+
+/// Device and inode of a file, where the system has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct FileId {
+    /// Number of the device that holds the file.
+    pub device: u64,
+    /// Number of the file on that device.
+    pub inode: u64,
+}
+
+/// The file's own identity, which stays when the file is renamed; `None` outside Unix.
+pub fn file_id(metadata: &Metadata) -> Option<FileId> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some(FileId { device: metadata.dev(), inode: metadata.ino() })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// Makes the program the leader of a process group of its own, so that what it starts can be ended with it.
+/// Outside Unix only the program itself can be ended.
+pub fn own_group(command: &mut Command) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        command.process_group(0);
+    }
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+/// How hard a process group is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A request that the program may handle (`SIGTERM`).
+    Terminate,
+    /// An end that it cannot (`SIGKILL`).
+    Kill,
+}
+
+/// Signals the whole group led by `child`, grandchildren included, even after the leader has exited.
+/// A group that is gone already is not an error.
+pub fn signal_group(child: &mut Child, signal: Signal) {
+    #[cfg(unix)]
+    {
+        let signal = match signal {
+            Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = signal;
+        let _ = child.kill();
+    }
+}
+
+/// The signal that ended a program, where the system has signals.
+pub fn ended_by(status: std::process::ExitStatus) -> Option<i32> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        status.signal()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        None
+    }
+}
