@@ -140,13 +140,14 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     is_scheme.then(|| (scheme.to_ascii_lowercase(), rest))
 }
 
+/// SQLite parameters that say how to open, not what: the toolkit opens as it needs to anyway.
+const HARMLESS: [&str; 5] = ["mode=ro", "immutable", "timeout", "check_same_thread", "cache"];
+
 fn sqlite(rest: &str, cwd: &Path) -> Result<SqliteUrl, UrlError> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if query.split('&').any(|p| p == "mode=memory") {
         return Err(UrlError::InMemory);
     }
-    // These say how to open, not what: the toolkit opens as it needs to anyway.
-    const HARMLESS: [&str; 5] = ["mode=ro", "immutable", "timeout", "check_same_thread", "cache"];
     let strange = query.split('&').find(|p| !p.is_empty() && !HARMLESS.iter().any(|h| p.starts_with(h)));
     if let Some(parameter) = strange {
         return Err(UrlError::Parameter(parameter.to_owned()));
