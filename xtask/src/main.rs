@@ -1,2 +1,42 @@
-//! x
-fn main() {}
+//! `cargo xtask`: one command, one file per task.
+//!
+//! This file parses, dispatches and turns the end of a task into an exit code; it does no work of its own.
+
+mod cli;
+mod exit;
+mod output;
+mod settings;
+mod task;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ops::guard::Refusal;
+
+use crate::exit::Code;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Code::Usage.into() } else { Code::Done.into() };
+        }
+    };
+    let result = settings::Settings::read().and_then(|settings| cli.run(&settings));
+    result.unwrap_or_else(|error| report(&error)).into()
+}
+
+/// Prints why a task stopped: a refusal with both sides, an error with its causes.
+fn report(error: &anyhow::Error) -> Code {
+    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
+    if let Some(refusal) = refusal {
+        output::stderr(&format!("refused: {refusal}\n"));
+        return Code::Refused;
+    }
+    output::stderr(&format!("error: {error}\n"));
+    for cause in error.chain().skip(1) {
+        output::stderr(&format!("  because: {cause}\n"));
+    }
+    Code::Failed
+}

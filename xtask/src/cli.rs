@@ -1,0 +1,44 @@
+//! The command line: every task by name, each with its arguments in its own file.
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{self, Code};
+use crate::settings::Settings;
+use crate::task;
+
+/// Data operations for this repository: identify, seed, drain and analyse its databases.
+///
+/// Name a database with --db (a path, sqlite:///path or postgres://…), DATABASE_URL_FILE or DATABASE_URL.
+/// No existing database is ever opened by default, and each task first prints which one it works on.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = exit::HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    DbIdentity(task::db_identity::Args),
+}
+
+impl Cli {
+    /// Runs the task that was asked for.
+    pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<Code> {
+        match self.task {
+            Task::DbIdentity(args) => task::db_identity::run(args, settings),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,105 @@
+//! The only reader of the environment: variables become settings once, before any task runs.
+//!
+//! A task takes what it needs from here and passes it on as an argument.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ops::clock::{Clock, Stamp};
+use ops::guard::Refusal;
+use ops::ids::Ids;
+use ops::url::DbUrl;
+
+/// What the environment says.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The working directory; relative paths are taken against it.
+    pub(crate) cwd: PathBuf,
+    /// The root of the repository that this program was built in.
+    pub(crate) root: PathBuf,
+    /// `TELEMETRY_DB_ENABLED` as it was set.
+    pub(crate) telemetry_flag: Option<String>,
+    /// `NO_COLOR` is set and not empty.
+    pub(crate) no_colour: bool,
+    /// The time: the machine's, or `OPS_NOW` for golden tests.
+    pub(crate) clock: Clock,
+    seed: Option<u64>,
+    database_url: Option<String>,
+    database_url_file: Option<String>,
+}
+
+impl Settings {
+    /// Reads the environment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+    pub(crate) fn read() -> anyhow::Result<Self> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let clock = match var("OPS_NOW") {
+            None => Clock::System,
+            Some(text) => Clock::Fixed(
+                Stamp::parse(&text).with_context(|| format!("OPS_NOW is not an RFC 3339 time: `{text}`"))?,
+            ),
+        };
+        let seed =
+            var("OPS_SEED").map(|text| text.parse().context("OPS_SEED is not a number")).transpose()?;
+        Ok(Self {
+            cwd: std::env::current_dir().context("failed to find the working directory")?,
+            root: Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_path_buf(),
+            telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
+            no_colour: var("NO_COLOR").is_some(),
+            clock,
+            seed,
+            database_url: var("DATABASE_URL"),
+            database_url_file: var("DATABASE_URL_FILE"),
+        })
+    }
+
+    /// A new source of ids.
+    pub(crate) fn ids(&self) -> Ids {
+        self.seed.map_or(Ids::Os, Ids::seeded)
+    }
+
+    /// The database that was named: `--db`, else `DATABASE_URL_FILE`, else `DATABASE_URL`; never a default.
+    pub(crate) fn database(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
+        self.named_database(flag)?.ok_or_else(|| {
+            Refusal::new(
+                "no database was named",
+                "--db URL, DATABASE_URL_FILE or DATABASE_URL",
+                "none of them; an existing database is never opened by default",
+            )
+            .next("cargo xtask db-identity --db path/to/file.db")
+            .into()
+        })
+    }
+
+    /// The database that was named, if one was.
+    pub(crate) fn named_database(&self, flag: Option<&str>) -> anyhow::Result<Option<DbUrl>> {
+        if let Some(text) = flag {
+            return self.parse(text, "--db").map(Some);
+        }
+        let from_file = self.database_url_file.as_deref().map(|file| self.url_in(file)).transpose()?;
+        let from_variable =
+            self.database_url.as_deref().map(|text| self.parse(text, "DATABASE_URL")).transpose()?;
+        if let (Some(file), Some(variable)) = (&from_file, &from_variable)
+            && file.to_string() != variable.to_string()
+        {
+            let refusal = Refusal::new(
+                "DATABASE_URL_FILE and DATABASE_URL name different databases",
+                format!("one database; the file names {file}"),
+                format!("the variable names {variable}"),
+            );
+            return Err(refusal.next("unset one of them, or name the database with --db").into());
+        }
+        Ok(from_file.or(from_variable))
+    }
+
+    fn url_in(&self, file: &str) -> anyhow::Result<DbUrl> {
+        let path = ops::url::absolute(Path::new(file), &self.cwd);
+        let text = ops::files::read_text(&path).context("DATABASE_URL_FILE cannot be used")?;
+        self.parse(&text, "the file of DATABASE_URL_FILE")
+    }
+
+    fn parse(&self, text: &str, source: &str) -> anyhow::Result<DbUrl> {
+        DbUrl::parse(text, &self.cwd)
+            .with_context(|| format!("{source} does not name a database that can be opened"))
+    }
+}
