@@ -21,6 +21,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     DbIdentity(task::db_identity::Args),
+    SeedTelemetry(task::seed_telemetry::Args),
+    Drain(task::drain::Args),
+    Analyze(task::analyze::Args),
+    Migrate(task::migrate::Args),
 }
 
 impl Cli {
@@ -28,6 +32,10 @@ impl Cli {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<Code> {
         match self.task {
             Task::DbIdentity(args) => task::db_identity::run(args, settings),
+            Task::SeedTelemetry(args) => task::seed_telemetry::run(args, settings),
+            Task::Drain(args) => task::drain::run(args, settings),
+            Task::Analyze(args) => task::analyze::run(args, settings),
+            Task::Migrate(args) => task::migrate::run(args, settings),
         }
     }
 }

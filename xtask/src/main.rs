@@ -6,6 +6,7 @@ mod cli;
 mod exit;
 mod output;
 mod settings;
+mod signal;
 mod task;
 
 use std::process::ExitCode;

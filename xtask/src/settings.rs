@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) cwd: PathBuf,
     /// The root of the repository that this program was built in.
     pub(crate) root: PathBuf,
+    /// Where private copies may be made; the system removes what a crash leaves there.
+    pub(crate) scratch: PathBuf,
     /// `TELEMETRY_DB_ENABLED` as it was set.
     pub(crate) telemetry_flag: Option<String>,
     /// `NO_COLOR` is set and not empty.
@@ -44,6 +46,7 @@ impl Settings {
         Ok(Self {
             cwd: std::env::current_dir().context("failed to find the working directory")?,
             root: Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_path_buf(),
+            scratch: std::env::temp_dir(),
             telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
             no_colour: var("NO_COLOR").is_some(),
             clock,

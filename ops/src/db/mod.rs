@@ -65,3 +65,32 @@ pub trait Reader {
     /// All rows of a query. For small results: counts, ledgers, catalogues.
     fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, DbError>;
 }
+
+/// Where a database comes from and what it is for. Written once, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Lineage {
+    /// 16 hexadecimal digits, random at the time of stamping; copies of a database share it.
+    pub id: String,
+    /// `seed`, `legacy`, `staging` or `production`.
+    pub purpose: String,
+    /// When it was stamped, RFC 3339 in UTC.
+    pub stamped_at: String,
+}
+
+/// What came of writing a lineage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteLineage {
+    /// It was written.
+    Written,
+    /// The database already had one; nothing was changed.
+    AlreadyStamped(Lineage),
+}
+
+/// The table that holds the lineage, in the SQL that SQLite and PostgreSQL share.
+pub const LINEAGE_TABLE: &str = "CREATE TABLE IF NOT EXISTS ops_lineage (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    lineage TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    stamped_at TEXT NOT NULL,
+    tool_version TEXT NOT NULL
+)";

@@ -1,3 +1,9 @@
 //! One file per task: arguments, and a `run` that parses, calls `ops` and prints. No logic lives here.
 
+pub(crate) mod analyze;
+mod database;
 pub(crate) mod db_identity;
+pub(crate) mod drain;
+mod executor;
+pub(crate) mod migrate;
+pub(crate) mod seed_telemetry;

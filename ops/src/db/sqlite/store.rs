@@ -1,0 +1,340 @@
+//! The toolkit's tables in SQLite.
+//!
+//! Every change is one immediate transaction. A claim and everything that ends it compare owner and fencing
+//! token inside that transaction, so a worker that lost its lease changes nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+
+use super::insert;
+use crate::clock::Stamp;
+use crate::db::DbError;
+use crate::telemetry::{EventRow, Rejection};
+use crate::work::{
+    AttemptRecord, Claim, Distribution, EventWrite, NewRun, PhaseKey, Scope, Selection, Store, StoreError, StratumCount,
+};
+
+/// An open database whose migrations are all applied.
+#[derive(Debug)]
+pub struct SqliteStore {
+    conn: Connection,
+}
+
+const CLAIM: &str = "
+SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
+       coalesce(p.complexity, ''), p.scope, p.samples_target, coalesce(p.max_builder_attempts, 3)
+FROM phases p LEFT JOIN tiers t ON t.id = p.tier_id
+WHERE p.state = 'QUEUED' AND (:run IS NULL OR p.run_id = :run)
+ORDER BY p.builder_attempts, t.tier_index, p.phase_index, p.id
+LIMIT 1";
+
+const LEASE: &str = "
+INSERT INTO phase_leases (phase_pk, owner, fencing_token, claimed_at, expires_at) VALUES (?1, ?2, 1, ?3, ?4)
+ON CONFLICT (phase_pk) DO UPDATE SET owner = excluded.owner, fencing_token = fencing_token + 1,
+    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at
+RETURNING fencing_token";
+
+const ATTEMPT: &str = "
+INSERT INTO phase_attempts (run_id, phase_id, attempt, session_id, owner, fencing_token, outcome, reason, detail,
+    outcome_source, verified, telemetry, event_id, started_at, finished_at)
+VALUES (:run_id, :phase_id, :attempt, :session_id, :owner, :token, :outcome, :reason, :detail,
+    :source, :verified, :telemetry, :event_id, :started_at, :finished_at)";
+
+const FINISH: &str = "
+UPDATE phases SET state = :state, builder_attempts = builder_attempts + 1,
+    retry_attempt = retry_attempt + :failed, tokens_used = tokens_used + :tokens, updated_at = :now,
+    last_attempt_timestamp = :now,
+    last_failure_reason = CASE WHEN :failed THEN :failure ELSE last_failure_reason END,
+    completed_at = CASE WHEN :state = 'QUEUED' THEN completed_at ELSE :now END
+WHERE id = :pk";
+
+impl SqliteStore {
+    /// Opens an existing database for work.
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        let open = || -> Result<Connection, rusqlite::Error> {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            conn.busy_timeout(Duration::from_secs(30))?;
+            conn.execute_batch("PRAGMA foreign_keys = ON")?;
+            Ok(conn)
+        };
+        let conn = open().map_err(|e| DbError::new(format!("open `{}`", path.display()), e))?;
+        Ok(Self { conn })
+    }
+
+    /// Runs `work` in one immediate transaction; `what` names it in an error.
+    fn write<T>(
+        &mut self,
+        what: &str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let run = || -> Result<T, Failure> {
+            let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = work(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        run().map_err(|failure| failure.into_error(what))
+    }
+
+    fn read<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, StoreError> {
+        work(&self.conn).map_err(|error| DbError::new(what, error).into())
+    }
+}
+
+/// What can go wrong inside a transaction.
+enum Failure {
+    Sqlite(rusqlite::Error),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    fn into_error(self, what: &str) -> StoreError {
+        match self {
+            Self::Sqlite(error) => DbError::new(what, error).into(),
+            Self::Store(error) => error,
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn recover_stale(&mut self, now: Stamp) -> Result<Vec<PhaseKey>, StoreError> {
+        self.write("recover expired leases", |tx| {
+            let mut find = tx.prepare(
+                "SELECT p.id, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+                 WHERE p.state = 'EXECUTING' AND l.owner IS NOT NULL AND l.expires_at < ?1 ORDER BY p.id",
+            )?;
+            let found = find.query_map([now.db()], |row| {
+                Ok((row.get::<_, i64>(0)?, PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? }))
+            })?;
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            for (pk, _) in &found {
+                free(tx, *pk, now)?;
+            }
+            Ok(found.into_iter().map(|(_, key)| key).collect())
+        })
+    }
+
+    fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError> {
+        self.read("count waiting phases", |conn| {
+            conn.prepare_cached("SELECT count(*) FROM phases WHERE state = 'QUEUED' AND (?1 IS NULL OR run_id = ?1)")?
+                .query_row([&selection.run_id], |row| row.get(0))
+        })
+    }
+
+    fn claim_next(
+        &mut self,
+        selection: &Selection,
+        owner: &str,
+        now: Stamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        self.write("claim a phase", |tx| {
+            let found = tx.prepare_cached(CLAIM)?.query_row(named_params! {":run": selection.run_id}, candidate);
+            let Some((mut claim, scope)) = found.optional()? else { return Ok(None) };
+            if let Some(scope) = scope.filter(|text| !text.trim().is_empty() && text.trim() != "null") {
+                claim.scope = parse_scope(&claim.key, &scope)?;
+            }
+            count_attempts(tx, &mut claim)?;
+            owner.clone_into(&mut claim.owner);
+            claim.fencing_token = tx
+                .prepare_cached(LEASE)?
+                .query_row((claim.phase_pk, owner, now.db(), now.plus(lease).db()), |row| row.get(0))?;
+            tx.execute(
+                "UPDATE phases SET state = 'EXECUTING', started_at = coalesce(started_at, ?2), updated_at = ?2
+                 WHERE id = ?1 AND state = 'QUEUED'",
+                (claim.phase_pk, now.db()),
+            )?;
+            tx.execute(
+                "UPDATE runs SET state = 'PHASE_EXECUTION', started_at = coalesce(started_at, ?2), updated_at = ?2
+                 WHERE id = ?1 AND state IN ('RUN_CREATED', 'QUEUED', 'PHASE_QUEUEING')",
+                (&claim.key.run_id, now.db()),
+            )?;
+            Ok(Some(claim))
+        })
+    }
+
+    fn release(&mut self, claim: &Claim, now: Stamp) -> Result<(), StoreError> {
+        self.write("give a phase back", |tx| {
+            require_lease(tx, claim)?;
+            Ok(free(tx, claim.phase_pk, now)?)
+        })
+    }
+
+    fn finish(
+        &mut self,
+        claim: &Claim,
+        record: &AttemptRecord,
+        event: Result<&EventRow, Rejection>,
+    ) -> Result<EventWrite, StoreError> {
+        self.write("account for an attempt", |tx| {
+            require_lease(tx, claim)?;
+            let written = match event {
+                Ok(row) => insert::insert(tx, row)?,
+                Err(rejection) => EventWrite::NotWritten(rejection),
+            };
+            insert_attempt(tx, claim, record, &written)?;
+            let failed = record.reason.is_some();
+            let failure = record.reason.map(|reason| {
+                let detail = record.detail.as_deref().unwrap_or_default();
+                crate::text::ellipsis(&format!("{}: {detail}", reason.to_uppercase()), 1000)
+            });
+            let now = record.finished_at.db();
+            let tokens = i64::try_from(record.tokens_used).unwrap_or(i64::MAX);
+            tx.prepare_cached(FINISH)?.execute(named_params! {
+                ":state": record.state.as_str(), ":failed": failed, ":tokens": tokens,
+                ":now": now, ":failure": failure, ":pk": claim.phase_pk,
+            })?;
+            tx.execute("UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1", (&claim.key.run_id, tokens))?;
+            tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [claim.phase_pk])?;
+            Ok(written)
+        })
+    }
+
+    fn settle_runs(&mut self, now: Stamp) -> Result<(), StoreError> {
+        self.write("mark finished runs", |tx| {
+            // Only runs that this toolkit has drained: the states of others are not ours to change.
+            tx.execute(
+                "UPDATE runs SET updated_at = ?1, completed_at = ?1, state = CASE
+                     WHEN EXISTS (SELECT 1 FROM phases p WHERE p.run_id = runs.id AND p.state = 'FAILED')
+                     THEN 'DONE_FAILED_REQUIRES_HUMAN_REVIEW' ELSE 'DONE_SUCCESS' END
+                 WHERE state = 'PHASE_EXECUTION'
+                   AND EXISTS (SELECT 1 FROM phase_attempts a WHERE a.run_id = runs.id)
+                   AND NOT EXISTS (SELECT 1 FROM phases p WHERE p.run_id = runs.id
+                                   AND p.state NOT IN ('COMPLETE', 'FAILED', 'SKIPPED'))",
+                [now.db()],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn insert_run(&mut self, run: &NewRun, now: Stamp) -> Result<bool, StoreError> {
+        self.write("insert the run", |tx| {
+            let exists: bool =
+                tx.query_row("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)", [&run.run_id], |row| row.get(0))?;
+            if !exists {
+                super::seed::insert(tx, run, &now.db())?;
+            }
+            Ok(!exists)
+        })
+    }
+
+    fn run_ids(&mut self) -> Result<Vec<String>, StoreError> {
+        self.read("list the runs", |conn| {
+            conn.prepare("SELECT id FROM runs ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    fn distribution(&mut self, run_id: Option<&str>) -> Result<Distribution, StoreError> {
+        self.read("count the phases", |conn| super::seed::distribution(conn, run_id))
+    }
+
+    fn sample_counts(&mut self) -> Result<Vec<StratumCount>, StoreError> {
+        self.read("count the samples", super::seed::sample_counts)
+    }
+}
+
+fn candidate(row: &Row<'_>) -> Result<(Claim, Option<String>), rusqlite::Error> {
+    let claim = Claim {
+        phase_pk: row.get(0)?,
+        key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
+        fencing_token: 0,
+        owner: String::new(),
+        name: row.get(3)?,
+        description: row.get(4)?,
+        category: row.get(5)?,
+        complexity: row.get(6)?,
+        scope: Scope::default(),
+        attempt: 0,
+        successes: 0,
+        failures: 0,
+        template_attempts: 0,
+        samples_target: row.get(8)?,
+        failures_max: row.get(9)?,
+    };
+    Ok((claim, row.get(7)?))
+}
+
+fn parse_scope(key: &PhaseKey, text: &str) -> Result<Scope, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Scope { key: key.clone(), source })
+}
+
+fn count_attempts(tx: &Transaction<'_>, claim: &mut Claim) -> Result<(), rusqlite::Error> {
+    let key = &claim.key;
+    let counts = "SELECT coalesce(max(attempt), 0), coalesce(sum(outcome = 'success'), 0),
+                         coalesce(sum(outcome <> 'success'), 0)
+                  FROM phase_attempts WHERE run_id = ?1 AND phase_id = ?2";
+    (claim.attempt, claim.successes, claim.failures) = tx
+        .prepare_cached(counts)?
+        .query_row((&key.run_id, &key.phase_id), |row| Ok((row.get::<_, u64>(0)? + 1, row.get(1)?, row.get(2)?)))?;
+    claim.template_attempts = match &claim.scope.template {
+        None => claim.attempt - 1,
+        Some(template) => tx
+            .prepare_cached(
+                "SELECT count(*) FROM phase_attempts a JOIN phases p ON p.run_id = a.run_id AND p.phase_id = a.phase_id
+                 WHERE json_extract(p.scope, '$.template') = ?1",
+            )?
+            .query_row([template], |row| row.get(0))?,
+    };
+    Ok(())
+}
+
+/// Refuses unless the claim still holds its phase.
+fn require_lease(tx: &Transaction<'_>, claim: &Claim) -> Result<(), Failure> {
+    let held: bool = tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+             WHERE p.id = ?1 AND p.state = 'EXECUTING' AND l.owner = ?2 AND l.fencing_token = ?3)",
+        )?
+        .query_row((claim.phase_pk, &claim.owner, claim.fencing_token), |row| row.get(0))?;
+    if held { Ok(()) } else { Err(StoreError::LeaseLost(claim.key.clone()).into()) }
+}
+
+/// Puts a phase back as if it had not been claimed; its fencing token stays spent.
+fn free(tx: &Transaction<'_>, phase_pk: i64, now: Stamp) -> Result<(), rusqlite::Error> {
+    tx.execute(
+        "UPDATE phases SET state = 'QUEUED', updated_at = ?2,
+             started_at = CASE WHEN builder_attempts = 0 THEN NULL ELSE started_at END WHERE id = ?1",
+        (phase_pk, now.db()),
+    )?;
+    tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [phase_pk])?;
+    Ok(())
+}
+
+fn insert_attempt(
+    tx: &Transaction<'_>,
+    claim: &Claim,
+    record: &AttemptRecord,
+    written: &EventWrite,
+) -> Result<(), rusqlite::Error> {
+    let (telemetry, event_id) = match written {
+        EventWrite::Written(id) => ("written".to_owned(), Some(*id)),
+        EventWrite::NotWritten(rejection) => (rejection.code(), None),
+    };
+    tx.prepare_cached(ATTEMPT)?.execute(named_params! {
+        ":run_id": claim.key.run_id, ":phase_id": claim.key.phase_id,
+        ":attempt": i64::try_from(claim.attempt).unwrap_or(i64::MAX), ":session_id": record.session_id,
+        ":owner": claim.owner, ":token": claim.fencing_token, ":outcome": record.outcome,
+        ":reason": record.reason, ":detail": record.detail, ":source": record.outcome_source,
+        ":verified": record.verified, ":telemetry": telemetry, ":event_id": event_id,
+        ":started_at": record.started_at.db(), ":finished_at": record.finished_at.db(),
+    })?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! The `command` executor: any program, the phase as JSON on its stdin, the result as JSON on its stdout.
+//!
+//! The program runs in a process group of its own, in a fresh workspace, with its streams in files: what it
+//! wrote before a timeout is kept, a full pipe cannot stall it, and no grandchild outlives its attempt.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::executor::{Execution, Executor, Order, Report};
+use crate::files::{self, FileError};
+use crate::os::{self, Signal};
+use crate::text;
+
+/// How long a program may take to end after it was asked to, before it is killed.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often a running program is looked at.
+const POLL: Duration = Duration::from_millis(10);
+/// A result longer than this is not read.
+const RESULT_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Runs a program for every attempt.
+#[derive(Debug)]
+pub struct CommandExecutor {
+    /// The program and its arguments.
+    pub program: Vec<String>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Where attempts keep their workspace and streams: `<directory>/<run>/<phase>/<attempt>/`.
+    pub directory: PathBuf,
+}
+
+/// What the program reads on its stdin. Field names are stable.
+#[derive(Debug, Serialize)]
+struct Input<'a> {
+    format: u32,
+    run_id: &'a str,
+    phase_id: &'a str,
+    attempt: u64,
+    name: &'a str,
+    description: &'a str,
+    category: &'a str,
+    complexity: &'a str,
+    deliverables: &'a [String],
+    read_only_context: &'a [String],
+    workspace: &'a Path,
+    predicted_output_tokens: u64,
+    selected_budget: u64,
+}
+
+enum Ended {
+    Exited(ExitStatus),
+    TimedOut,
+    Stopped,
+}
+
+impl Executor for CommandExecutor {
+    fn source(&self) -> &'static str {
+        "command"
+    }
+
+    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Execution {
+        self.attempt(order, stop).unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            Execution::Broken { reason: "executor_error", detail: format!("{error}: {cause}") }
+        })
+    }
+}
+
+impl CommandExecutor {
+    fn attempt(&self, order: Order<'_>, stop: &AtomicBool) -> Result<Execution, FileError> {
+        let claim = order.claim;
+        if let Some(path) = claim.scope.deliverables.iter().find(|path| leads_out(path)) {
+            let detail = format!("deliverable `{path}` leads out of the workspace");
+            return Ok(Execution::Broken { reason: "scope_invalid", detail });
+        }
+        let place = self.fresh_place(order)?;
+        let workspace = place.join("workspace");
+        files::create_dir(&workspace)?;
+        let input = Input {
+            format: 1,
+            run_id: &claim.key.run_id,
+            phase_id: &claim.key.phase_id,
+            attempt: claim.attempt,
+            name: &claim.name,
+            description: &claim.description,
+            category: &claim.category,
+            complexity: &claim.complexity,
+            deliverables: &claim.scope.deliverables,
+            read_only_context: &claim.scope.read_only_context,
+            workspace: &workspace,
+            predicted_output_tokens: order.estimate.output_tokens,
+            selected_budget: order.estimate.selected_budget,
+        };
+        let json = serde_json::to_vec_pretty(&input).expect("the input is plain data");
+        files::write_atomic(&place.join("phase.json"), &json)?;
+        let mut child = match self.spawn(&place, &workspace) {
+            Ok(child) => child,
+            Err(detail) => return Ok(Execution::Broken { reason: "program_not_started", detail }),
+        };
+        let ended = wait(&mut child, self.timeout, stop)?;
+        Ok(match ended {
+            Ended::Stopped => Execution::Interrupted,
+            Ended::TimedOut => Execution::TimedOut {
+                detail: format!("no end after {} s; partial output in `{}`", self.timeout.as_secs(), place.display()),
+            },
+            Ended::Exited(status) if status.success() => read_result(&place, &workspace, &claim.scope.deliverables)?,
+            Ended::Exited(status) => Execution::Broken { reason: "exit_status", detail: failure(status, &place) },
+        })
+    }
+
+    /// A directory that no earlier attempt has used: a second drain may repeat an interrupted attempt.
+    fn fresh_place(&self, order: Order<'_>) -> Result<PathBuf, FileError> {
+        let key = &order.claim.key;
+        let base = self.directory.join(file_name(&key.run_id)).join(file_name(&key.phase_id));
+        files::create_dir(&base)?;
+        for suffix in 1_u32.. {
+            let name = match suffix {
+                1 => order.claim.attempt.to_string(),
+                n => format!("{}-{n}", order.claim.attempt),
+            };
+            let place = base.join(name);
+            match fs::create_dir(&place) {
+                Ok(()) => return fs::canonicalize(&place).map_err(|e| FileError::new("resolve", &place, e)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(FileError::new("create directory", &place, error)),
+            }
+        }
+        unreachable!("there is a free number")
+    }
+
+    fn spawn(&self, place: &Path, workspace: &Path) -> Result<Child, String> {
+        let open = |name: &str| File::create(place.join(name)).map(Stdio::from);
+        let streams = || -> std::io::Result<(Stdio, Stdio, Stdio)> {
+            Ok((File::open(place.join("phase.json"))?.into(), open("stdout.txt")?, open("stderr.txt")?))
+        };
+        let (stdin, stdout, stderr) = streams().map_err(|error| error.to_string())?;
+        let (program, arguments) = self.program.split_first().ok_or("no program was given")?;
+        #[expect(clippy::disallowed_methods, reason = "starting the user's program is what this executor is for")]
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(workspace).stdin(stdin).stdout(stdout).stderr(stderr);
+        os::own_group(&mut command);
+        command.spawn().map_err(|error| format!("failed to start `{program}`: {error}"))
+    }
+}
+
+/// Waits for the program; ends its whole group on timeout or stop, and what it leaves behind at its end.
+fn wait(child: &mut Child, timeout: Duration, stop: &AtomicBool) -> Result<Ended, FileError> {
+    let began = Instant::now();
+    let mut deadline = None;
+    let mut verdict = None;
+    loop {
+        let status = child.try_wait().map_err(|e| FileError::new("wait for", Path::new("the program"), e))?;
+        if let Some(status) = status {
+            os::signal_group(child, Signal::Kill);
+            return Ok(verdict.unwrap_or(Ended::Exited(status)));
+        }
+        match deadline {
+            None if stop.load(Ordering::Relaxed) => verdict = Some(Ended::Stopped),
+            None if began.elapsed() >= timeout => verdict = Some(Ended::TimedOut),
+            None => {}
+            Some(limit) if Instant::now() >= limit => os::signal_group(child, Signal::Kill),
+            Some(_) => {}
+        }
+        if verdict.is_some() && deadline.is_none() {
+            os::signal_group(child, Signal::Terminate);
+            deadline = Some(Instant::now() + GRACE);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn read_result(place: &Path, workspace: &Path, deliverables: &[String]) -> Result<Execution, FileError> {
+    let path = place.join("stdout.txt");
+    let mut bytes = Vec::new();
+    File::open(&path)
+        .and_then(|file| file.take(RESULT_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|e| FileError::new("read", &path, e))?;
+    if bytes.len() as u64 > RESULT_BYTES_MAX {
+        let detail = format!("`{}` is longer than {}", path.display(), text::bytes(RESULT_BYTES_MAX));
+        return Ok(Execution::Broken { reason: "result_invalid", detail });
+    }
+    Ok(match serde_json::from_slice::<Report>(&bytes) {
+        Err(error) => Execution::Broken {
+            reason: "result_invalid",
+            detail: format!("stdout is not one JSON result ({error}); see `{}`", path.display()),
+        },
+        Ok(report) => {
+            // The workspace was empty before, so a file in it was written by this attempt.
+            let written = |path: &str| {
+                fs::symlink_metadata(workspace.join(path)).is_ok_and(|found| found.is_file() && found.len() > 0)
+            };
+            let missing = deliverables.iter().filter(|path| !written(path)).cloned().collect();
+            Execution::Reported { report, missing }
+        }
+    })
+}
+
+fn failure(status: ExitStatus, place: &Path) -> String {
+    let how = match (status.code(), os::ended_by(status)) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended without a status".to_owned(),
+    };
+    let stderr = fs::read(place.join("stderr.txt")).unwrap_or_default();
+    let tail = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(2000)..]).into_owned();
+    match tail.lines().rev().find(|line| !line.trim().is_empty()) {
+        Some(line) => format!("{how}: {}", text::ellipsis(&text::one_line(line), 300)),
+        None => how,
+    }
+}
+
+/// Whether a relative path would name something outside its base.
+fn leads_out(path: &str) -> bool {
+    path.is_empty() || Path::new(path).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// An id as the name of a directory.
+fn file_name(id: &str) -> String {
+    let name: String =
+        id.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    if name.trim_matches('.').is_empty() { "_".to_owned() } else { name }
+}

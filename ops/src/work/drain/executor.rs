@@ -1,0 +1,101 @@
+//! What an executor is: something that attempts one phase and says what happened.
+//!
+//! An executor never touches the database and never decides whether an attempt was a success; it reports,
+//! with evidence, and the drain decides.
+
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use crate::tokens::estimator::Estimate;
+use crate::work::Claim;
+
+/// One attempt to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The phase, as claimed.
+    pub claim: &'a Claim,
+    /// What the estimator predicts for it.
+    pub estimate: &'a Estimate,
+}
+
+/// What an executor says of an attempt that it could carry out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Whether the work was done, in the executor's own opinion.
+    pub status: Status,
+    /// Output tokens of the model; absent when nobody counted them.
+    #[serde(default)]
+    pub output_tokens: Option<u64>,
+    /// Input tokens of the model.
+    #[serde(default)]
+    pub input_tokens: Option<u64>,
+    /// The ceiling on output tokens that was in force.
+    #[serde(default)]
+    pub max_tokens: Option<u64>,
+    /// Why the model stopped, in its own word.
+    #[serde(default)]
+    pub stop_reason: Option<String>,
+    /// Which model.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Whether the output was cut off; derived from the stop reason when absent.
+    #[serde(default)]
+    pub truncated: Option<bool>,
+    /// What went wrong, when the status is `failed`.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// An executor's own opinion of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The work was done.
+    Success,
+    /// It was not.
+    Failed,
+}
+
+impl Report {
+    /// Whether the output was cut off: as said, or by a stop reason that means a token limit.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated.unwrap_or_else(|| matches!(self.stop_reason.as_deref(), Some("max_tokens" | "length")))
+    }
+}
+
+/// How an attempt ended in the executor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Execution {
+    /// It ran to its end. `missing` lists the deliverables of the phase for which there is no evidence.
+    Reported {
+        /// What it says.
+        report: Report,
+        /// Deliverables that were not found, or are empty.
+        missing: Vec<String>,
+    },
+    /// It could not say anything useful.
+    Broken {
+        /// A stable word.
+        reason: &'static str,
+        /// For people.
+        detail: String,
+    },
+    /// It took too long and was ended.
+    TimedOut {
+        /// For people: after how long, and where its partial output is.
+        detail: String,
+    },
+    /// It was ended because the drain was asked to stop.
+    Interrupted,
+}
+
+/// Attempts phases, one at a time.
+pub trait Executor {
+    /// The word that marks its outcomes in the database.
+    fn source(&self) -> &'static str;
+
+    /// Attempts one phase. Returns soon after `stop` becomes true, leaving no process behind.
+    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Execution;
+}

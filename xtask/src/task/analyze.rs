@@ -1,0 +1,120 @@
+//! `analyze`: what the collected data says.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use ops::db::sqlite;
+use ops::identity;
+use ops::report::Document;
+use ops::tokens::analysis::{Analysis, Options};
+use ops::tokens::ndjson::{self, NdjsonReport};
+use ops::tokens::summary::Summary;
+use ops::url::DbUrl;
+use serde::Serialize;
+
+use super::database::{DatabaseArgs, only_sqlite};
+use crate::exit::Code;
+use crate::output::{self, Output};
+use crate::settings::Settings;
+
+/// Analyse what was collected
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Tokens(TokensArgs),
+}
+
+/// Compare predicted with actual output tokens, by stratum
+///
+/// Reads a database or exported NDJSON and recomputes every metric; stored values that differ are listed.
+/// The gates (truncation at most 2 %, underestimation at most 5 %) are measured over all attempts, whatever
+/// is asked of the cost metrics; exit 6 when one is not met.
+#[derive(Debug, clap::Args)]
+struct TokensArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Read exported events instead of a database; lines that cannot be read are listed by number
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["db", "expect"])]
+    from: Option<PathBuf>,
+    /// Cost metrics over successful attempts only; the gates still count all
+    #[arg(long)]
+    success_only: bool,
+    /// Report the gates but do not let them decide the exit code
+    #[arg(long)]
+    no_gate: bool,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// The JSON document.
+#[derive(Debug, Serialize)]
+struct TokensReport<'a> {
+    format: u32,
+    source: &'a str,
+    input: Option<&'a NdjsonReport>,
+    analysis: &'a Summary,
+}
+
+pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+    match args.what {
+        What::Tokens(args) => tokens(&args, settings),
+    }
+}
+
+fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
+    let output = Output::new(settings, args.json);
+    let options = Options { success_only: args.success_only };
+    let (source, input, analysis) = match &args.from {
+        Some(file) => {
+            let (input, analysis) = read_file(&settings.cwd.join(file), options)?;
+            (file.display().to_string(), Some(input), analysis)
+        }
+        None => {
+            let (source, analysis) = read_database(&args.database, options, settings)?;
+            (source, None, analysis)
+        }
+    };
+    let summary = analysis.finish();
+    let mut document = summary.document(&source);
+    if let Some(input) = &input {
+        document.append(input.document());
+    }
+    output.json(&TokensReport { format: 1, source: &source, input: input.as_ref(), analysis: &summary })?;
+    if args.markdown {
+        output::stdout(&document.markdown());
+    } else {
+        output.document(&document);
+    }
+    let met = summary.gates_met() && input.as_ref().is_none_or(|input| input.reject_count == 0);
+    Ok(if met || args.no_gate { Code::Done } else { Code::GateNotMet })
+}
+
+fn read_file(path: &Path, options: Options) -> anyhow::Result<(NdjsonReport, Analysis)> {
+    let file = File::open(path).with_context(|| format!("failed to open `{}`", path.display()))?;
+    let mut analysis = Analysis::new(options);
+    let report = ndjson::read_ndjson(BufReader::with_capacity(1 << 16, file), &mut analysis)
+        .with_context(|| format!("failed to read `{}`", path.display()))?;
+    Ok((report, analysis))
+}
+
+/// Reads the events of a database; the source names it by URL and lineage.
+fn read_database(args: &DatabaseArgs, options: Options, settings: &Settings) -> anyhow::Result<(String, Analysis)> {
+    let url = only_sqlite(settings.database(args.db.as_deref())?)?;
+    let source = identity::source_of_sqlite(&url, &settings.scratch)?;
+    if let Some(expectation) = &args.expect {
+        identity::expect_lineage(source.lineage.as_ref(), &source.url, expectation)?;
+    }
+    let analysis = sqlite::analyse_events(url.path(), &settings.scratch, || Analysis::new(options))?;
+    Ok((source.to_string(), analysis))
+}

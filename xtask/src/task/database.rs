@@ -1,0 +1,74 @@
+//! What tasks that work on a database share: naming it, showing it, refusing the wrong one.
+
+use std::path::Path;
+
+use ops::db::sqlite::SqliteStore;
+use ops::guard::Refusal;
+use ops::identity::{self, Expectation, Identity};
+use ops::url::{DbUrl, SqliteUrl};
+
+use super::db_identity;
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Which database, and what it must be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatabaseArgs {
+    /// The database: a path, sqlite:///path or postgres://host/name
+    #[arg(long, value_name = "URL")]
+    pub(crate) db: Option<String>,
+    /// Refuse (exit 3) unless the database has this lineage id or this purpose
+    #[arg(long, value_name = "LINEAGE|PURPOSE", value_parser = Expectation::parse)]
+    pub(crate) expect: Option<Expectation>,
+}
+
+impl DatabaseArgs {
+    /// The SQLite file that was named.
+    pub(crate) fn sqlite(&self, settings: &Settings) -> anyhow::Result<SqliteUrl> {
+        only_sqlite(settings.database(self.db.as_deref())?)
+    }
+
+    /// Reads the identity, prints it, and refuses a database that is not the expected one.
+    pub(crate) fn identify(&self, url: &SqliteUrl, settings: &Settings, output: &Output) -> anyhow::Result<Identity> {
+        let identity = db_identity::read(&DbUrl::Sqlite(url.clone()), settings)?;
+        output.document(&identity.document());
+        output.line("");
+        if let Some(expectation) = &self.expect {
+            identity::expect(&identity, expectation)?;
+        }
+        Ok(identity)
+    }
+}
+
+/// Phases live in SQLite files.
+pub(crate) fn only_sqlite(url: DbUrl) -> anyhow::Result<SqliteUrl> {
+    match url {
+        DbUrl::Sqlite(url) => Ok(url),
+        DbUrl::Postgres(_) => Err(Refusal::new(
+            "this task works on SQLite files",
+            "a path or a sqlite: URL",
+            format!("{url}"),
+        )
+        .next("db-identity reads PostgreSQL databases")
+        .into()),
+    }
+}
+
+/// Opens the tables for work; refuses a database that lacks migrations or has unknown ones.
+pub(crate) fn open_store(url: &SqliteUrl, identity: &Identity) -> anyhow::Result<SqliteStore> {
+    let migrations = &identity.migrations;
+    if !migrations.pending.is_empty() || !migrations.unknown.is_empty() {
+        let found = match migrations.unknown.first() {
+            Some(unknown) => format!("{} has `{unknown}`, which this build does not know", identity.url),
+            None => format!("{} lacks {}", identity.url, migrations.pending.join(", ")),
+        };
+        let refusal = Refusal::new("the schema is not the one this task works on", "all migrations applied", found);
+        return Err(refusal.next(format!("cargo xtask migrate --db '{}'", url.path().display())).into());
+    }
+    Ok(SqliteStore::open(url.path())?)
+}
+
+/// A path as people read it: relative to the working directory when it is below it.
+pub(crate) fn shown(path: &Path, settings: &Settings) -> String {
+    path.strip_prefix(&settings.cwd).unwrap_or(path).display().to_string()
+}

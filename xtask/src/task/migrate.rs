@@ -1,0 +1,89 @@
+//! `migrate`: bring a database to the schema that the other tasks work on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ops::db::sqlite::{MigrateOptions, MigrateOutcome, migrate};
+use ops::report::Document;
+use ops::text::plural;
+
+use super::database::{DatabaseArgs, shown};
+use super::db_identity::VERSION;
+use crate::exit::Code;
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Bring a database to the current schema, without losing a cell
+///
+/// Adopts databases of older tools. Before the first change a verified backup is made; each migration is one
+/// transaction, in which every old cell is compared before and after. Rows that violate foreign keys are
+/// reported and kept. A second run changes nothing.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Change nothing; exit 4 when migrations are pending
+    #[arg(long)]
+    check: bool,
+    /// Where the backup goes
+    #[arg(long, value_name = "DIR", default_value = ".ops/backups")]
+    backup_dir: PathBuf,
+    /// How long to wait for another process that is writing, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    wait: u64,
+    /// Print one JSON document instead of the report
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+    let output = Output::new(settings, args.json);
+    let url = args.database.sqlite(settings)?;
+    let identity = args.database.identify(&url, settings, &output)?;
+    if args.check {
+        let pending = &identity.migrations.pending;
+        output.json(&identity.migrations)?;
+        if pending.is_empty() {
+            output.line("No migration is pending.");
+            return Ok(Code::Done);
+        }
+        output.line(&format!("{} pending: {}.", plural(pending.len() as u64, "migration"), pending.join(", ")));
+        return Ok(Code::Pending);
+    }
+    let options = MigrateOptions {
+        backup_dir: settings.cwd.join(&args.backup_dir),
+        clock: settings.clock,
+        busy_timeout: Duration::from_secs(args.wait),
+        tool_version: VERSION,
+    };
+    let outcome = migrate(url.path(), &options, &mut |_| {})?;
+    output.json(&outcome)?;
+    output.document(&document(&outcome, settings));
+    Ok(Code::Done)
+}
+
+fn document(outcome: &MigrateOutcome, settings: &Settings) -> Document {
+    let mut document = Document::new();
+    document.heading(2, "Migrate");
+    if outcome.applied.is_empty() {
+        document.text(format!("Nothing to do: {} already applied.", plural(u64::from(outcome.already), "migration")));
+        return document;
+    }
+    let backup = outcome.backup.as_ref().map_or_else(
+        || "none needed: the database was empty".to_owned(),
+        |path| {
+            let rows = outcome.backup_rows.values().sum();
+            format!("{}, verified: {}", shown(path, settings), plural(rows, "row"))
+        },
+    );
+    document.facts([
+        ("applied", outcome.applied.join(", ")),
+        ("backup", backup),
+        ("foreign keys", format!(
+            "{} before, {} after",
+            plural(outcome.fk_violations_before, "violation"),
+            outcome.fk_violations_after
+        )),
+    ]);
+    document
+}
