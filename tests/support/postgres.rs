@@ -90,8 +90,11 @@ impl Cluster {
             .into_iter()
             .find(|dir| SERVER.iter().all(|program| dir.join(program).is_file()))
             .ok_or("initdb, pg_ctl, postgres and psql")?;
-        let has_openssl = path_folders().iter().any(|dir| dir.join("openssl").is_file());
-        let home = has_openssl.then(home).ok_or("openssl")?;
+        let is_on_path = |program| path_folders().iter().any(|dir| dir.join(program).is_file());
+        if is_root() && !is_on_path("runuser") {
+            return Err("runuser, to run as another user than root");
+        }
+        let home = is_on_path("openssl").then(home).ok_or("openssl")?;
         let watcher = as_owner("sh")
             .args(["-c", WATCH, "watch"])
             .args([&bin, &home])
