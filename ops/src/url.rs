@@ -208,7 +208,7 @@ pub fn absolute(path: &Path, cwd: &Path) -> PathBuf {
     full
 }
 
-fn percent_decode(text: &str) -> Result<String, UrlError> {
+pub(crate) fn percent_decode(text: &str) -> Result<String, UrlError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

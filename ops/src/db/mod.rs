@@ -3,6 +3,7 @@
 //! Only `db/sqlite` may use rusqlite and only `db/postgres` the postgres crate. Nothing here knows what
 //! the tables mean; see `identity`, `work` and `telemetry` for that.
 
+pub mod postgres;
 pub mod sqlite;
 
 /// One value of a row.
