@@ -15,8 +15,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ops::db::postgres::{ConnectOptions, Session, WriteLineage};
-use ops::db::{Cell, DbError, Reader};
+use ops::db::postgres::{ConnectOptions, Session};
+use ops::db::{Cell, DbError, Lineage, Reader, WriteLineage};
 use ops::url::{DbUrl, PostgresUrl};
 use support::postgres::{Cluster, SCRAM_PASSWORD, SCRAM_USER, TLS_USER, cluster};
 
@@ -357,7 +357,7 @@ fn facts_describe_the_server_and_the_schema() {
     let twin = connect(&cluster.url(&databases[1])).unwrap().facts().unwrap();
     assert_eq!(twin.schema, facts.schema);
     let stamped =
-        Session::write_lineage(&url(&cluster.url(&databases[1])), &options(), "l", "p", "t", "v").unwrap();
+        Session::write_lineage(&url(&cluster.url(&databases[1])), &options(), &lineage("l"), "v").unwrap();
     assert_eq!(stamped, WriteLineage::Written);
     assert_eq!(connect(&cluster.url(&databases[1])).unwrap().facts().unwrap().schema, facts.schema);
     cluster.sql(&databases[1], "ALTER TABLE item ALTER price DROP NOT NULL");
@@ -376,6 +376,10 @@ fn facts_do_without_what_is_not_permitted() {
     assert!(text.contains("42501") && text.contains("granted"), "{text}");
 }
 
+fn lineage(id: &str) -> Lineage {
+    Lineage { id: id.to_owned(), purpose: "test".to_owned(), stamped_at: "2026-01-02".to_owned() }
+}
+
 #[test]
 fn of_many_stampers_exactly_one_writes() {
     const STAMPERS: usize = 8;
@@ -391,19 +395,15 @@ fn of_many_stampers_exactly_one_writes() {
                 let (url, barrier) = (&url, &barrier);
                 scope.spawn(move || {
                     barrier.wait();
-                    let lineage = format!("lineage-{i}");
-                    Session::write_lineage(url, &options(), &lineage, "test", "2026-01-02", "1.0").unwrap()
+                    let lineage = lineage(&format!("lineage-{i}"));
+                    Session::write_lineage(url, &options(), &lineage, "1.0").unwrap()
                 })
             })
             .collect();
         stampers.into_iter().map(|stamper| stamper.join().unwrap()).collect()
     });
     let winner = outcomes.iter().position(|o| *o == WriteLineage::Written).unwrap();
-    let expected = WriteLineage::AlreadyStamped {
-        lineage: format!("lineage-{winner}"),
-        purpose: "test".into(),
-        stamped_at: "2026-01-02".into(),
-    };
+    let expected = WriteLineage::AlreadyStamped(lineage(&format!("lineage-{winner}")));
     assert_eq!(outcomes.iter().filter(|o| **o == expected).count(), STAMPERS - 1, "{outcomes:?}");
     let row = cluster.sql(&database, "SELECT * FROM ops_lineage");
     assert_eq!(row, format!("1|lineage-{winner}|test|2026-01-02|1.0"));
@@ -414,7 +414,7 @@ fn a_stamp_that_is_not_permitted_leaves_nothing() {
     let Some(cluster) = cluster() else { return };
     let (database, _) = with_table(cluster);
     let url = url(&cluster.url_as(TLS_USER, &database));
-    let text = chain(&Session::write_lineage(&url, &options(), "l", "p", "t", "v").unwrap_err());
+    let text = chain(&Session::write_lineage(&url, &options(), &lineage("l"), "v").unwrap_err());
     assert!(text.contains("42501") && !text.contains(TLS_USER), "{text}");
     assert_eq!(cluster.sql(&database, "SELECT to_regclass('ops_lineage') IS NULL"), "t");
 }

@@ -170,6 +170,10 @@ fn sqlite(rest: &str, cwd: &Path) -> Result<SqliteUrl, UrlError> {
 fn postgres(rest: &str) -> Result<PostgresUrl, UrlError> {
     let rest = rest.strip_prefix("//").ok_or(UrlError::Postgres("no `//` after the scheme"))?;
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // An unescaped `@`, `/` or `?` in a password would shift every part after it, into what is shown.
+    if rest.matches('@').count() > 1 || rest.find('@') > rest.find(['/', '?', '#']).or(Some(rest.len())) {
+        return Err(UrlError::Postgres("`@`, `/`, `?` and `#` in a user name or password must be escaped"));
+    }
     let (authority, database) = location.split_once('/').unwrap_or((location, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let secret = authority.len() > host.len();
@@ -280,6 +284,10 @@ mod tests {
         assert!(matches!(error_of("sqlite:a%00.db"), UrlError::Path(_)));
         assert!(matches!(error_of("postgres:db"), UrlError::Postgres(_)));
         assert!(matches!(error_of("postgres:///db"), UrlError::Postgres(_)));
+        for unescaped in ["u:pa/ss@h/db", "u:pa?ss@h/db", "u:pa#ss@h/db", "u:pa@ss@h/db"] {
+            let error = error_of(&format!("postgres://{unescaped}"));
+            assert!(matches!(error, UrlError::Postgres(_)) && !error.to_string().contains("pa"), "{error}");
+        }
     }
 
     #[test]

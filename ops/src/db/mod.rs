@@ -87,8 +87,11 @@ pub enum WriteLineage {
     AlreadyStamped(Lineage),
 }
 
-/// The table that holds the lineage, in the SQL that SQLite and PostgreSQL share.
-pub const LINEAGE_TABLE: &str = "CREATE TABLE IF NOT EXISTS ops_lineage (
+/// The table that holds the lineage.
+pub const LINEAGE_TABLE: &str = "ops_lineage";
+
+/// How it is made, in the SQL that SQLite and PostgreSQL share.
+pub(crate) const LINEAGE_DDL: &str = "CREATE TABLE IF NOT EXISTS ops_lineage (
     singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
     lineage TEXT NOT NULL,
     purpose TEXT NOT NULL,

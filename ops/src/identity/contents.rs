@@ -28,9 +28,12 @@ pub(super) fn fill(
 }
 
 fn note_schema(identity: &mut Identity, migratable: bool) {
-    let known = ["runs", "phases", "token_estimation_v2_events"];
-    let missing: Vec<&str> =
-        known.into_iter().filter(|table| !identity.schema.tables.iter().any(|t| t == table)).collect();
+    let known = [
+        ("runs", identity.runs.is_some()),
+        ("phases", identity.phases.is_some()),
+        ("token_estimation_v2_events", identity.telemetry.is_some()),
+    ];
+    let missing: Vec<&str> = known.iter().filter(|(_, there)| !there).map(|(table, _)| *table).collect();
     if !missing.is_empty() {
         let all = if missing.len() == known.len() { "the schema is not one this tool knows: " } else { "" };
         identity.notes.push(format!("{all}no table {}", missing.join(", ")));
@@ -43,7 +46,7 @@ fn note_schema(identity: &mut Identity, migratable: bool) {
     }
 }
 
-fn lineage(reader: &mut dyn Reader) -> Result<Option<Lineage>, DbError> {
+pub(super) fn lineage(reader: &mut dyn Reader) -> Result<Option<Lineage>, DbError> {
     if reader.columns("ops_lineage")?.is_empty() {
         return Ok(None);
     }
@@ -54,8 +57,8 @@ fn lineage(reader: &mut dyn Reader) -> Result<Option<Lineage>, DbError> {
 fn migrations(reader: &mut dyn Reader, available: Option<&[String]>) -> Result<Migrations, DbError> {
     let ledger = !reader.columns("ops_migrations")?.is_empty();
     let applied: Vec<String> = if ledger {
-        let rows = reader.rows("SELECT version, name FROM ops_migrations ORDER BY version")?;
-        rows.iter().map(|row| format!("{:0>4}_{}", row[0].show(), row[1].show())).collect()
+        let rows = reader.rows("SELECT name FROM ops_migrations ORDER BY version")?;
+        rows.iter().map(|row| row[0].show()).collect()
     } else {
         Vec::new()
     };

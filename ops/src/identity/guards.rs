@@ -1,6 +1,6 @@
 //! Refusing the wrong database, with both sides shown.
 
-use super::{Identity, PURPOSES};
+use super::{Identity, Lineage, PURPOSES};
 use crate::guard::Refusal;
 
 /// What a user says a database must be: a lineage id or a purpose.
@@ -35,19 +35,24 @@ impl Expectation {
 
 /// Refuses a database that is not what was expected.
 pub fn expect(identity: &Identity, expectation: &Expectation) -> Result<(), Refusal> {
-    let matches = identity.lineage.as_ref().is_some_and(|lineage| match expectation {
+    expect_lineage(identity.lineage.as_ref(), &identity.url, expectation)
+}
+
+/// Refuses when this lineage of the database at `url` is not what was expected.
+pub fn expect_lineage(lineage: Option<&Lineage>, url: &str, expectation: &Expectation) -> Result<(), Refusal> {
+    let matches = lineage.is_some_and(|lineage| match expectation {
         Expectation::Purpose(purpose) => lineage.purpose == *purpose,
         Expectation::Lineage(id) => lineage.id == *id,
     });
     if matches {
         return Ok(());
     }
-    let found = match &identity.lineage {
-        Some(lineage) => format!("{} of lineage {}, stamped `{}`", identity.url, lineage.id, lineage.purpose),
-        None => format!("{} without a lineage", identity.url),
+    let found = match lineage {
+        Some(lineage) => format!("{url} of lineage {}, stamped `{}`", lineage.id, lineage.purpose),
+        None => format!("{url} without a lineage"),
     };
     let refusal = Refusal::new("this is not the expected database", expectation.show(), found);
-    Err(match &identity.lineage {
+    Err(match lineage {
         Some(_) => refusal.next("name the right database with --db, or correct --expect"),
         None => refusal.next("cargo xtask db-identity --db … --stamp PURPOSE, once you are sure what it is"),
     })

@@ -7,7 +7,8 @@
 mod banner;
 mod contents;
 mod guards;
-
+mod postgres;
+mod source;
 mod sqlite;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,9 @@ use serde::Serialize;
 
 pub use crate::db::Lineage;
 use crate::os::FileId;
-pub use guards::{Expectation, expect, require_contents};
+pub use guards::{Expectation, expect, expect_lineage, require_contents};
+pub use postgres::of_postgres;
+pub use source::{Source, source_of_sqlite};
 
 pub use sqlite::{IdentityError, of_sqlite};
 

@@ -9,8 +9,9 @@ use crate::clock::Stamp;
 use crate::db::sqlite::{OpenError, Snapshot};
 use crate::db::{DbError, Reader};
 use crate::files::FileError;
+use crate::migrate::embedded;
 use crate::url::{DbUrl, SqliteUrl};
-use crate::{ids, migrate, os};
+use crate::{ids, os};
 
 /// Why an identity could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,8 @@ pub fn of_sqlite(url: &SqliteUrl, scratch: &Path) -> Result<Identity, IdentityEr
         notes: snapshot.note().map(str::to_owned).into_iter().collect(),
     };
     let schema = schema(&mut snapshot)?;
-    contents::fill(&mut identity, &mut snapshot, Some(&migrate::names()), schema)?;
+    let available: Vec<String> = embedded::SQLITE.iter().map(|migration| migration.name.to_owned()).collect();
+    contents::fill(&mut identity, &mut snapshot, Some(&available), schema)?;
     identity.foreign_keys = match foreign_keys(&mut snapshot) {
         Ok(keys) => Some(keys),
         Err(error) => {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ops::db::sqlite;
 use ops::identity;
-use ops::report::Document;
+use ops::report::{Align, Document, Table};
+use ops::text::plural;
 use ops::tokens::analysis::{Analysis, Options};
 use ops::tokens::ndjson::{self, NdjsonReport};
 use ops::tokens::summary::Summary;
-use ops::url::DbUrl;
 use serde::Serialize;
 
 use super::database::{DatabaseArgs, only_sqlite};
@@ -88,7 +88,7 @@ fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
     let summary = analysis.finish();
     let mut document = summary.document(&source);
     if let Some(input) = &input {
-        document.append(input.document());
+        document.append(input_document(input));
     }
     output.json(&TokensReport { format: 1, source: &source, input: input.as_ref(), analysis: &summary })?;
     if args.markdown {
@@ -117,4 +117,22 @@ fn read_database(args: &DatabaseArgs, options: Options, settings: &Settings) -> 
     }
     let analysis = sqlite::analyse_events(url.path(), &settings.scratch, || Analysis::new(options))?;
     Ok((source.to_string(), analysis))
+}
+
+/// What was read from a file, and every line that could not be.
+fn input_document(input: &NdjsonReport) -> Document {
+    let mut document = Document::new();
+    document.heading(2, "Input").facts([
+        ("accepted", plural(input.accepted, "event")),
+        ("duplicates", format!("{} skipped", input.duplicates)),
+        ("rejected", plural(input.reject_count, "line")),
+    ]);
+    let mut table = Table::new([("line", Align::Right), ("why", Align::Left)]);
+    for reject in &input.rejects {
+        table.row([reject.line.to_string(), reject.reason.clone()]);
+    }
+    if !table.is_empty() {
+        document.table(table);
+    }
+    document
 }

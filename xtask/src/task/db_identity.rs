@@ -1,5 +1,8 @@
 //! `db-identity`: which database is this?
 
+use std::time::Duration;
+
+use ops::db::postgres::{ConnectOptions, Session};
 use ops::db::{Lineage, WriteLineage};
 use ops::guard::Refusal;
 use ops::identity::{self, Expectation, Identity, PURPOSES};
@@ -61,7 +64,15 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
                 None => error.into(),
             }
         }),
-        DbUrl::Postgres(postgres) => {let _ = postgres; unimplemented!()},
+        DbUrl::Postgres(postgres) => Ok(identity::of_postgres(postgres, &connect_options())?),
+    }
+}
+
+fn connect_options() -> ConnectOptions {
+    ConnectOptions {
+        connect_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(60),
+        application_name: "cargo xtask db-identity".to_owned(),
     }
 }
 
@@ -74,7 +85,7 @@ fn stamp(url: &DbUrl, identity: &Identity, purpose: &str, settings: &Settings) -
     let written = match (&identity.lineage, url) {
         (Some(found), _) => WriteLineage::AlreadyStamped(found.clone()),
         (None, DbUrl::Sqlite(url)) => ops::db::sqlite::write_lineage(url.path(), &lineage, VERSION)?,
-        (None, DbUrl::Postgres(url)) => {let _ = url; unimplemented!()},
+        (None, DbUrl::Postgres(url)) => Session::write_lineage(url, &connect_options(), &lineage, VERSION)?,
     };
     match written {
         WriteLineage::Written => Ok(()),

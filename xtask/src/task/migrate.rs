@@ -1,11 +1,13 @@
 //! `migrate`: bring a database to the schema that the other tasks work on.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ops::db::sqlite::{MigrateOptions, MigrateOutcome, migrate};
 use ops::report::Document;
 use ops::text::plural;
+use serde::Serialize;
 
 use super::database::{DatabaseArgs, shown};
 use super::db_identity::VERSION;
@@ -57,16 +59,48 @@ pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
         tool_version: VERSION,
     };
     let outcome = migrate(url.path(), &options, &mut |_| {})?;
-    output.json(&outcome)?;
+    output.json(&MigrateReport::new(&outcome))?;
     output.document(&document(&outcome, settings));
     Ok(Code::Done)
+}
+
+/// The JSON document.
+#[derive(Debug, Serialize)]
+struct MigrateReport<'a> {
+    format: u32,
+    applied: Vec<&'static str>,
+    already_applied: u64,
+    backup: Option<&'a Path>,
+    backup_rows: &'a BTreeMap<String, u64>,
+    rows_compared: u64,
+    foreign_key_violations_before: u64,
+    foreign_key_violations_after: u64,
+}
+
+impl<'a> MigrateReport<'a> {
+    fn new(outcome: &'a MigrateOutcome) -> Self {
+        Self {
+            format: 1,
+            applied: names(outcome),
+            already_applied: outcome.already,
+            backup: outcome.backup.as_deref(),
+            backup_rows: &outcome.backup_rows,
+            rows_compared: outcome.rows_compared,
+            foreign_key_violations_before: outcome.foreign_keys_before.violations,
+            foreign_key_violations_after: outcome.foreign_keys_after.violations,
+        }
+    }
+}
+
+fn names(outcome: &MigrateOutcome) -> Vec<&'static str> {
+    outcome.applied.iter().map(|(_, name)| *name).collect()
 }
 
 fn document(outcome: &MigrateOutcome, settings: &Settings) -> Document {
     let mut document = Document::new();
     document.heading(2, "Migrate");
     if outcome.applied.is_empty() {
-        document.text(format!("Nothing to do: {} already applied.", plural(u64::from(outcome.already), "migration")));
+        document.text(format!("Nothing to do: {} already applied.", plural(outcome.already, "migration")));
         return document;
     }
     let backup = outcome.backup.as_ref().map_or_else(
@@ -77,12 +111,13 @@ fn document(outcome: &MigrateOutcome, settings: &Settings) -> Document {
         },
     );
     document.facts([
-        ("applied", outcome.applied.join(", ")),
+        ("applied", names(outcome).join(", ")),
         ("backup", backup),
+        ("compared", format!("{} before and after, every old cell equal", plural(outcome.rows_compared, "row"))),
         ("foreign keys", format!(
             "{} before, {} after",
-            plural(outcome.fk_violations_before, "violation"),
-            outcome.fk_violations_after
+            plural(outcome.foreign_keys_before.violations, "violation"),
+            outcome.foreign_keys_after.violations
         )),
     ]);
     document

@@ -5,5 +5,6 @@ mod database;
 pub(crate) mod db_identity;
 pub(crate) mod drain;
 mod executor;
+mod fresh;
 pub(crate) mod migrate;
 pub(crate) mod seed_telemetry;

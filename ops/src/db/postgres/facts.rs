@@ -4,9 +4,9 @@
 //! which columns were added, so that two databases with the same schema give the same lines. Nothing here may
 //! read the rows of a user's table.
 
-use super::{LINEAGE_TABLE, RETURN_TO_SAVEPOINT, Session};
+use super::{RETURN_TO_SAVEPOINT, Session};
 use crate::db::postgres::cause::Cause;
-use crate::db::{Cell, DbError};
+use crate::db::{Cell, DbError, LINEAGE_TABLE};
 
 /// What the server says about itself and the database. User and password are not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

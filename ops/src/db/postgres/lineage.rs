@@ -6,27 +6,8 @@ use ::postgres::{Client, IsolationLevel};
 
 use super::cause::Cause;
 use super::{ConnectOptions, Session, connect};
-use crate::db::DbError;
+use crate::db::{DbError, LINEAGE_DDL, Lineage, WriteLineage};
 use crate::url::PostgresUrl;
-
-/// The table that holds the lineage, in the first schema of the search path unless it is in a later one.
-pub const LINEAGE_TABLE: &str = "ops_lineage";
-
-/// What came of stamping.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WriteLineage {
-    /// The row was written and committed.
-    Written,
-    /// There was a row already; nothing was written.
-    AlreadyStamped {
-        /// The lineage that the database has.
-        lineage: String,
-        /// The purpose it was stamped with.
-        purpose: String,
-        /// When it was stamped, as the stamper wrote it.
-        stamped_at: String,
-    },
-}
 
 /// Held to the end of the transaction, so that of two stampers the second waits and then sees the row. Any
 /// number that no other program uses as an advisory lock will do: these are the letters `ops_line`.
@@ -38,45 +19,35 @@ impl Session {
     pub fn write_lineage(
         url: &PostgresUrl,
         options: &ConnectOptions,
-        lineage: &str,
-        purpose: &str,
-        stamped_at: &str,
+        lineage: &Lineage,
         tool_version: &str,
     ) -> Result<WriteLineage, DbError> {
         let (mut client, secrets) =
             connect::open(url, options, "", "").map_err(|e| DbError::new("connect to PostgreSQL", e))?;
-        stamp(&mut client, [lineage, purpose, stamped_at, tool_version])
+        stamp(&mut client, lineage, tool_version)
             .map_err(|e| DbError::new("stamp the database", Cause::driver(&e, &secrets)))
     }
 }
 
 /// `READ COMMITTED`, because the statement after the lock must see what its previous holder wrote.
-fn stamp(client: &mut Client, values: [&str; 4]) -> Result<WriteLineage, ::postgres::Error> {
+fn stamp(client: &mut Client, lineage: &Lineage, tool_version: &str) -> Result<WriteLineage, ::postgres::Error> {
     let mut transaction =
         client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).read_only(false).start()?;
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK])?;
     let missing = transaction.query_one("SELECT pg_catalog.to_regclass('ops_lineage') IS NULL", &[])?;
     if missing.get(0) {
-        transaction.batch_execute(
-            "CREATE TABLE ops_lineage (
-                singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
-                lineage TEXT NOT NULL,
-                purpose TEXT NOT NULL,
-                stamped_at TEXT NOT NULL,
-                tool_version TEXT NOT NULL
-            )",
-        )?;
+        transaction.batch_execute(LINEAGE_DDL)?;
     }
-    let [lineage, purpose, stamped_at, tool_version] = values;
     let written = transaction.execute(
         "INSERT INTO ops_lineage (singleton, lineage, purpose, stamped_at, tool_version) \
          VALUES (1, $1, $2, $3, $4) ON CONFLICT (singleton) DO NOTHING",
-        &[&lineage, &purpose, &stamped_at, &tool_version],
+        &[&lineage.id, &lineage.purpose, &lineage.stamped_at, &tool_version],
     )?;
     if written == 1 {
         transaction.commit()?;
         return Ok(WriteLineage::Written);
     }
     let row = transaction.query_one("SELECT lineage, purpose, stamped_at FROM ops_lineage", &[])?;
-    Ok(WriteLineage::AlreadyStamped { lineage: row.get(0), purpose: row.get(1), stamped_at: row.get(2) })
+    let found = Lineage { id: row.get(0), purpose: row.get(1), stamped_at: row.get(2) };
+    Ok(WriteLineage::AlreadyStamped(found))
 }

@@ -18,7 +18,6 @@ use ::postgres::{Client, SimpleQueryMessage};
 
 use self::cause::{Cause, Secrets};
 pub use self::facts::ServerFacts;
-pub use self::lineage::{LINEAGE_TABLE, WriteLineage};
 use super::{Cell, DbError, Reader};
 use crate::url::PostgresUrl;
 

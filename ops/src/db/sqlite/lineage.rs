@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use crate::db::{DbError, LINEAGE_TABLE, Lineage, WriteLineage};
+use crate::db::{DbError, LINEAGE_DDL, Lineage, WriteLineage};
 
 /// Stamps the database at `path` unless it is stamped already. The file must exist.
 pub fn write_lineage(path: &Path, lineage: &Lineage, tool_version: &str) -> Result<WriteLineage, DbError> {
@@ -13,7 +13,7 @@ pub fn write_lineage(path: &Path, lineage: &Lineage, tool_version: &str) -> Resu
         let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         conn.busy_timeout(Duration::from_secs(5))?;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(LINEAGE_TABLE)?;
+        tx.execute_batch(LINEAGE_DDL)?;
         let found = tx
             .query_row("SELECT lineage, purpose, stamped_at FROM ops_lineage", [], |row| {
                 Ok(Lineage { id: row.get(0)?, purpose: row.get(1)?, stamped_at: row.get(2)? })

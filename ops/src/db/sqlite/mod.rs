@@ -2,11 +2,26 @@
 //!
 //! This folder is the only user of rusqlite.
 
+mod analyse;
+mod backup;
+mod events;
+mod execute;
 mod header;
+mod insert;
 mod lineage;
+mod migrator;
 mod open;
+mod preserve;
 mod reader;
+mod seed;
+mod settle;
+mod store;
+mod tables;
 
+pub use analyse::analyse_events;
 pub use header::Header;
 pub use lineage::write_lineage;
+pub use migrator::{MigrateError, MigrateOptions, Outcome as MigrateOutcome, Step, create, migrate};
 pub use open::{OpenError, Snapshot};
+pub use settle::settle;
+pub use store::SqliteStore;

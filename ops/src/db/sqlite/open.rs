@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tempfile::TempDir;
 
 use super::header::Header;
+use super::settle::beside;
 use crate::files::FileError;
 
 /// How long to wait for another process that holds the file before saying that it is locked.
@@ -260,13 +261,6 @@ fn explain(path: &Path, header: &Header, size: u64, error: rusqlite::Error) -> O
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Corrupt { path, source: error },
         _ => OpenError::Sqlite { path, source: error },
     }
-}
-
-/// The neighbour of a database file with this suffix.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// A `file:` URI with a parameter; every byte that has a meaning there is escaped.

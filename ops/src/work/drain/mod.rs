@@ -57,6 +57,7 @@ pub fn drain(
 ) -> Result<DrainReport, StoreError> {
     let coefficients = Coefficients::default();
     let digest = coefficients.digest();
+    let version = ESTIMATOR_VERSION.to_string();
     let mut report = DrainReport::new(policy, executor.source(), clock.now());
     report.recovered = store.recover_stale(clock.now())?;
     let limit = policy.attempts_max.unwrap_or(u64::MAX);
@@ -69,7 +70,7 @@ pub fn drain(
         let Some(claim) = claimed else { break };
         let waiting = store.queued(&policy.selection)?;
         progress(report.attempts.total, report.attempts.total + waiting + 1, &claim.key.phase_id);
-        let step = Step { coefficients: &coefficients, digest: &digest, policy, clock, stop };
+        let step = Step { coefficients: &coefficients, digest: &digest, version: &version, policy, clock, stop };
         match step.attempt(store, executor, &claim, &mut report)? {
             None => {
                 report.stopped = Some("interrupted");
@@ -95,6 +96,7 @@ pub fn drain(
 struct Step<'a> {
     coefficients: &'a Coefficients,
     digest: &'a str,
+    version: &'a str,
     policy: &'a Policy,
     clock: &'a Clock,
     stop: &'a AtomicBool,
@@ -144,10 +146,10 @@ impl Step<'_> {
             self.coefficients,
             &EstimateInput {
                 deliverables: &claim.scope.deliverables,
+                files: &[],
                 category: &claim.category,
                 complexity,
                 scope_path_count: claim.scope.paths.len(),
-                task_text: &claim.description,
             },
         )
     }
@@ -178,7 +180,7 @@ impl Step<'_> {
             truncated: verdict.truncated,
             stop_reason: report.and_then(|r| r.stop_reason.as_deref()),
             model: report.and_then(|r| r.model.as_deref()).unwrap_or("unknown"),
-            estimator_version: ESTIMATOR_VERSION,
+            estimator_version: self.version,
             coefficient_digest: self.digest,
             attempt: claim.attempt,
             input_tokens: report.and_then(|r| r.input_tokens),
