@@ -13,4 +13,5 @@ pub mod os;
 pub mod report;
 pub mod stats;
 pub mod text;
+pub mod tokens;
 pub mod url;
