@@ -1,0 +1,12 @@
+//! Output tokens: what a phase was predicted to write, what it wrote, and how far apart the two are.
+//!
+//! Everything here is pure: no database, no files, no clock. Readers hand events in; reports come out.
+
+pub mod analysis;
+pub mod canonical;
+mod document;
+pub mod estimator;
+pub mod event;
+pub mod metrics;
+pub mod ndjson;
+pub mod summary;

@@ -1,0 +1,379 @@
+//! Token events from NDJSON, one JSON object a line, as the exports write them.
+//!
+//! One bad line never stops the rest, and none is dropped without a count and, for the first hundred, a
+//! reason. Nothing is kept of a line but its numbers and, against duplicates, 16 bytes.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::io::{self, BufRead};
+
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::analysis::Analysis;
+use super::event::TokenEvent;
+
+/// How many rejects are listed; all are counted.
+const LISTED: usize = 100;
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What became of the lines of an input. Blank lines are in no count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct NdjsonReport {
+    /// Lines that became events.
+    pub accepted: u64,
+    /// Lines that repeat the run, phase, time and token counts of an earlier one.
+    pub duplicates: u64,
+    /// Lines that are no event.
+    pub reject_count: u64,
+    /// The first of these.
+    pub rejects: Vec<Reject>,
+}
+
+/// A line that is no event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reject {
+    /// Line number, from 1.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads events into `analysis` until the input ends. Events are known by their `event_id`, or by the line
+/// where there is none. Unknown fields are ignored. Fails only when the input itself cannot be read.
+pub fn read_ndjson(mut input: impl BufRead, analysis: &mut Analysis) -> Result<NdjsonReport, io::Error> {
+    let mut report = NdjsonReport::default();
+    let mut seen = HashSet::new();
+    let mut buffer = Vec::new();
+    let mut number = 0_u64;
+    while input.read_until(b'\n', &mut buffer)? > 0 {
+        number += 1;
+        let line = if number == 1 { buffer.strip_prefix(BOM).unwrap_or(&buffer) } else { &buffer };
+        let line = line.trim_ascii();
+        match parse(line) {
+            _ if line.is_empty() => {}
+            Err(reason) => report.reject(number, reason),
+            Ok(row) => match row.event(number) {
+                Err(reason) => report.reject(number, reason),
+                Ok(event) => {
+                    if row.key().is_some_and(|key| !seen.insert(key)) {
+                        report.duplicates += 1;
+                    } else {
+                        report.accepted += 1;
+                        analysis.push(&event);
+                    }
+                }
+            },
+        }
+        buffer.clear();
+    }
+    Ok(report)
+}
+
+impl NdjsonReport {
+    fn reject(&mut self, line: u64, reason: String) {
+        self.reject_count += 1;
+        if self.rejects.len() < LISTED {
+            self.rejects.push(Reject { line, reason });
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Row<'_>, String> {
+    if !line.starts_with(b"{") {
+        return Err("not a JSON object".to_owned());
+    }
+    serde_json::from_slice(line).map_err(|e| format!("not a JSON object: {e}"))
+}
+
+/// The fields of a line, whatever they hold: a wrong type must name its field, not end the parse.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Row<'a> {
+    #[serde(borrow)]
+    event_id: Value<'a>,
+    run_id: Value<'a>,
+    phase_id: Value<'a>,
+    timestamp: Value<'a>,
+    category: Value<'a>,
+    complexity: Value<'a>,
+    deliverable_count: Value<'a>,
+    predicted_output_tokens: Value<'a>,
+    actual_output_tokens: Value<'a>,
+    selected_budget: Value<'a>,
+    success: Value<'a>,
+    truncated: Value<'a>,
+    smape_percent: Value<'a>,
+    waste_ratio: Value<'a>,
+    underestimated: Value<'a>,
+}
+
+impl Row<'_> {
+    fn event(&self, line: u64) -> Result<TokenEvent<'_>, String> {
+        let id = match &self.event_id {
+            Value::Count(id) => i64::try_from(*id).ok(),
+            _ => None,
+        };
+        Ok(TokenEvent {
+            id: id.or_else(|| i64::try_from(line).ok()).unwrap_or(i64::MAX),
+            category: self.category.text("category")?,
+            complexity: self.complexity.text("complexity")?,
+            deliverable_count: self.deliverable_count.count("deliverable_count")?,
+            predicted: self.predicted_output_tokens.count("predicted_output_tokens")?,
+            actual: self.actual_output_tokens.count("actual_output_tokens")?,
+            selected_budget: self.selected_budget.optional(Value::count, "selected_budget")?,
+            success: self.success.flag("success")?,
+            truncated: Some(self.truncated.flag("truncated")?),
+            smape_percent: self.smape_percent.optional(Value::real, "smape_percent")?,
+            waste_ratio: self.waste_ratio.optional(Value::real, "waste_ratio")?,
+            underestimated: self.underestimated.optional(Value::flag, "underestimated")?,
+        })
+    }
+
+    /// What makes two lines the same event; `None` when a part is missing and they cannot be told apart.
+    fn key(&self) -> Option<u128> {
+        let mut hash = Xxh3Default::new();
+        for part in [&self.run_id, &self.phase_id, &self.timestamp] {
+            match part {
+                Value::Text(text) => {
+                    hash.update(&(text.len() as u64).to_le_bytes());
+                    hash.update(text.as_bytes());
+                }
+                Value::Count(n) => {
+                    hash.update(&u64::MAX.to_le_bytes()); // no text is this long
+                    hash.update(&n.to_le_bytes());
+                }
+                _ => return None,
+            }
+        }
+        for part in [&self.predicted_output_tokens, &self.actual_output_tokens] {
+            hash.update(&part.count("").ok()?.to_le_bytes());
+        }
+        Some(hash.digest128())
+    }
+}
+
+/// A scalar of JSON, or that there was something else.
+#[derive(Debug, Default)]
+enum Value<'a> {
+    #[default]
+    Missing,
+    Flag(bool),
+    Count(u64),
+    Negative,
+    Real(f64),
+    Text(Cow<'a, str>),
+    Other,
+}
+
+impl Value<'_> {
+    fn count(&self, field: &str) -> Result<u64, String> {
+        match self {
+            Self::Count(n) => Ok(*n),
+            Self::Negative => Err(format!("`{field}` is negative")),
+            _ => Err(self.wrong(field, "a whole number")),
+        }
+    }
+
+    fn real(&self, field: &str) -> Result<f64, String> {
+        match self {
+            Self::Real(x) => Ok(*x),
+            Self::Count(n) => Ok(*n as f64),
+            _ => Err(self.wrong(field, "a number of 0 or more")),
+        }
+    }
+
+    fn flag(&self, field: &str) -> Result<bool, String> {
+        match self {
+            Self::Flag(flag) => Ok(*flag),
+            Self::Count(n @ 0..=1) => Ok(*n == 1),
+            _ => Err(self.wrong(field, "true, false, 0 or 1")),
+        }
+    }
+
+    fn text(&self, field: &str) -> Result<&str, String> {
+        match self {
+            Self::Text(text) => Ok(text),
+            _ => Err(self.wrong(field, "text")),
+        }
+    }
+
+    fn optional<T>(
+        &self,
+        read: fn(&Self, &str) -> Result<T, String>,
+        field: &str,
+    ) -> Result<Option<T>, String> {
+        if matches!(self, Self::Missing) { Ok(None) } else { read(self, field).map(Some) }
+    }
+
+    fn wrong(&self, field: &str, expected: &str) -> String {
+        match self {
+            Self::Missing => format!("`{field}` is missing"),
+            _ => format!("`{field}` is not {expected}"),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Value::Missing)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Self::Value, E> {
+        Ok(Value::Flag(flag))
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<Self::Value, E> {
+        Ok(Value::Count(n))
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(n).map_or(Value::Negative, Value::Count))
+    }
+
+    fn visit_f64<E: de::Error>(self, x: f64) -> Result<Self::Value, E> {
+        Ok(if x < 0.0 { Value::Negative } else { Value::Real(x) })
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::analysis::Options;
+    use super::*;
+
+    fn line(changes: &[(&str, serde_json::Value)]) -> String {
+        let mut event = serde_json::json!({
+            "run_id": "r", "phase_id": "p", "timestamp": "2030-01-02 03:04:05", "category": "docs",
+            "complexity": "low", "deliverable_count": 1, "predicted_output_tokens": 100,
+            "actual_output_tokens": 120, "success": true, "truncated": 0, "deliverables": ["a", {"b": [1]}],
+        });
+        for (field, value) in changes {
+            event[*field] = value.clone();
+        }
+        event.to_string()
+    }
+
+    fn read(text: impl AsRef<[u8]>) -> (NdjsonReport, super::super::summary::Summary) {
+        let mut analysis = Analysis::new(Options::default());
+        let report = read_ndjson(text.as_ref(), &mut analysis).unwrap();
+        (report, analysis.finish())
+    }
+
+    #[track_caller]
+    fn assert_rejected(changes: &[(&str, serde_json::Value)], reason: &str) {
+        let (report, summary) = read(line(changes));
+        assert_eq!(report.rejects, [Reject { line: 1, reason: reason.to_owned() }]);
+        assert_eq!((report.reject_count, summary.attempts.attempts), (1, 0));
+    }
+
+    #[test]
+    fn reads_past_what_is_no_event() {
+        let good = line(&[]);
+        let other = line(&[("phase_id", "q".into()), ("event_id", 7.into()), ("smape_percent", 99.0.into())]);
+        let text = format!("\u{feff}Exported 2 events\n\n{good}\r\n[1]\n{{\"run_id\":\n  {other}");
+        let (report, summary) = read(text);
+        assert_eq!((report.accepted, report.duplicates, report.reject_count), (2, 0, 3));
+        assert_eq!(report.rejects.iter().map(|r| r.line).collect::<Vec<_>>(), [1, 4, 5]);
+        assert_eq!(report.rejects[0].reason, "not a JSON object");
+        assert!(report.rejects[2].reason.starts_with("not a JSON object: EOF while parsing"));
+        assert_eq!(summary.attempts.underestimated, 2);
+        assert_eq!(summary.mismatches.first[0].id, 7);
+    }
+
+    #[test]
+    fn a_byte_order_mark_belongs_to_no_line() {
+        let (report, _) = read(format!("\u{feff}{}", line(&[])));
+        assert_eq!((report.accepted, report.reject_count), (1, 0));
+    }
+
+    #[test]
+    fn a_reject_names_its_field() {
+        use serde_json::{Value, json};
+        assert_rejected(&[("actual_output_tokens", Value::Null)], "`actual_output_tokens` is missing");
+        assert_rejected(&[("actual_output_tokens", json!(-1))], "`actual_output_tokens` is negative");
+        let reason = "`predicted_output_tokens` is not a whole number";
+        for wrong in [json!(1.5), json!("100"), json!([1]), json!({"a": 1}), json!(true)] {
+            assert_rejected(&[("predicted_output_tokens", wrong)], reason);
+        }
+        assert_rejected(&[("deliverable_count", json!("x"))], "`deliverable_count` is not a whole number");
+        assert_rejected(&[("truncated", json!(2))], "`truncated` is not true, false, 0 or 1");
+        assert_rejected(&[("success", Value::Null)], "`success` is missing");
+        assert_rejected(&[("category", Value::Null)], "`category` is missing");
+        assert_rejected(&[("smape_percent", json!("99"))], "`smape_percent` is not a number of 0 or more");
+        assert_rejected(&[("selected_budget", json!(-5))], "`selected_budget` is negative");
+    }
+
+    #[test]
+    fn the_same_event_counts_once() {
+        let escaped = line(&[]).replace("\"r\"", "\"\\u0072\"");
+        let later = line(&[("timestamp", "2030-01-02 03:04:06".into())]);
+        let (report, summary) = read([line(&[]), escaped, line(&[]), later].join("\n"));
+        assert_eq!((report.accepted, report.duplicates), (2, 2));
+        assert_eq!(summary.attempts.attempts, 2);
+    }
+
+    #[test]
+    fn lines_without_a_time_cannot_be_duplicates() {
+        let undated = line(&[("timestamp", serde_json::Value::Null)]);
+        let (report, _) = read([undated.as_str(), undated.as_str()].join("\n"));
+        assert_eq!((report.accepted, report.duplicates), (2, 0));
+    }
+
+    #[test]
+    fn huge_lines_and_many_rejects() {
+        let huge = line(&[("note", "x".repeat(3 << 20).into())]);
+        let text = format!("{huge}\n{}", "junk\n".repeat(250));
+        let (report, _) = read(text);
+        assert_eq!((report.accepted, report.reject_count, report.rejects.len()), (1, 250, 100));
+        let (report, _) = read(b"{\"category\": \"\xff\"}\n");
+        assert_eq!(report.reject_count, 1);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_an_error() {
+        struct Broken;
+        impl io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken"))
+            }
+        }
+        let mut analysis = Analysis::default();
+        let error = read_ndjson(io::BufReader::new(Broken), &mut analysis).unwrap_err();
+        assert_eq!(error.to_string(), "broken");
+    }
+}

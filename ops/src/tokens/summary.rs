@@ -1,0 +1,363 @@
+//! The outcome of an analysis: gates over all attempts, cost metrics over the measurements among them.
+//!
+//! A truncated attempt says how long the output was at least; it never enters a mean or a percentile. An
+//! empty sample is insufficient, not a pass.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use super::analysis::{Analysis, Bucket, Options, Pair};
+use super::canonical::Complexity;
+use crate::stats;
+
+/// The share of attempts that may be truncated, in percent.
+pub const TRUNCATION_LIMIT_PERCENT: u64 = 2;
+
+/// The share of attempts that may be longer than predicted, in percent.
+pub const UNDERESTIMATION_LIMIT_PERCENT: u64 = 5;
+
+/// What the token events say. A versioned artifact: `format` grows with every change of meaning.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Version of this artifact.
+    pub format: u32,
+    /// What was asked for.
+    pub options: Options,
+    /// Counts over all attempts.
+    pub attempts: Tally,
+    /// What must hold, measured over all attempts.
+    pub gates: Vec<Gate>,
+    /// Cost metrics over all measurements.
+    pub cost: Cost,
+    /// The truncated attempts.
+    pub lower_bounds: Bounds,
+    /// The same by category, complexity and deliverables, in this order.
+    pub strata: Vec<StratumSummary>,
+    /// Stored metrics that are not what their token counts give.
+    pub mismatches: Mismatches,
+    /// Rows that could not be read; they are in none of the counts above.
+    pub unreadable: UnreadableRows,
+    /// What makes data doubtful without being wrong.
+    pub hazards: Hazards,
+}
+
+/// Counts of attempts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// All readable attempts.
+    pub attempts: u64,
+    /// Those whose output could be used.
+    pub success: u64,
+    /// Those cut at the ceiling.
+    pub truncated: u64,
+    /// Those of a source that does not record truncation.
+    pub truncation_unrecorded: u64,
+    /// Those longer than predicted.
+    pub underestimated: u64,
+    /// Those cut at or below the prediction: whether they were underestimated cannot be known.
+    pub censored: u64,
+}
+
+/// One gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gate {
+    /// `truncation` or `underestimation`.
+    pub name: &'static str,
+    /// The largest share that is met.
+    pub limit_percent: u64,
+    /// The attempts in question.
+    pub count: u64,
+    /// All attempts.
+    pub of: u64,
+    /// The share in percent; `None` without attempts.
+    pub percent: Option<f64>,
+    /// The outcome.
+    pub verdict: Verdict,
+}
+
+/// The outcome of a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Measured and within the limit.
+    Met,
+    /// Measured and above the limit.
+    NotMet,
+    /// Not measured, or not for every attempt.
+    Insufficient,
+}
+
+/// Cost metrics of the attempts that were not truncated and have both token counts above 0; of the successful
+/// among them when so asked. `None` where there is no such attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// How many attempts these are.
+    pub rows: u64,
+    /// Mean predicted output tokens.
+    pub predicted_mean: Option<f64>,
+    /// Mean actual output tokens.
+    pub actual_mean: Option<f64>,
+    /// Mean SMAPE in percent.
+    pub smape_percent_mean: Option<f64>,
+    /// Median SMAPE in percent.
+    pub smape_percent_median: Option<f64>,
+    /// Mean of predicted over actual.
+    pub waste_ratio_mean: Option<f64>,
+    /// Median of predicted over actual.
+    pub waste_ratio_median: Option<f64>,
+    /// 90th percentile of predicted over actual.
+    pub waste_ratio_p90: Option<f64>,
+    /// Maximum of predicted over actual.
+    pub waste_ratio_max: Option<f64>,
+}
+
+/// Truncated attempts with both token counts above 0: the prediction should have been larger by at least the
+/// ratio of actual over predicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Bounds {
+    /// How many attempts these are.
+    pub rows: u64,
+    /// Median of actual over predicted.
+    pub ratio_median: Option<f64>,
+    /// Maximum of actual over predicted.
+    pub ratio_max: Option<f64>,
+}
+
+/// One stratum.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StratumSummary {
+    /// Canonical category.
+    pub category: String,
+    /// Complexity.
+    pub complexity: Complexity,
+    /// Band of the number of deliverables.
+    pub deliverables: Bucket,
+    /// Counts over all its attempts.
+    pub attempts: Tally,
+    /// Cost metrics over its measurements.
+    pub cost: Cost,
+    /// Its truncated attempts.
+    pub lower_bounds: Bounds,
+}
+
+/// Stored metrics that differ from the recomputed ones.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Mismatches {
+    /// Rows with at least one difference.
+    pub rows: u64,
+    /// Rows that differ in `smape_percent`.
+    pub smape_percent: u64,
+    /// Rows that differ in `waste_ratio`.
+    pub waste_ratio: u64,
+    /// Rows that differ in `underestimated`.
+    pub underestimated: u64,
+    /// The differences with the smallest ids.
+    pub first: Vec<Mismatch>,
+}
+
+/// One stored metric and what it should be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mismatch {
+    /// Event id or line.
+    pub id: i64,
+    /// The metric.
+    pub column: &'static str,
+    /// As stored; a flag is 0 or 1.
+    pub stored: f64,
+    /// As the token counts give; `None` where they give no metric.
+    pub recomputed: Option<f64>,
+}
+
+/// Rows that could not be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UnreadableRows {
+    /// How many.
+    pub rows: u64,
+    /// Those with the smallest ids.
+    pub first: Vec<Unreadable>,
+}
+
+/// One row that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// Event id or line.
+    pub id: i64,
+    /// The first column that holds no usable value.
+    pub column: String,
+}
+
+/// Counts of doubtful rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Hazards {
+    /// Rows whose complexity is no known word and counts as medium.
+    pub unknown_complexity: u64,
+    /// Rows without a deliverable.
+    pub zero_deliverables: u64,
+    /// Rows with more tokens than the selected budget.
+    pub actual_over_budget: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.attempts += other.attempts;
+        self.success += other.success;
+        self.truncated += other.truncated;
+        self.truncation_unrecorded += other.truncation_unrecorded;
+        self.underestimated += other.underestimated;
+        self.censored += other.censored;
+    }
+}
+
+impl Hazards {
+    pub(super) fn add(&mut self, other: Self) {
+        self.unknown_complexity += other.unknown_complexity;
+        self.zero_deliverables += other.zero_deliverables;
+        self.actual_over_budget += other.actual_over_budget;
+    }
+}
+
+impl Mismatches {
+    /// Adds the counts, not the list.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.smape_percent += other.smape_percent;
+        self.waste_ratio += other.waste_ratio;
+        self.underestimated += other.underestimated;
+    }
+}
+
+impl Summary {
+    /// Whether every gate is met and every row could be read.
+    pub fn gates_met(&self) -> bool {
+        self.unreadable.rows == 0 && self.gates.iter().all(|gate| gate.verdict == Verdict::Met)
+    }
+}
+
+impl Analysis {
+    /// Computes the metrics of everything pushed.
+    pub fn finish(mut self) -> Summary {
+        let mut attempts = Tally::default();
+        let mut strata = Vec::new();
+        // The measurements of all strata one after the other: each stratum is a slice of it, so that the
+        // totals need no second copy.
+        let mut all_cost = Vec::new();
+        let mut all_bounds = Vec::new();
+        for (category, complexity, deliverables, mut stratum) in self.take_strata() {
+            attempts.add(stratum.tally);
+            strata.push(StratumSummary {
+                category,
+                complexity,
+                deliverables,
+                attempts: stratum.tally,
+                cost: Cost::of(&mut stratum.cost),
+                lower_bounds: Bounds::of(&mut stratum.bounds),
+            });
+            append(&mut all_cost, stratum.cost);
+            append(&mut all_bounds, stratum.bounds);
+        }
+        Summary {
+            format: 1,
+            options: self.options,
+            attempts,
+            gates: gates(&attempts),
+            cost: Cost::of(&mut all_cost),
+            lower_bounds: Bounds::of(&mut all_bounds),
+            strata,
+            mismatches: self.take_mismatches(),
+            unreadable: self.take_unreadable(),
+            hazards: self.hazards,
+        }
+    }
+}
+
+fn append(all: &mut Vec<Pair>, mut more: Vec<Pair>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.append(&mut more);
+    }
+}
+
+fn gates(attempts: &Tally) -> Vec<Gate> {
+    let gate = |name, count: u64, limit_percent: u64, complete: bool| {
+        let of = attempts.attempts;
+        let verdict = match u128::from(count) * 100 > u128::from(of) * u128::from(limit_percent) {
+            true => Verdict::NotMet,
+            false if of > 0 && complete => Verdict::Met,
+            false => Verdict::Insufficient,
+        };
+        Gate { name, limit_percent, count, of, percent: stats::percent(count, of), verdict }
+    };
+    vec![
+        gate("truncation", attempts.truncated, TRUNCATION_LIMIT_PERCENT, attempts.truncation_unrecorded == 0),
+        gate("underestimation", attempts.underestimated, UNDERESTIMATION_LIMIT_PERCENT, true),
+    ]
+}
+
+impl Pair {
+    fn smape_percent(self) -> f64 {
+        super::metrics::smape_percent(self.predicted.into(), self.actual.into())
+    }
+
+    fn waste_ratio(self) -> f64 {
+        f64::from(self.predicted) / f64::from(self.actual)
+    }
+
+    /// Ranks by SMAPE exactly and without a division: `|p − a| / (p + a)` by cross-multiplication.
+    fn by_smape(self, other: Self) -> Ordering {
+        let parts = |pair: Self| {
+            (pair.predicted.abs_diff(pair.actual), u64::from(pair.predicted) + u64::from(pair.actual))
+        };
+        let ((gap, total), (other_gap, other_total)) = (parts(self), parts(other));
+        (u128::from(gap) * u128::from(other_total)).cmp(&(u128::from(other_gap) * u128::from(total)))
+    }
+
+    /// Ranks by waste exactly and without a division.
+    fn by_waste(self, other: Self) -> Ordering {
+        let cross = |p: u32, a: u32| u64::from(p) * u64::from(a);
+        cross(self.predicted, other.actual).cmp(&cross(other.predicted, self.actual))
+    }
+}
+
+impl Cost {
+    /// Reorders `pairs`, and always in the same way: sums round alike however many threads read the events.
+    fn of(pairs: &mut [Pair]) -> Self {
+        let rows = pairs.len() as u64;
+        if rows == 0 {
+            return Self::default();
+        }
+        let mean = |sum: f64| Some(sum / rows as f64);
+        let whole =
+            |part: fn(&Pair) -> u32| pairs.iter().map(|pair| u64::from(part(pair))).sum::<u64>() as f64;
+        let predicted_mean = mean(whole(|pair| pair.predicted));
+        let actual_mean = mean(whole(|pair| pair.actual));
+        let smape_percent_mean = mean(stats::sum(pairs.iter().copied().map(Pair::smape_percent)));
+        let waste_ratio_mean = mean(stats::sum(pairs.iter().copied().map(Pair::waste_ratio)));
+        let [smape_percent_median] = stats::percentiles_by(pairs, [0.5], Pair::by_smape, Pair::smape_percent);
+        let [waste_ratio_median, waste_ratio_p90, waste_ratio_max] =
+            stats::percentiles_by(pairs, [0.5, 0.9, 1.0], Pair::by_waste, Pair::waste_ratio);
+        Self {
+            rows,
+            predicted_mean,
+            actual_mean,
+            smape_percent_mean,
+            smape_percent_median,
+            waste_ratio_mean,
+            waste_ratio_median,
+            waste_ratio_p90,
+            waste_ratio_max,
+        }
+    }
+}
+
+impl Bounds {
+    /// Reorders `pairs`.
+    fn of(pairs: &mut [Pair]) -> Self {
+        let ratio = |pair: Pair| f64::from(pair.actual) / f64::from(pair.predicted);
+        let by_ratio = |a: Pair, b: Pair| b.by_waste(a);
+        let rows = pairs.len() as u64;
+        let [ratio_median, ratio_max] = stats::percentiles_by(pairs, [0.5, 1.0], by_ratio, ratio);
+        Self { rows, ratio_median, ratio_max }
+    }
+}
