@@ -9,6 +9,7 @@ pub mod files;
 pub mod guard;
 pub mod ids;
 pub mod ledger;
+pub mod migrate;
 pub mod os;
 pub mod report;
 pub mod stats;
