@@ -1,3 +1,5 @@
+//! The runner against real files: fresh ones, old forms, locked ones, edited scripts, scripts that fail.
+
 use std::fs;
 
 use rusqlite::types::Value;
