@@ -159,9 +159,12 @@ impl Snapshot {
         self.note
     }
 
-    /// The connection, for modules of this driver.
-    pub(crate) fn into_connection(self) -> (Connection, Option<TempDir>) {
-        (self.conn, self._copy)
+    /// The connection without its transaction, for a reader that opens its own; and the private copy it is
+    /// on, which must outlive it.
+    pub(super) fn into_connection(self) -> Result<(Connection, Option<TempDir>), OpenError> {
+        let ended = self.conn.execute_batch("COMMIT");
+        ended.map_err(|source| OpenError::Sqlite { path: PathBuf::new(), source })?;
+        Ok((self.conn, self._copy))
     }
 }
 
