@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::dev;
 use crate::exit::{self, Code};
 use crate::settings::Settings;
 use crate::task;
@@ -21,6 +22,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     DbIdentity(task::db_identity::Args),
+    // For those who work on this repository; last, because no one else needs them.
+    Ci(dev::ci::Args),
+    Bench(dev::bench::Args),
 }
 
 impl Cli {
@@ -28,6 +32,8 @@ impl Cli {
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<Code> {
         match self.task {
             Task::DbIdentity(args) => task::db_identity::run(args, settings),
+            Task::Ci(args) => dev::ci::run(&args, settings),
+            Task::Bench(args) => dev::bench::run(&args, settings),
         }
     }
 }
