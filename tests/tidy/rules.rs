@@ -95,11 +95,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Everything wrong with one file, each as `path:line: what`.
 pub(crate) fn findings(source: &Source) -> Vec<String> {
     let rules = [module_doc, lengths, bans, developer_variables, layers, leftovers, blanks];
-    rules
-        .iter()
-        .flat_map(|rule| rule(source))
-        .map(|(line, what)| format!("{}:{line}: {what}", source.path))
-        .collect()
+    let mut found: Vec<Finding> = rules.iter().flat_map(|rule| rule(source)).collect();
+    found.sort();
+    found.dedup();
+    found.iter().map(|(line, what)| format!("{}:{line}: {what}", source.path)).collect()
 }
 
 type Finding = (usize, String);
