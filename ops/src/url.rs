@@ -237,33 +237,33 @@ mod tests {
     use super::*;
 
     fn path_of(text: &str) -> String {
-        match DbUrl::parse(text, Path::new("/work/dir")).unwrap() {
+        match DbUrl::parse(text, Path::new("/srv/dir")).unwrap() {
             DbUrl::Sqlite(url) => url.path().display().to_string(),
             DbUrl::Postgres(_) => panic!("{text} is not SQLite"),
         }
     }
 
     fn error_of(text: &str) -> UrlError {
-        DbUrl::parse(text, Path::new("/work/dir")).unwrap_err()
+        DbUrl::parse(text, Path::new("/srv/dir")).unwrap_err()
     }
 
     #[test]
     fn sqlite_spellings() {
         for (text, expected) in [
-            ("x.db", "/work/dir/x.db"),
-            ("../x.db", "/work/x.db"),
-            ("./a/./b.db", "/work/dir/a/b.db"),
+            ("x.db", "/srv/dir/x.db"),
+            ("../x.db", "/srv/x.db"),
+            ("./a/./b.db", "/srv/dir/a/b.db"),
             ("/abs/x.db", "/abs/x.db"),
-            ("100%25.db", "/work/dir/100%25.db"),
-            ("sqlite:x.db", "/work/dir/x.db"),
+            ("100%25.db", "/srv/dir/100%25.db"),
+            ("sqlite:x.db", "/srv/dir/x.db"),
             ("sqlite:/abs/x.db", "/abs/x.db"),
-            ("sqlite:///data/test.db", "/work/dir/data/test.db"),
+            ("sqlite:///data/test.db", "/srv/dir/data/test.db"),
             ("sqlite:////abs/x.db", "/abs/x.db"),
-            ("SQLite:///a%20b.db", "/work/dir/a b.db"),
-            ("sqlite:///ü ß.db", "/work/dir/ü ß.db"),
-            ("sqlite+pysqlite:///x.db?check_same_thread=false", "/work/dir/x.db"),
-            ("file:x.db?mode=ro", "/work/dir/x.db"),
-            ("  x.db\n", "/work/dir/x.db"),
+            ("SQLite:///a%20b.db", "/srv/dir/a b.db"),
+            ("sqlite:///ü ß.db", "/srv/dir/ü ß.db"),
+            ("sqlite+pysqlite:///x.db?check_same_thread=false", "/srv/dir/x.db"),
+            ("file:x.db?mode=ro", "/srv/dir/x.db"),
+            ("  x.db\n", "/srv/dir/x.db"),
         ] {
             assert_eq!(path_of(text), expected, "{text}");
         }
@@ -304,10 +304,10 @@ mod tests {
 
     #[test]
     fn three_slashes_remember_the_other_reading() {
-        let DbUrl::Sqlite(url) = DbUrl::parse("sqlite:///tmp/x.db", Path::new("/work")).unwrap() else {
+        let DbUrl::Sqlite(url) = DbUrl::parse("sqlite:///tmp/x.db", Path::new("/srv")).unwrap() else {
             panic!()
         };
-        assert_eq!(url.path(), Path::new("/work/tmp/x.db"));
+        assert_eq!(url.path(), Path::new("/srv/tmp/x.db"));
         assert_eq!(url.absolute_reading(), Some(Path::new("/tmp/x.db")));
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::dev;
 use crate::exit::{self, Code};
 use crate::settings::Settings;
 use crate::task;
@@ -25,6 +26,9 @@ enum Task {
     Drain(task::drain::Args),
     Analyze(task::analyze::Args),
     Migrate(task::migrate::Args),
+    // For those who work on this repository; last, because no one else needs them.
+    Ci(dev::ci::Args),
+    Bench(dev::bench::Args),
 }
 
 impl Cli {
@@ -36,6 +40,8 @@ impl Cli {
             Task::Drain(args) => task::drain::run(args, settings),
             Task::Analyze(args) => task::analyze::run(args, settings),
             Task::Migrate(args) => task::migrate::run(args, settings),
+            Task::Ci(args) => dev::ci::run(&args, settings),
+            Task::Bench(args) => dev::bench::run(&args, settings),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! This file parses, dispatches and turns the end of a task into an exit code; it does no work of its own.
 
 mod cli;
+mod dev;
 mod exit;
 mod output;
 mod settings;

@@ -1,0 +1,15 @@
+//! Every golden file, by its path below `fixtures/`, in order of the alphabet.
+//!
+//! `assert_golden` refuses a path that is not listed and the orphan test a file that is not, so a golden
+//! cannot be left behind by the test that once compared it.
+
+/// The list.
+pub(crate) const CASES: &[&str] = &[
+    "exit/no-database/expected/stderr.txt",
+    "help/bench/expected/help.txt",
+    "help/cargo-xtask/expected/help.txt",
+    "help/ci/expected/help.txt",
+    "help/db-identity/expected/help.txt",
+    "usage/unknown-flag/expected/stderr.txt",
+    "usage/unknown-task/expected/stderr.txt",
+];

@@ -1,0 +1,188 @@
+//! Area `analyze`: token metrics by stratum over 10 million events in a SQLite file.
+//!
+//! The job: per category, complexity and band of deliverables count attempts, successes, truncated and
+//! underestimated ones, and over those not truncated take mean and median SMAPE and median and P90 waste.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use serde::Deserialize;
+use xshell::cmd;
+
+use super::peers::{self, PYTHON};
+use super::race::{self, Contender};
+use super::{Bench, Measured, Missing};
+use crate::output;
+
+/// Events of the full size.
+const EVENTS: u64 = 10_000_000;
+
+/// The seed of the events. Another seed or another generator needs another name of the file.
+const SEED: u64 = 42;
+
+/// How far two answers may be apart, relative to the larger.
+const TOLERANCE: f64 = 1e-9;
+
+/// The SQLite scanner of DuckDB is an extension that DuckDB itself would download from its own server.
+const DUCKDB: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-sqlite-scanner==1.5.5"];
+
+pub(super) fn run(bench: &Bench) -> anyhow::Result<Measured> {
+    let events = if bench.quick { EVENTS / 10 } else { EVENTS };
+    let file = data(bench, events)?.display().to_string();
+    let ours = [&bench.program.display().to_string(), "analyze", "tokens", "--db", &file, "--json"];
+    let mut contenders =
+        vec![Contender { name: "ours", command: ours.map(str::to_owned).into(), time_target: None }];
+    let mut missing = Vec::new();
+    let duckdb = "DuckDB 1.5.5 with its SQLite scanner";
+    match peers::python_with(bench, &DUCKDB) {
+        Ok(python) => {
+            let command = [&python, "-I", "-c", include_str!("analyze_duckdb.py"), &file];
+            let command = command.map(str::to_owned).into();
+            contenders.push(Contender { name: duckdb, command, time_target: Some(1.5) });
+        }
+        Err(why) => missing.push(Missing { peer: duckdb, why }),
+    }
+    let shell = "the sqlite3 shell";
+    match peers::sqlite3(&bench.cargo.sh) {
+        Ok(program) => {
+            let command = [program, "-readonly", "-json", &file, include_str!("analyze_sqlite.sql")];
+            let command = command.map(str::to_owned).into();
+            contenders.push(Contender { name: shell, command, time_target: Some(40.0) });
+        }
+        Err(why) => missing.push(Missing { peer: shell, why }),
+    }
+    let runs = race::race(&bench.cargo.sh, PYTHON, &bench.folder, bench.pairs, &contenders, |answers| {
+        agree(answers, events)
+    })?;
+    let results = race::compare(&runs);
+    Ok(Measured { format: 1, area: "analyze", size: events, pairs: bench.pairs, results, missing })
+}
+
+/// The file of events, made if it is not there.
+fn data(bench: &Bench, events: u64) -> anyhow::Result<PathBuf> {
+    let file = bench.folder.join(format!("analyze-{events}-{SEED}.db"));
+    if !file.exists() {
+        output::stderr(&format!("making {events} events\n"));
+        let partial = ops::files::partial_name(&file);
+        let (script, events, seed) = (include_str!("analyze_data.py"), events.to_string(), SEED.to_string());
+        cmd!(bench.cargo.sh, "{PYTHON} -I -c {script} {partial} {events} {seed}").quiet().run()?;
+        ops::files::rename(&partial, &file)?;
+    }
+    Ok(file)
+}
+
+/// One stratum of an answer.
+#[derive(Debug, Deserialize)]
+struct Stratum {
+    category: String,
+    complexity: String,
+    deliverables: String,
+    attempts: u64,
+    success: u64,
+    truncated: u64,
+    underestimated: u64,
+    smape_mean: Option<f64>,
+    smape_median: Option<f64>,
+    waste_median: Option<f64>,
+    waste_p90: Option<f64>,
+}
+
+impl Stratum {
+    fn key(&self) -> [String; 3] {
+        [&self.category, &self.complexity, &self.deliverables].map(Clone::clone)
+    }
+
+    fn counts(&self) -> [u64; 4] {
+        [self.attempts, self.success, self.truncated, self.underestimated]
+    }
+
+    fn metrics(&self) -> [Option<f64>; 4] {
+        [self.smape_mean, self.smape_median, self.waste_median, self.waste_p90]
+    }
+}
+
+/// An answer of ours as the peers give it: the artifact of `analyze tokens --json` with its groups unfolded.
+fn ours(text: &str) -> anyhow::Result<Vec<Stratum>> {
+    let answer: serde_json::Value = serde_json::from_str(text)?;
+    let strata = answer["strata"].as_array().context("the answer has no `strata`")?;
+    let unfold = |stratum: &serde_json::Value| {
+        let (counts, cost) = (&stratum["attempts"], &stratum["cost"]);
+        serde_json::from_value(serde_json::json!({
+            "category": stratum["category"],
+            "complexity": stratum["complexity"],
+            "deliverables": stratum["deliverables"],
+            "attempts": counts["attempts"],
+            "success": counts["success"],
+            "truncated": counts["truncated"],
+            "underestimated": counts["underestimated"],
+            "smape_mean": cost["smape_percent_mean"],
+            "smape_median": cost["smape_percent_median"],
+            "waste_median": cost["waste_ratio_median"],
+            "waste_p90": cost["waste_ratio_p90"],
+        }))
+    };
+    Ok(strata.iter().map(unfold).collect::<Result<_, _>>()?)
+}
+
+/// Whether all answers are about `events` events and say the same of every stratum.
+fn agree(answers: &[(&'static str, String)], events: u64) -> anyhow::Result<()> {
+    let mut first: Option<(&str, BTreeMap<[String; 3], Stratum>)> = None;
+    for (name, text) in answers {
+        let strata = if *name == "ours" { ours(text) } else { Ok(serde_json::from_str(text)?) };
+        let strata: Vec<Stratum> = strata.with_context(|| format!("the answer of {name} cannot be read"))?;
+        let total: u64 = strata.iter().map(|stratum| stratum.attempts).sum();
+        anyhow::ensure!(total == events, "{name} counts {total} events of {events}");
+        let strata: BTreeMap<_, _> = strata.into_iter().map(|stratum| (stratum.key(), stratum)).collect();
+        match &first {
+            None => first = Some((name, strata)),
+            Some((other, expected)) => {
+                anyhow::ensure!(strata.keys().eq(expected.keys()), "{name} and {other} see different strata");
+                for (ours, theirs) in expected.values().zip(strata.values()) {
+                    anyhow::ensure!(is_same(ours, theirs), "{other}: {ours:?}\n{name}: {theirs:?}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_same(a: &Stratum, b: &Stratum) -> bool {
+    let is_near = |(a, b): (Option<f64>, Option<f64>)| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()),
+        (a, b) => a == b,
+    };
+    a.counts() == b.counts() && a.metrics().into_iter().zip(b.metrics()).all(is_near)
+}
+
+#[cfg(test)]
+mod tests {
+    const PEER: &str = r#"[{"category": "docs", "complexity": "low", "deliverables": "1-3", "attempts": 3,
+        "success": 2, "truncated": 1, "underestimated": 0, "smape_mean": 10.5, "smape_median": 10.0,
+        "waste_median": 1.5, "waste_p90": null}]"#;
+
+    const OURS: &str = r#"{"format": 1, "strata": [{"category": "docs", "complexity": "low",
+        "deliverables": "1-3", "attempts": {"attempts": 3, "success": 2, "truncated": 1, "underestimated": 0},
+        "cost": {"smape_percent_mean": 10.5, "smape_percent_median": 10.00000000001,
+        "waste_ratio_median": 1.5, "waste_ratio_p90": null}}]}"#;
+
+    #[test]
+    fn answers_agree_or_say_where_they_do_not() {
+        let agree = |ours: &str, peer: &str, events| {
+            let answers = [("ours", ours.to_owned()), ("peer", peer.to_owned())];
+            super::agree(&answers, events).map_err(|error| format!("{error:#}"))
+        };
+        agree(OURS, PEER, 3).unwrap();
+        assert_eq!(agree(OURS, PEER, 4).unwrap_err(), "ours counts 3 events of 4");
+        assert!(agree("{}", PEER, 3).unwrap_err().contains("no `strata`"));
+        for (from, to) in [
+            ("\"low\"", "\"high\""),
+            ("\"success\": 2", "\"success\": 3"),
+            ("10.5", "10.5000001"),
+            ("\"waste_median\": 1.5", "\"waste_median\": 1.6"),
+            ("null", "2.0"),
+        ] {
+            assert!(agree(OURS, &PEER.replace(from, to), 3).is_err(), "{from} as {to}");
+        }
+    }
+}

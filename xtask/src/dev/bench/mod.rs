@@ -1,0 +1,156 @@
+//! `bench`: our tasks against the best other ways to do the same job, alternately and in one run.
+//!
+//! Seconds drift with the machine, so only ratios within one run are compared with a target. No time is
+//! believed before every contender has given the same answer, and a peer that cannot be had is named.
+
+mod analyze;
+mod peers;
+mod race;
+
+use std::path::PathBuf;
+
+use ops::report::{Align, Document, Table, number};
+use serde::Serialize;
+
+use super::Cargo;
+use crate::exit::Code;
+use crate::output::{self, Output};
+use crate::settings::Settings;
+
+/// Measure a task against its peers, all in one run
+///
+/// Peers come from PyPI (into a virtual environment under the target folder) or from the system. Needs Python 3,
+/// which also reads the peak memory that the operating system accounts to each process (Linux and macOS).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What to measure
+    area: Area,
+    /// A tenth of the size
+    #[arg(long)]
+    quick: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// How often each contender runs
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(5..))]
+    pairs: u64,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Area {
+    /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
+    Analyze,
+}
+
+/// What an area needs to run.
+#[derive(Debug)]
+struct Bench {
+    cargo: Cargo,
+    /// Data, answers and the virtual environment.
+    folder: PathBuf,
+    /// Our program, optimised as for release.
+    program: PathBuf,
+    quick: bool,
+    pairs: u64,
+}
+
+/// What an area measured. A versioned artifact.
+#[derive(Debug, Serialize)]
+struct Measured {
+    format: u32,
+    area: &'static str,
+    size: u64,
+    pairs: u64,
+    results: Vec<Comparison>,
+    /// Peers that could not be had, each with the reason.
+    missing: Vec<Missing>,
+}
+
+/// One measure of ours and of a peer, both medians.
+#[derive(Debug, Serialize)]
+struct Comparison {
+    name: String,
+    ours: f64,
+    peer: f64,
+    unit: &'static str,
+    /// How many times less than the peer we need.
+    ratio: f64,
+    /// The smallest ratio that is good enough; `None` where none is set.
+    target: Option<f64>,
+    met: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    peer: &'static str,
+    why: String,
+}
+
+impl Comparison {
+    fn new(name: String, ours: f64, peer: f64, unit: &'static str, target: Option<f64>) -> Self {
+        let ratio = peer / ours;
+        Self { name, ours, peer, unit, ratio, target, met: target.map(|target| ratio >= target) }
+    }
+}
+
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
+    let output = Output::new(settings, args.json);
+    let cargo = Cargo::new(settings)?;
+    output::stderr("building the release program\n");
+    cargo.command(&["build", "--release", "--locked", "--package", "xtask"]).run()?;
+    let target = peers::target_folder(&cargo)?;
+    let program = target.join("release").join(format!("xtask{}", std::env::consts::EXE_SUFFIX));
+    let bench = Bench { cargo, folder: target.join("bench"), program, quick: args.quick, pairs: args.pairs };
+    ops::files::create_dir(&bench.folder)?;
+    let measured = match args.area {
+        Area::Analyze => analyze::run(&bench)?,
+    };
+    for Missing { peer, why } in &measured.missing {
+        output::stderr(&format!("MISSING: {peer}: {why}\n"));
+    }
+    output.document(&document(&measured));
+    output.json(&measured)?;
+    let is_missed = measured.results.iter().any(|result| result.met == Some(false));
+    Ok(if is_missed { Code::GateNotMet } else { Code::Done })
+}
+
+fn document(measured: &Measured) -> Document {
+    let mut table = Table::new([
+        ("measure", Align::Left),
+        ("ours", Align::Right),
+        ("peer", Align::Right),
+        ("unit", Align::Left),
+        ("ratio", Align::Right),
+        ("target", Align::Right),
+        ("", Align::Left),
+    ]);
+    for result in &measured.results {
+        let verdict = result.met.map_or("", |met| if met { "met" } else { "NOT MET" });
+        table.row([
+            result.name.clone(),
+            number(Some(result.ours), 2),
+            number(Some(result.peer), 2),
+            result.unit.to_owned(),
+            number(Some(result.ratio), 2),
+            number(result.target, 2),
+            verdict.to_owned(),
+        ]);
+    }
+    let mut document = Document::new();
+    let title = format!("{} at {}, medians of {} runs each", measured.area, measured.size, measured.pairs);
+    document.heading(1, title).table(table);
+    document
+        .facts(measured.missing.iter().map(|missing| (format!("missing: {}", missing.peer), &missing.why)));
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_says_how_many_times_less_we_need() {
+        let met = |target| Comparison::new("time".to_owned(), 2.0, 5.0, "s", target).met;
+        assert_eq!([met(None), met(Some(2.5)), met(Some(2.6))], [None, Some(true), Some(false)]);
+    }
+}
