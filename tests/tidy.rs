@@ -57,7 +57,7 @@ fn every_source_file_keeps_the_rules() {
 /// A migration of SQLite without the query that proves it.
 fn unverified_migrations(files: &BTreeMap<String, String>) -> Vec<String> {
     let migrations = files.keys().filter(|path| path.starts_with("migrations/sqlite/") && is_of(path, "sql"));
-    let steps = migrations.filter(|path| !path.ends_with(".verify.sql"));
+    let steps = migrations.filter(|path| !path.ends_with(".verify.sql") && !path.ends_with("/schema.sql"));
     let missing =
         steps.map(|path| path.replace(".sql", ".verify.sql")).filter(|path| !files.contains_key(path));
     missing.map(|path| format!("{path}: missing; every migration is verified")).collect()
@@ -215,7 +215,7 @@ fn rules_about_sources_do_not_fire_on_what_is_fine() {
         ("ops/src/url.rs", "fn a<'a>(x: &'a str) -> char { if x != \"\" { '\"' } else { '\\'' } }"),
         ("ops/src/url.rs", "#[cfg(test)]\nmod tests {\n    use super::*;\n    use crate::work::Run;\n}"),
         ("ops/src/work/mod.rs", "fn a(child: &mut Child) { child.stdout.take(); child.stderr(x); }"),
-        ("ops/src/work/mod.rs", "use crate::{db::sqlite, identity, telemetry::Store};"),
+        ("ops/src/work/mod.rs", "use crate::{phases, identity, telemetry::Store};"),
         ("xtask/src/settings.rs", "fn a() { std::env::var(\"HOME\"); }"),
         ("xtask/src/dev/ci.rs", "use xshell::Shell;\nfn a() { std::env::var(\"CARGO\"); let var = 1; }"),
         ("tests/a.rs", &function(rules::FUNCTION_LINES_MAX)),

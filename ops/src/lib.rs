@@ -12,6 +12,7 @@ pub mod ids;
 pub mod ledger;
 pub mod migrate;
 pub mod os;
+pub mod phases;
 pub mod report;
 pub mod stats;
 pub mod telemetry;

@@ -6,10 +6,18 @@
 /// The list.
 pub(crate) const CASES: &[&str] = &[
     "exit/no-database/expected/stderr.txt",
+    "help/analyze/expected/help.txt",
+    "help/analyze/tokens/expected/help.txt",
     "help/bench/expected/help.txt",
     "help/cargo-xtask/expected/help.txt",
     "help/ci/expected/help.txt",
     "help/db-identity/expected/help.txt",
+    "help/drain/expected/help.txt",
+    "help/migrate/expected/help.txt",
+    "help/seed-telemetry/expected/help.txt",
+    "seed-telemetry/fresh/expected/report.json",
+    "seed-telemetry/fresh/expected/report.md",
+    "seed-telemetry/fresh/expected/stdout.txt",
     "usage/unknown-flag/expected/stderr.txt",
     "usage/unknown-task/expected/stderr.txt",
 ];

@@ -8,7 +8,13 @@ use assert_cmd::Command;
 
 /// The program with `dir` as working directory and home, a fixed clock and seed, and no other environment.
 pub(crate) fn xtask(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    Command::from_std(xtask_std(dir))
+}
+
+/// The same as a command of the standard library, for tests that kill or signal it.
+pub(crate) fn xtask_std(dir: &Path) -> std::process::Command {
+    #[expect(clippy::disallowed_methods, reason = "running the program is what these tests are for")]
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.env_clear().current_dir(dir).env("HOME", dir);
     for name in ["PATH", "SystemRoot"] {
         #[expect(clippy::disallowed_methods, reason = "a test binary has no settings to ask")]

@@ -82,14 +82,15 @@ const GROUND: &[&str] = &["clock", "files", "guard", "ids", "ledger", "os", "sta
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[
     ("report", &[]),
-    ("db", &["report"]),
-    ("migrate", &["report", "db", "tokens"]),
-    ("tokens", &["report", "db", "migrate"]),
-    ("telemetry", &["report", "db", "migrate", "tokens"]),
-    ("identity", &["report", "db", "migrate", "tokens", "telemetry", "db::sqlite", "db::postgres"]),
-    ("db::sqlite", &["report", "db", "migrate", "tokens", "telemetry", "identity"]),
-    ("db::postgres", &["report", "db", "migrate", "tokens", "telemetry", "identity"]),
-    ("work", &["report", "db", "migrate", "tokens", "telemetry", "identity", "db::sqlite", "db::postgres"]),
+    ("db", &[]),
+    ("migrate", &[]),
+    ("tokens", &["report"]),
+    ("telemetry", &["tokens"]),
+    ("phases", &["db", "telemetry"]),
+    ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
+    ("db::postgres", &["db"]),
+    ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
+    ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
 
 /// Everything wrong with one file, each as `path:line: what`.

@@ -35,11 +35,11 @@ impl Cli {
     /// Runs the task that was asked for.
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<Code> {
         match self.task {
-            Task::DbIdentity(args) => task::db_identity::run(args, settings),
-            Task::SeedTelemetry(args) => task::seed_telemetry::run(args, settings),
-            Task::Drain(args) => task::drain::run(args, settings),
-            Task::Analyze(args) => task::analyze::run(args, settings),
-            Task::Migrate(args) => task::migrate::run(args, settings),
+            Task::DbIdentity(args) => task::db_identity::run(&args, settings),
+            Task::SeedTelemetry(args) => task::seed_telemetry::run(&args, settings),
+            Task::Drain(args) => task::drain::run(&args, settings),
+            Task::Analyze(args) => task::analyze::run(&args, settings),
+            Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),
         }

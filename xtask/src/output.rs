@@ -25,11 +25,6 @@ impl Output {
         Self { style: Style { colour }, json, live: io::stderr().is_terminal() }
     }
 
-    /// Whether the result is asked for as JSON.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Prints a report for people; nothing under `--json`.
     pub(crate) fn document(&self, document: &Document) {
         if !self.json {

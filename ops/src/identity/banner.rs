@@ -27,11 +27,16 @@ impl Identity {
         }
         facts.push(("fingerprint", self.fingerprint.clone()));
         facts.push(("lineage", self.lineage_text()));
-        facts.push(("schema", format!("{}, {}", self.schema.digest, plural(self.schema.tables.len() as u64, "table"))));
+        facts.push((
+            "schema",
+            format!("{}, {}", self.schema.digest, plural(self.schema.tables.len() as u64, "table")),
+        ));
         facts.push(("migrations", self.migrations_text()));
         facts.push(("runs", self.runs.map_or_else(|| "no such table".into(), thousands)));
         facts.push(("phases", self.phases_text()));
-        facts.extend(self.telemetry.as_ref().map_or_else(|| vec![("events", "no such table".into())], of_telemetry));
+        facts.extend(
+            self.telemetry.as_ref().map_or_else(|| vec![("events", "no such table".into())], of_telemetry),
+        );
         facts.push(("foreign keys", self.foreign_keys_text()));
         facts
     }
@@ -50,7 +55,11 @@ impl Identity {
             (true, None) => "none applied".to_owned(),
             (true, Some(last)) => format!("{} applied, last {last}", migrations.applied.len()),
         };
-        if migrations.pending.is_empty() { applied } else { format!("{applied}; {} pending", migrations.pending.len()) }
+        if migrations.pending.is_empty() {
+            applied
+        } else {
+            format!("{applied}; {} pending", migrations.pending.len())
+        }
     }
 
     fn phases_text(&self) -> String {
@@ -66,7 +75,8 @@ impl Identity {
             None => "not checked".to_owned(),
             Some(keys) if keys.violations == 0 => "no violations".to_owned(),
             Some(keys) => {
-                let parts: Vec<String> = keys.by_reference.iter().map(|(key, n)| format!("{n} {key}")).collect();
+                let parts: Vec<String> =
+                    keys.by_reference.iter().map(|(key, n)| format!("{n} {key}")).collect();
                 format!("{} ({})", plural(keys.violations, "violation"), parts.join(", "))
             }
         }
@@ -108,7 +118,15 @@ fn of_server(server: &ServerFacts) -> Vec<(&'static str, String)> {
     vec![
         ("server", format!("PostgreSQL {}{role}, connection {wire}", server.version)),
         ("system", server.system_identifier.clone().unwrap_or_else(|| "not readable by this role".into())),
-        ("size", format!("{} (database `{}`, oid {})", bytes(server.size_bytes), server.database, server.database_oid)),
+        (
+            "size",
+            format!(
+                "{} (database `{}`, oid {})",
+                bytes(server.size_bytes),
+                server.database,
+                server.database_oid
+            ),
+        ),
     ]
 }
 

@@ -39,10 +39,14 @@ fn note_schema(identity: &mut Identity, migratable: bool) {
         identity.notes.push(format!("{all}no table {}", missing.join(", ")));
     }
     if migratable && !identity.migrations.ledger && missing.len() < known.len() {
-        identity.notes.push("no migration ledger: an older schema, made by another tool; `migrate` adopts it".into());
+        identity
+            .notes
+            .push("no migration ledger: an older schema, made by another tool; `migrate` adopts it".into());
     }
     if !identity.migrations.unknown.is_empty() {
-        identity.notes.push("it has migrations that this build does not know: made by a newer version".into());
+        identity
+            .notes
+            .push("it has migrations that this build does not know: made by a newer version".into());
     }
 }
 
@@ -51,7 +55,11 @@ pub(super) fn lineage(reader: &mut dyn Reader) -> Result<Option<Lineage>, DbErro
         return Ok(None);
     }
     let rows = reader.rows("SELECT lineage, purpose, stamped_at FROM ops_lineage")?;
-    Ok(rows.first().map(|row| Lineage { id: row[0].show(), purpose: row[1].show(), stamped_at: row[2].show() }))
+    Ok(rows.first().map(|row| Lineage {
+        id: row[0].show(),
+        purpose: row[1].show(),
+        stamped_at: row[2].show(),
+    }))
 }
 
 fn migrations(reader: &mut dyn Reader, available: Option<&[String]>) -> Result<Migrations, DbError> {
@@ -107,7 +115,11 @@ fn telemetry(reader: &mut dyn Reader, notes: &mut Vec<String>) -> Result<Option<
 }
 
 /// Rows by value of a column; `None` when there is no such column.
-fn split(reader: &mut dyn Reader, table: &str, column: &str) -> Result<Option<BTreeMap<String, u64>>, DbError> {
+fn split(
+    reader: &mut dyn Reader,
+    table: &str,
+    column: &str,
+) -> Result<Option<BTreeMap<String, u64>>, DbError> {
     if !reader.columns(table)?.iter().any(|name| name == column) {
         return Ok(None);
     }

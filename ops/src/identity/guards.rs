@@ -39,7 +39,11 @@ pub fn expect(identity: &Identity, expectation: &Expectation) -> Result<(), Refu
 }
 
 /// Refuses when this lineage of the database at `url` is not what was expected.
-pub fn expect_lineage(lineage: Option<&Lineage>, url: &str, expectation: &Expectation) -> Result<(), Refusal> {
+pub fn expect_lineage(
+    lineage: Option<&Lineage>,
+    url: &str,
+    expectation: &Expectation,
+) -> Result<(), Refusal> {
     let matches = lineage.is_some_and(|lineage| match expectation {
         Expectation::Purpose(purpose) => lineage.purpose == *purpose,
         Expectation::Lineage(id) => lineage.id == *id,

@@ -13,7 +13,10 @@ pub fn of_postgres(url: &PostgresUrl, options: &ConnectOptions) -> Result<Identi
     let mut notes = Vec::new();
     // The server holds foreign keys itself, unless they were declared without looking at older rows.
     if facts.not_valid_constraints > 0 {
-        notes.push(format!("{} constraints are NOT VALID: older rows may break them", facts.not_valid_constraints));
+        notes.push(format!(
+            "{} constraints are NOT VALID: older rows may break them",
+            facts.not_valid_constraints
+        ));
     }
     let mut identity = Identity {
         format: 1,
@@ -41,8 +44,10 @@ pub fn of_postgres(url: &PostgresUrl, options: &ConnectOptions) -> Result<Identi
         encrypted: facts.encrypted,
     };
     let lineage = identity.lineage.as_ref().map_or("-", |lineage| lineage.id.as_str());
-    let place = format!("{}:{}", server.system_identifier.as_deref().unwrap_or(&identity.url), server.database_oid);
-    identity.fingerprint = ids::sha256(format!("postgres\n{lineage}\n{place}").as_bytes())[..12].to_owned();
+    let place =
+        format!("{}:{}", server.system_identifier.as_deref().unwrap_or(&identity.url), server.database_oid);
+    ids::sha256(format!("postgres\n{lineage}\n{place}").as_bytes())[..12]
+        .clone_into(&mut identity.fingerprint);
     identity.server = Some(server);
     Ok(identity)
 }

@@ -29,8 +29,10 @@ pub enum IdentityError {
 pub fn of_sqlite(url: &SqliteUrl, scratch: &Path) -> Result<Identity, IdentityError> {
     let mut snapshot = Snapshot::open(url.path(), scratch)?;
     let path = url.path();
-    let canonical = fs::canonicalize(path).map_err(|e| OpenError::from(FileError::new("resolve", path, e)))?;
-    let metadata = fs::metadata(&canonical).map_err(|e| OpenError::from(FileError::new("look at", path, e)))?;
+    let canonical =
+        fs::canonicalize(path).map_err(|e| OpenError::from(FileError::new("resolve", path, e)))?;
+    let metadata =
+        fs::metadata(&canonical).map_err(|e| OpenError::from(FileError::new("look at", path, e)))?;
     let modified = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
     let stamp = modified.and_then(|age| Stamp::from_unix(i64::try_from(age.as_secs()).ok()?));
     let header = snapshot.header().clone();
@@ -105,8 +107,9 @@ fn schema(snapshot: &mut Snapshot) -> Result<(Vec<String>, Vec<String>), DbError
 }
 
 fn foreign_keys(snapshot: &mut Snapshot) -> Result<ForeignKeys, DbError> {
-    let rows =
-        snapshot.rows("SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent")?;
+    let rows = snapshot.rows(
+        "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY \"table\", parent",
+    )?;
     let mut by_reference = BTreeMap::new();
     for row in rows {
         by_reference.insert(format!("{} -> {}", row[0].show(), row[1].show()), row[2].count().unwrap_or(0));

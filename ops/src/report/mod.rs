@@ -142,7 +142,7 @@ mod tests {
             sample().terminal(Style { colour: false }),
             "Title\n=====\n\nOne line.\n\n  a          1\n  long name  2\n\nPart\n----\n\n\
              \u{20}\u{20}stratum      n\n  ----------  --\n  docs | low   3\n  tests       12\n\n\
-             \u{20}\u{20}ok    rows add up: 3 = 3\n  FAIL  few truncations: 12.0 %\n"
+             \u{20}\u{20}met      rows add up: 3 = 3\n  not met  few truncations: 12.0 %\n"
         );
         assert!(sample().terminal(Style { colour: true }).contains("\u{1b}[1m"));
     }

@@ -43,7 +43,7 @@ fn block(block: &Block, style: Style) -> String {
         Block::Checks(checks) => checks
             .iter()
             .map(|c| {
-                let mark = if c.met { paint("ok  ", GREEN, style) } else { paint("FAIL", RED, style) };
+                let mark = if c.met { paint("met    ", GREEN, style) } else { paint("not met", RED, style) };
                 format!("  {mark}  {}: {}\n", c.claim, c.measured)
             })
             .collect(),

@@ -34,11 +34,11 @@ impl Flag {
     /// What to tell the user: why events are or are not written.
     pub fn explain(&self) -> String {
         match self {
-            Self::On => "telemetry is on".to_owned(),
-            Self::NotSet => "telemetry is off: TELEMETRY_DB_ENABLED is not set".to_owned(),
-            Self::Off(value) => format!("telemetry is off: TELEMETRY_DB_ENABLED={value}"),
+            Self::On => "on".to_owned(),
+            Self::NotSet => "off: TELEMETRY_DB_ENABLED is not set".to_owned(),
+            Self::Off(value) => format!("off: TELEMETRY_DB_ENABLED={value}"),
             Self::NotUnderstood(value) => {
-                format!("telemetry is off: TELEMETRY_DB_ENABLED=`{value}` is neither on (1, true, yes, on) nor off")
+                format!("off: TELEMETRY_DB_ENABLED=`{value}` is neither on (1, true, yes, on) nor off")
             }
         }
     }
@@ -53,7 +53,9 @@ mod tests {
         for on in ["1", "true", "TRUE", "yes", " On "] {
             assert!(Flag::parse(Some(on)).is_on(), "{on}");
         }
-        for off in [None, Some(""), Some("0"), Some("no"), Some("FALSE"), Some("off"), Some("ture"), Some("2")] {
+        for off in
+            [None, Some(""), Some("0"), Some("no"), Some("FALSE"), Some("off"), Some("ture"), Some("2")]
+        {
             assert!(!Flag::parse(off).is_on(), "{off:?}");
         }
         assert!(Flag::parse(Some("ture")).explain().contains("`ture`"));

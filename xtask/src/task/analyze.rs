@@ -66,24 +66,21 @@ struct TokensReport<'a> {
     analysis: &'a Summary,
 }
 
-pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
-    match args.what {
-        What::Tokens(args) => tokens(&args, settings),
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
+    match &args.what {
+        What::Tokens(args) => tokens(args, settings),
     }
 }
 
 fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let options = Options { success_only: args.success_only };
-    let (source, input, analysis) = match &args.from {
-        Some(file) => {
-            let (input, analysis) = read_file(&settings.cwd.join(file), options)?;
-            (file.display().to_string(), Some(input), analysis)
-        }
-        None => {
-            let (source, analysis) = read_database(&args.database, options, settings)?;
-            (source, None, analysis)
-        }
+    let (source, input, analysis) = if let Some(file) = &args.from {
+        let (input, analysis) = read_file(&settings.cwd.join(file), options)?;
+        (file.display().to_string(), Some(input), analysis)
+    } else {
+        let (source, analysis) = read_database(&args.database, options, settings)?;
+        (source, None, analysis)
     };
     let summary = analysis.finish();
     let mut document = summary.document(&source);
@@ -109,7 +106,11 @@ fn read_file(path: &Path, options: Options) -> anyhow::Result<(NdjsonReport, Ana
 }
 
 /// Reads the events of a database; the source names it by URL and lineage.
-fn read_database(args: &DatabaseArgs, options: Options, settings: &Settings) -> anyhow::Result<(String, Analysis)> {
+fn read_database(
+    args: &DatabaseArgs,
+    options: Options,
+    settings: &Settings,
+) -> anyhow::Result<(String, Analysis)> {
     let url = only_sqlite(settings.database(args.db.as_deref())?)?;
     let source = identity::source_of_sqlite(&url, &settings.scratch)?;
     if let Some(expectation) = &args.expect {

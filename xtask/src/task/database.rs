@@ -29,7 +29,12 @@ impl DatabaseArgs {
     }
 
     /// Reads the identity, prints it, and refuses a database that is not the expected one.
-    pub(crate) fn identify(&self, url: &SqliteUrl, settings: &Settings, output: &Output) -> anyhow::Result<Identity> {
+    pub(crate) fn identify(
+        &self,
+        url: &SqliteUrl,
+        settings: &Settings,
+        output: &Output,
+    ) -> anyhow::Result<Identity> {
         let identity = db_identity::read(&DbUrl::Sqlite(url.clone()), settings)?;
         output.document(&identity.document());
         output.line("");
@@ -44,13 +49,11 @@ impl DatabaseArgs {
 pub(crate) fn only_sqlite(url: DbUrl) -> anyhow::Result<SqliteUrl> {
     match url {
         DbUrl::Sqlite(url) => Ok(url),
-        DbUrl::Postgres(_) => Err(Refusal::new(
-            "this task works on SQLite files",
-            "a path or a sqlite: URL",
-            format!("{url}"),
-        )
-        .next("db-identity reads PostgreSQL databases")
-        .into()),
+        DbUrl::Postgres(_) => {
+            Err(Refusal::new("this task works on SQLite files", "a path or a sqlite: URL", format!("{url}"))
+                .next("db-identity reads PostgreSQL databases")
+                .into())
+        }
     }
 }
 
@@ -62,7 +65,8 @@ pub(crate) fn open_store(url: &SqliteUrl, identity: &Identity) -> anyhow::Result
             Some(unknown) => format!("{} has `{unknown}`, which this build does not know", identity.url),
             None => format!("{} lacks {}", identity.url, migrations.pending.join(", ")),
         };
-        let refusal = Refusal::new("the schema is not the one this task works on", "all migrations applied", found);
+        let refusal =
+            Refusal::new("the schema is not the one this task works on", "all migrations applied", found);
         return Err(refusal.next(format!("cargo xtask migrate --db '{}'", url.path().display())).into());
     }
     Ok(SqliteStore::open(url.path())?)

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let url = settings.database(args.db.as_deref())?;
     let mut identity = read(&url, settings)?;
@@ -59,8 +59,10 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
         DbUrl::Sqlite(sqlite) => identity::of_sqlite(sqlite, &settings.scratch).map_err(|error| {
             // Three slashes are relative, which is easily got wrong: name the file that was meant.
             match sqlite.absolute_reading().filter(|path| path.is_file()) {
-                Some(path) => anyhow::Error::new(error)
-                    .context(format!("three slashes are relative; for the file that exists write sqlite:///{}", path.display())),
+                Some(path) => anyhow::Error::new(error).context(format!(
+                    "three slashes are relative; for the file that exists write sqlite:///{}",
+                    path.display()
+                )),
                 None => error.into(),
             }
         }),
@@ -71,7 +73,7 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
 fn connect_options() -> ConnectOptions {
     ConnectOptions {
         connect_timeout: Duration::from_secs(10),
-        statement_timeout: Duration::from_secs(60),
+        statement_timeout: Duration::from_mins(1),
         application_name: "cargo xtask db-identity".to_owned(),
     }
 }

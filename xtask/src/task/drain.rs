@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use ops::identity;
+use ops::phases::{Selection, Store};
 use ops::telemetry::Flag;
 use ops::work::drain::{DrainReport, Executor, Policy, drain};
-use ops::work::{Selection, Store};
 
 use super::database::{DatabaseArgs, open_store};
 use super::executor::{ExecutorArgs, Kind, require_purpose};
@@ -48,14 +48,14 @@ pub(crate) struct Args {
     how: ExecutorArgs,
 }
 
-pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let url = args.database.sqlite(settings)?;
     let identity = args.database.identify(&url, settings, &output)?;
     identity::require_contents(&identity, args.allow_empty)?;
     require_purpose(args.executor, &identity)?;
     let mut store = open_store(&url, &identity)?;
-    let mut policy = policy(settings, args.run_id, &args.how);
+    let mut policy = policy(settings, args.run_id.clone(), &args.how);
     policy.attempts_max = args.attempts_max;
     policy.stop_on_failure = !args.keep_going;
     let directory = settings.cwd.join(&args.out).join("attempts");
@@ -94,12 +94,14 @@ pub(crate) fn drain_with_progress(
     Ok(drain(store, executor, policy, &settings.clock, stop, &mut tell)?)
 }
 
-/// An honest exit code: interrupted, out of balance, failed phases, done.
+/// An honest exit code: interrupted, out of balance or failed, more to do, done.
 pub(crate) fn code(report: &DrainReport) -> Code {
     if report.stopped == Some("interrupted") {
         Code::Interrupted
     } else if !report.balances() || report.phases_failed > 0 {
         Code::Failed
+    } else if report.stopped.is_some() {
+        Code::Partly
     } else {
         Code::Done
     }

@@ -42,7 +42,9 @@ impl ExecutorArgs {
         settings: &Settings,
     ) -> anyhow::Result<Box<dyn Executor>> {
         match kind {
-            Kind::Recorded if !self.program.is_empty() => bail!("a program is run by `--executor command` only"),
+            Kind::Recorded if !self.program.is_empty() => {
+                bail!("a program is run by `--executor command` only")
+            }
             Kind::Recorded => {
                 let own = settings.root.join("fixtures/seed-telemetry/outcomes");
                 let place = self.outcomes.as_ref().map_or(own, |dir| settings.cwd.join(dir));
@@ -74,7 +76,8 @@ pub(crate) fn require_purpose(kind: Kind, identity: &Identity) -> Result<(), Ref
     if kind != Kind::Recorded || purpose == Some("seed") {
         return Ok(());
     }
-    let found = purpose.map_or_else(|| "a database that was never stamped".to_owned(), |p| format!("purpose `{p}`"));
+    let found =
+        purpose.map_or_else(|| "a database that was never stamped".to_owned(), |p| format!("purpose `{p}`"));
     Err(Refusal::new("recorded outcomes may only be replayed into a seed database", "purpose `seed`", found)
         .next("--executor command -- PROGRAM attempts the phases in earnest"))
 }

@@ -9,7 +9,7 @@ use ops::db::Lineage;
 use ops::db::sqlite::{self, MigrateOptions, SqliteStore};
 use ops::files::{self, FileError};
 use ops::guard::Refusal;
-use ops::work::NewRun;
+use ops::phases::NewRun;
 
 use super::db_identity::VERSION;
 use super::seed_telemetry;
@@ -63,12 +63,21 @@ fn require_free(path: &Path) -> Result<(), Refusal> {
         return Ok(());
     }
     let found = format!("`{}`", path.display());
-    Err(Refusal::new("there is something at this path already; it is never deleted", "a path that is free", found)
-        .next("--fresh moves the file aside and starts anew")
-        .next("--top-up seeds only what is lacking"))
+    Err(Refusal::new(
+        "there is something at this path already; it is never deleted",
+        "a path that is free",
+        found,
+    )
+    .next("--fresh moves the file aside and starts anew")
+    .next("--top-up seeds only what is lacking"))
 }
 
-fn build(partial: &Path, run: &NewRun, lineage_id: String, settings: &Settings) -> anyhow::Result<(u64, Lineage)> {
+fn build(
+    partial: &Path,
+    run: &NewRun,
+    lineage_id: String,
+    settings: &Settings,
+) -> anyhow::Result<(u64, Lineage)> {
     sqlite::create(partial)?;
     let options = MigrateOptions {
         backup_dir: settings.scratch.clone(),
@@ -93,15 +102,19 @@ fn move_aside(path: &Path, settings: &Settings) -> anyhow::Result<Option<PathBuf
         return Err(Refusal::new("only a file can be moved aside", "a database file", found).into());
     }
     if !sqlite::settle(path) {
-        let found = format!("another process uses `{}`, or its journal could not be folded in", path.display());
-        return Err(Refusal::new("a database in use cannot be moved aside", "a file nobody uses", found).into());
+        let found =
+            format!("another process uses `{}`, or its journal could not be folded in", path.display());
+        return Err(
+            Refusal::new("a database in use cannot be moved aside", "a file nobody uses", found).into()
+        );
     }
     let stamp = settings.clock.now().compact();
     let free = |n: u32| {
         let suffix = if n == 1 { format!(".{stamp}.aside") } else { format!(".{stamp}-{n}.aside") };
         beside(path, &suffix)
     };
-    let aside = (1..).map(free).find(|p| fs::symlink_metadata(p).is_err()).expect("there is a free number");
+    let aside =
+        (1..=u32::MAX).map(free).find(|p| fs::symlink_metadata(p).is_err()).expect("there is a free number");
     files::rename(path, &aside)?;
     Ok(Some(aside))
 }

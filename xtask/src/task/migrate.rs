@@ -38,7 +38,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let url = args.database.sqlite(settings)?;
     let identity = args.database.identify(&url, settings, &output)?;
@@ -49,7 +49,11 @@ pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
             output.line("No migration is pending.");
             return Ok(Code::Done);
         }
-        output.line(&format!("{} pending: {}.", plural(pending.len() as u64, "migration"), pending.join(", ")));
+        output.line(&format!(
+            "{} pending: {}.",
+            plural(pending.len() as u64, "migration"),
+            pending.join(", ")
+        ));
         return Ok(Code::Pending);
     }
     let options = MigrateOptions {
@@ -113,12 +117,18 @@ fn document(outcome: &MigrateOutcome, settings: &Settings) -> Document {
     document.facts([
         ("applied", names(outcome).join(", ")),
         ("backup", backup),
-        ("compared", format!("{} before and after, every old cell equal", plural(outcome.rows_compared, "row"))),
-        ("foreign keys", format!(
-            "{} before, {} after",
-            plural(outcome.foreign_keys_before.violations, "violation"),
-            outcome.foreign_keys_after.violations
-        )),
+        (
+            "compared",
+            format!("{} before and after, every old cell equal", plural(outcome.rows_compared, "row")),
+        ),
+        (
+            "foreign keys",
+            format!(
+                "{} before, {} after",
+                plural(outcome.foreign_keys_before.violations, "violation"),
+                outcome.foreign_keys_after.violations
+            ),
+        ),
     ]);
     document
 }

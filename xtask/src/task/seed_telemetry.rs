@@ -8,13 +8,13 @@ use ops::db::sqlite::{self, SqliteStore};
 use ops::files;
 use ops::guard::Refusal;
 use ops::identity::{self, Identity};
+use ops::phases::{NewRun, Selection, Store};
 use ops::report::Document;
 use ops::telemetry::Flag;
 use ops::tokens::analysis::{Analysis, Options};
 use ops::url::{DbUrl, SqliteUrl};
 use ops::work::drain::DrainReport;
 use ops::work::seed::{self, Deficit, SEED_RUN_ID, SeedReport};
-use ops::work::{NewRun, Selection, Store};
 
 use super::database::{DatabaseArgs, only_sqlite, open_store, shown};
 use super::executor::{ExecutorArgs, Kind, require_purpose};
@@ -77,13 +77,17 @@ struct Seeded {
     deficits: Vec<Deficit>,
 }
 
-pub(crate) fn run(args: Args, settings: &Settings) -> anyhow::Result<Code> {
+pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let flag = telemetry(settings);
     // Whatever is wrong with the executor is said before a database exists.
-    let place = place(&args, settings);
+    let place = place(args, settings);
     let mut executor = args.how.executor(args.executor, &place.join("attempts"), settings)?;
-    let seeded = if args.top_up { top_up(&args, settings, &output)? } else { from_nothing(&args, place, settings, &output)? };
+    let seeded = if args.top_up {
+        top_up(args, settings, &output)?
+    } else {
+        from_nothing(args, place, settings, &output)?
+    };
     let mut identity = identify(&seeded.url, settings)?;
     require_purpose(args.executor, &identity)?;
     let mut store = open_store(&seeded.url, &identity)?;
@@ -160,7 +164,10 @@ fn from_nothing(args: &Args, place: PathBuf, settings: &Settings, output: &Outpu
     }
     facts.push(("migrate", format!("{} applied", ops::text::plural(made.migrations, "migration"))));
     facts.push(("stamp", format!("purpose `seed`, lineage {}", made.lineage.id)));
-    facts.push(("seed", format!("run {}, {}", run.run_id, ops::text::plural(run.phases.len() as u64, "phase"))));
+    facts.push((
+        "seed",
+        format!("run {}, {}", run.run_id, ops::text::plural(run.phases.len() as u64, "phase")),
+    ));
     document.facts(facts);
     output.document(&document);
     output.line("");
@@ -226,9 +233,15 @@ fn measure(
     Ok(())
 }
 
-fn write_report(report: &SeedReport, place: &Path, settings: &Settings, output: &Output) -> anyhow::Result<()> {
+fn write_report(
+    report: &SeedReport,
+    place: &Path,
+    settings: &Settings,
+    output: &Output,
+) -> anyhow::Result<()> {
     let write = |name: &str, text: &str| files::write_atomic(&place.join(name), text.as_bytes());
-    write("report.md", &report.document().markdown()).context("the database is complete, its report is not")?;
+    write("report.md", &report.document().markdown())
+        .context("the database is complete, its report is not")?;
     write("report.json", &output::pretty(report)?)?;
     output.line("");
     output.line(&format!("Report    {}", shown(&place.join("report.md"), settings)));

@@ -30,7 +30,11 @@ impl Session {
 }
 
 /// `READ COMMITTED`, because the statement after the lock must see what its previous holder wrote.
-fn stamp(client: &mut Client, lineage: &Lineage, tool_version: &str) -> Result<WriteLineage, ::postgres::Error> {
+fn stamp(
+    client: &mut Client,
+    lineage: &Lineage,
+    tool_version: &str,
+) -> Result<WriteLineage, ::postgres::Error> {
     let mut transaction =
         client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).read_only(false).start()?;
     transaction.execute("SELECT pg_catalog.pg_advisory_xact_lock($1)", &[&LOCK])?;

@@ -26,7 +26,10 @@ const SNAPSHOT_ATTEMPTS: u32 = 8;
 /// does not depend on the number of connections. Ids of events are row ids. Old schemas without the columns
 /// `truncated`, `selected_budget`, `smape_percent`, `waste_ratio` or `underestimated` are read as not
 /// recording them.
-pub fn scan(connections: Vec<Connection>, make: impl Fn() -> Analysis + Sync) -> Result<Analysis, DbError> {
+pub(super) fn scan(
+    connections: Vec<Connection>,
+    make: impl Fn() -> Analysis + Sync,
+) -> Result<Analysis, DbError> {
     scan_all(connections, make).map_err(|e| DbError::new(format!("read the events in `{TABLE}`"), e))
 }
 

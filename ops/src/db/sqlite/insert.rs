@@ -2,8 +2,8 @@
 
 use rusqlite::{Error, ErrorCode, Transaction, ffi, named_params};
 
+use crate::phases::EventWrite;
 use crate::telemetry::{EventRow, Rejection};
-use crate::work::EventWrite;
 
 const INSERT: &str = "
 INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
@@ -53,7 +53,8 @@ fn integer(n: u64) -> i64 {
 
 /// Names the constraint: SQLite says `CHECK constraint failed: name`, `NOT NULL constraint failed: t.c`.
 fn rejection(error: &Error) -> Rejection {
-    let Error::SqliteFailure(ffi::Error { code: ErrorCode::ConstraintViolation, .. }, Some(message)) = error else {
+    let Error::SqliteFailure(ffi::Error { code: ErrorCode::ConstraintViolation, .. }, Some(message)) = error
+    else {
         return Rejection::Database(error.to_string());
     };
     let (kind, name) = message.split_once(" constraint failed").unwrap_or((message, ""));

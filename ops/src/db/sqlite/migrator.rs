@@ -23,7 +23,7 @@ use crate::migrate::script::{Script, ScriptError};
 use crate::migrate::{Applied, Migration, embedded};
 
 /// Marks the database files of this project (`OPS1`); `file` and `PRAGMA application_id` show it.
-pub const APPLICATION_ID: i32 = 0x4F50_5331;
+const APPLICATION_ID: i32 = 0x4F50_5331;
 
 const LEDGER: &str = "CREATE TABLE IF NOT EXISTS ops_migrations (
     version INTEGER PRIMARY KEY,
@@ -73,15 +73,6 @@ pub enum Step {
         /// Rows that were compared before and after.
         rows: u64,
     },
-}
-
-/// What the ledger holds and what is still to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Applied migrations, oldest first.
-    pub applied: Vec<Applied>,
-    /// Migrations to come, oldest first.
-    pub pending: Vec<Migration>,
 }
 
 /// Rows that refer to nothing.
@@ -191,20 +182,9 @@ pub fn create(path: &Path) -> Result<(), MigrateError> {
     Ok(files::sync_parent(path)?)
 }
 
-/// What has been applied to an open database and what is pending.
-pub fn status(conn: &Connection) -> Result<Status, MigrateError> {
-    let applied = read_ledger(conn).map_err(|e| MigrateError::db("read the migration ledger", e))?;
-    let pending = plan(embedded::SQLITE, &applied)?.into_iter().copied().collect();
-    Ok(Status { applied, pending })
-}
-
-/// [`status`] of a file, which is opened for reading only.
-pub fn status_of(path: &Path, busy_timeout: Duration) -> Result<Status, MigrateError> {
-    status(&open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy_timeout)?)
-}
-
 /// The schema as text, in a form that equal schemas share: what `schema.sql` holds for a fresh database.
-pub fn schema(conn: &Connection) -> Result<String, DbError> {
+#[cfg(test)]
+fn schema(conn: &Connection) -> Result<String, DbError> {
     let sql = "SELECT sql || ';' || char(10) FROM sqlite_schema
         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
         ORDER BY tbl_name, type = 'index', name";

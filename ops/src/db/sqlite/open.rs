@@ -27,7 +27,7 @@ pub struct Snapshot {
     size: u64,
     note: Option<&'static str>,
     /// Keeps the private copy alive, where one was needed.
-    _copy: Option<TempDir>,
+    copy: Option<TempDir>,
 }
 
 /// Why a file is not a database that can be read. Each message says what was found.
@@ -96,6 +96,19 @@ pub enum OpenError {
     },
 }
 
+/// Refuses a file that ends within its last page, which SQLite would read as zeros; gives its size. Asked
+/// under the read lock, so that no writer is half-way.
+fn require_whole(conn: &Connection, path: &Path) -> Result<u64, OpenError> {
+    let pragma = |name: &str| conn.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let promised = || -> Result<u64, rusqlite::Error> { Ok(pragma("page_count")? * pragma("page_size")?) };
+    let promised = promised().map_err(|source| OpenError::Sqlite { path: path.to_path_buf(), source })?;
+    let found = fs::metadata(path).map_err(|e| FileError::new("look at", path, e))?.len();
+    if promised > found {
+        return Err(OpenError::Truncated { path: path.to_path_buf(), promised, found });
+    }
+    Ok(found)
+}
+
 /// How the file can be read without touching it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -120,14 +133,19 @@ impl Snapshot {
             way => connect(path, way).map_err(Some),
         };
         match opened {
-            Ok(conn) => Ok(Self { conn, header, size, note: None, _copy: None }),
+            Ok(conn) if way != Way::SharedLog => {
+                let size = require_whole(&conn, path)?;
+                Ok(Self { conn, header, size, note: None, copy: None })
+            }
+            Ok(conn) => Ok(Self { conn, header, size, note: None, copy: None }),
             Err(Some(error)) if !needs_replay(&error) => Err(explain(path, &header, size, error)),
             Err(_) => Self::open_copy(path, scratch, header, size),
         }
     }
 
     fn open_copy(path: &Path, scratch: &Path, header: Header, size: u64) -> Result<Self, OpenError> {
-        let copy = tempfile::tempdir_in(scratch).map_err(|e| FileError::new("make a private copy in", scratch, e))?;
+        let copy = tempfile::tempdir_in(scratch)
+            .map_err(|e| FileError::new("make a private copy in", scratch, e))?;
         let target = copy.path().join("database");
         for suffix in ["", "-wal", "-journal"] {
             let from = beside(path, suffix);
@@ -140,8 +158,9 @@ impl Snapshot {
         let conn = Connection::open_with_flags(&target, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .and_then(begin)
             .map_err(|error| explain(path, &header, size, error))?;
-        let note = "the last writer was killed; its journal was replayed in a private copy, the file is untouched";
-        Ok(Self { conn, header, size, note: Some(note), _copy: Some(copy) })
+        let note =
+            "the last writer was killed; its journal was replayed in a private copy, the file is untouched";
+        Ok(Self { conn, header, size, note: Some(note), copy: Some(copy) })
     }
 
     /// What the file's header says.
@@ -164,7 +183,7 @@ impl Snapshot {
     pub(super) fn into_connection(self) -> Result<(Connection, Option<TempDir>), OpenError> {
         let ended = self.conn.execute_batch("COMMIT");
         ended.map_err(|source| OpenError::Sqlite { path: PathBuf::new(), source })?;
-        Ok((self.conn, self._copy))
+        Ok((self.conn, self.copy))
     }
 }
 
@@ -188,8 +207,10 @@ fn inspect(path: &Path) -> Result<(Header, u64), OpenError> {
     File::open(path)
         .and_then(|file| file.take(4096).read_to_end(&mut first))
         .map_err(|e| FileError::new("read", path, e))?;
-    let header = Header::parse(&first)
-        .map_err(|found| OpenError::NotSqlite { path: path.to_path_buf(), found: found.describe(metadata.len()) })?;
+    let header = Header::parse(&first).map_err(|found| OpenError::NotSqlite {
+        path: path.to_path_buf(),
+        found: found.describe(metadata.len()),
+    })?;
     Ok((header, metadata.len()))
 }
 
@@ -261,7 +282,9 @@ fn explain(path: &Path, header: &Header, size: u64, error: rusqlite::Error) -> O
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) if header.promised_bytes() > size => {
             OpenError::Truncated { path, promised: header.promised_bytes(), found: size }
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Corrupt { path, source: error },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Corrupt { path, source: error }
+        }
         _ => OpenError::Sqlite { path, source: error },
     }
 }

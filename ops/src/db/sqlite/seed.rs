@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Error, Transaction, named_params};
 
-use crate::work::{Distribution, NewRun, StratumCount};
+use crate::phases::{Distribution, NewRun, StratumCount};
 
 const RUN: &str = "
 INSERT INTO runs (id, state, created_at, updated_at, safety_profile, run_scope, token_cap, max_phases,

@@ -6,15 +6,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
+};
 
 use super::insert;
 use crate::clock::Stamp;
 use crate::db::DbError;
-use crate::telemetry::{EventRow, Rejection};
-use crate::work::{
-    AttemptRecord, Claim, Distribution, EventWrite, NewRun, PhaseKey, Scope, Selection, Store, StoreError, StratumCount,
+use crate::phases::{
+    AttemptRecord, Claim, Distribution, EventWrite, NewRun, PhaseKey, Scope, Selection, Store, StoreError,
+    StratumCount,
 };
+use crate::telemetry::{EventRow, Rejection};
 
 /// An open database whose migrations are all applied.
 #[derive(Debug)]
@@ -134,8 +137,10 @@ impl Store for SqliteStore {
 
     fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError> {
         self.read("count waiting phases", |conn| {
-            conn.prepare_cached("SELECT count(*) FROM phases WHERE state = 'QUEUED' AND (?1 IS NULL OR run_id = ?1)")?
-                .query_row([&selection.run_id], |row| row.get(0))
+            conn.prepare_cached(
+                "SELECT count(*) FROM phases WHERE state = 'QUEUED' AND (?1 IS NULL OR run_id = ?1)",
+            )?
+            .query_row([&selection.run_id], |row| row.get(0))
         })
     }
 
@@ -202,7 +207,10 @@ impl Store for SqliteStore {
                 ":state": record.state.as_str(), ":failed": failed, ":tokens": tokens,
                 ":now": now, ":failure": failure, ":pk": claim.phase_pk,
             })?;
-            tx.execute("UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1", (&claim.key.run_id, tokens))?;
+            tx.execute(
+                "UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1",
+                (&claim.key.run_id, tokens),
+            )?;
             tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [claim.phase_pk])?;
             Ok(written)
         })
@@ -228,7 +236,9 @@ impl Store for SqliteStore {
     fn insert_run(&mut self, run: &NewRun, now: Stamp) -> Result<bool, StoreError> {
         self.write("insert the run", |tx| {
             let exists: bool =
-                tx.query_row("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)", [&run.run_id], |row| row.get(0))?;
+                tx.query_row("SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1)", [&run.run_id], |row| {
+                    row.get(0)
+                })?;
             if !exists {
                 super::seed::insert(tx, run, &now.db())?;
             }
@@ -281,9 +291,10 @@ fn count_attempts(tx: &Transaction<'_>, claim: &mut Claim) -> Result<(), rusqlit
     let counts = "SELECT coalesce(max(attempt), 0), coalesce(sum(outcome = 'success'), 0),
                          coalesce(sum(outcome <> 'success'), 0)
                   FROM phase_attempts WHERE run_id = ?1 AND phase_id = ?2";
-    (claim.attempt, claim.successes, claim.failures) = tx
-        .prepare_cached(counts)?
-        .query_row((&key.run_id, &key.phase_id), |row| Ok((row.get::<_, u64>(0)? + 1, row.get(1)?, row.get(2)?)))?;
+    (claim.attempt, claim.successes, claim.failures) =
+        tx.prepare_cached(counts)?.query_row((&key.run_id, &key.phase_id), |row| {
+            Ok((row.get::<_, u64>(0)? + 1, row.get(1)?, row.get(2)?))
+        })?;
     claim.template_attempts = match &claim.scope.template {
         None => claim.attempt - 1,
         Some(template) => tx

@@ -224,8 +224,8 @@ fn the_report_of_a_sample() {
     for line in [
         "  source                               sample.db",
         "  truncated                            1 (12.5 %)",
-        "  FAIL  truncation at most 2 %: 12.5 % (1 of 8)",
-        "  FAIL  every row could be read: 1 unreadable",
+        "  not met  truncation at most 2 %: 12.5 % (1 of 8)",
+        "  not met  every row could be read: 1 unreadable",
         "Cost of successful attempts that were not truncated",
         "  implementation  low         1-3           8        7          1      3         7",
         "  implementation  low         1-3           1                      2.048  2.048",

@@ -29,7 +29,9 @@ impl Verdict {
 
     /// Input and output tokens together; 0 where nobody counted them.
     pub fn tokens_used(&self) -> u64 {
-        self.report.as_ref().map_or(0, |r| r.output_tokens.unwrap_or(0).saturating_add(r.input_tokens.unwrap_or(0)))
+        self.report
+            .as_ref()
+            .map_or(0, |r| r.output_tokens.unwrap_or(0).saturating_add(r.input_tokens.unwrap_or(0)))
     }
 
     fn failed(outcome: &'static str, reason: &'static str, detail: String, report: Option<Report>) -> Self {
@@ -62,7 +64,14 @@ fn reported(report: Report, missing: &[String]) -> Verdict {
         let detail = format!("not delivered: {}", missing.join(", "));
         return Verdict::failed("failed", "not_verified", detail, Some(report));
     }
-    Verdict { outcome: "success", reason: None, detail: None, verified: true, truncated: false, report: Some(report) }
+    Verdict {
+        outcome: "success",
+        reason: None,
+        detail: None,
+        verified: true,
+        truncated: false,
+        report: Some(report),
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +92,8 @@ mod tests {
     }
 
     fn of(report: Report, missing: &[&str]) -> Verdict {
-        classify(Execution::Reported { report, missing: missing.iter().map(ToString::to_string).collect() }).unwrap()
+        classify(Execution::Reported { report, missing: missing.iter().map(ToString::to_string).collect() })
+            .unwrap()
     }
 
     #[test]

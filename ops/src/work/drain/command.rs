@@ -107,10 +107,18 @@ impl CommandExecutor {
         Ok(match ended {
             Ended::Stopped => Execution::Interrupted,
             Ended::TimedOut => Execution::TimedOut {
-                detail: format!("no end after {} s; partial output in `{}`", self.timeout.as_secs(), place.display()),
+                detail: format!(
+                    "no end after {} s; partial output in `{}`",
+                    self.timeout.as_secs(),
+                    place.display()
+                ),
             },
-            Ended::Exited(status) if status.success() => read_result(&place, &workspace, &claim.scope.deliverables)?,
-            Ended::Exited(status) => Execution::Broken { reason: "exit_status", detail: failure(status, &place) },
+            Ended::Exited(status) if status.success() => {
+                read_result(&place, &workspace, &claim.scope.deliverables)?
+            }
+            Ended::Exited(status) => {
+                Execution::Broken { reason: "exit_status", detail: failure(status, &place) }
+            }
         })
     }
 
@@ -141,7 +149,10 @@ impl CommandExecutor {
         };
         let (stdin, stdout, stderr) = streams().map_err(|error| error.to_string())?;
         let (program, arguments) = self.program.split_first().ok_or("no program was given")?;
-        #[expect(clippy::disallowed_methods, reason = "starting the user's program is what this executor is for")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "starting the user's program is what this executor is for"
+        )]
         let mut command = Command::new(program);
         command.args(arguments).current_dir(workspace).stdin(stdin).stdout(stdout).stderr(stderr);
         os::own_group(&mut command);
@@ -163,9 +174,8 @@ fn wait(child: &mut Child, timeout: Duration, stop: &AtomicBool) -> Result<Ended
         match deadline {
             None if stop.load(Ordering::Relaxed) => verdict = Some(Ended::Stopped),
             None if began.elapsed() >= timeout => verdict = Some(Ended::TimedOut),
-            None => {}
             Some(limit) if Instant::now() >= limit => os::signal_group(child, Signal::Kill),
-            Some(_) => {}
+            None | Some(_) => {}
         }
         if verdict.is_some() && deadline.is_none() {
             os::signal_group(child, Signal::Terminate);
@@ -193,7 +203,8 @@ fn read_result(place: &Path, workspace: &Path, deliverables: &[String]) -> Resul
         Ok(report) => {
             // The workspace was empty before, so a file in it was written by this attempt.
             let written = |path: &str| {
-                fs::symlink_metadata(workspace.join(path)).is_ok_and(|found| found.is_file() && found.len() > 0)
+                fs::symlink_metadata(workspace.join(path))
+                    .is_ok_and(|found| found.is_file() && found.len() > 0)
             };
             let missing = deliverables.iter().filter(|path| !written(path)).cloned().collect();
             Execution::Reported { report, missing }
@@ -217,12 +228,15 @@ fn failure(status: ExitStatus, place: &Path) -> String {
 
 /// Whether a relative path would name something outside its base.
 fn leads_out(path: &str) -> bool {
-    path.is_empty() || Path::new(path).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+    path.is_empty()
+        || Path::new(path).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// An id as the name of a directory.
 fn file_name(id: &str) -> String {
-    let name: String =
-        id.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect();
+    let name: String = id
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
+        .collect();
     if name.trim_matches('.').is_empty() { "_".to_owned() } else { name }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
+use crate::phases::Claim;
 use crate::tokens::estimator::Estimate;
-use crate::work::Claim;
 
 /// One attempt to make.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub enum Status {
 impl Report {
     /// Whether the output was cut off: as said, or by a stop reason that means a token limit.
     pub fn is_truncated(&self) -> bool {
-        self.truncated.unwrap_or_else(|| matches!(self.stop_reason.as_deref(), Some("max_tokens" | "length")))
+        self.truncated.unwrap_or(matches!(self.stop_reason.as_deref(), Some("max_tokens" | "length")))
     }
 }
 

@@ -19,8 +19,8 @@ pub use executor::{Execution, Executor, Order, Report, Status};
 pub use recorded::{Delivered, Recorded, Recording, Recordings};
 pub use report::{DrainReport, Failure};
 
-use super::store::{AttemptRecord, Claim, EventWrite, PhaseState, Selection, Store, StoreError};
 use crate::clock::{Clock, Stamp};
+use crate::phases::{AttemptRecord, Claim, EventWrite, PhaseState, Selection, Store, StoreError};
 use crate::telemetry::{Draft, EventRow, Flag, Rejection};
 use crate::text;
 use crate::tokens::canonical::Complexity;
@@ -70,8 +70,9 @@ pub fn drain(
         let Some(claim) = claimed else { break };
         let waiting = store.queued(&policy.selection)?;
         progress(report.attempts.total, report.attempts.total + waiting + 1, &claim.key.phase_id);
-        let step = Step { coefficients: &coefficients, digest: &digest, version: &version, policy, clock, stop };
-        match step.attempt(store, executor, &claim, &mut report)? {
+        let shared =
+            Shared { coefficients: &coefficients, digest: &digest, version: &version, policy, clock, stop };
+        match shared.attempt(store, executor, &claim, &mut report)? {
             None => {
                 report.stopped = Some("interrupted");
                 break;
@@ -93,7 +94,7 @@ pub fn drain(
 }
 
 /// What every attempt of a drain shares.
-struct Step<'a> {
+struct Shared<'a> {
     coefficients: &'a Coefficients,
     digest: &'a str,
     version: &'a str,
@@ -102,7 +103,7 @@ struct Step<'a> {
     stop: &'a AtomicBool,
 }
 
-impl Step<'_> {
+impl Shared<'_> {
     /// Makes one attempt and accounts for it; `None` when it was stopped and the claim given back.
     fn attempt(
         &self,
@@ -114,7 +115,10 @@ impl Step<'_> {
         let started_at = self.clock.now();
         let (complexity, recognised) = Complexity::or_medium(&claim.complexity);
         if !recognised {
-            report.warn(format!("{}: complexity `{}` is not known; taken as medium", claim.key, claim.complexity));
+            report.warn(format!(
+                "{}: complexity `{}` is not known; taken as medium",
+                claim.key, claim.complexity
+            ));
         }
         let prediction = self.predict(claim, complexity);
         let execution = executor.execute(Order { claim, estimate: &prediction }, self.stop);

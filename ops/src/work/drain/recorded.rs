@@ -58,7 +58,9 @@ impl Recorded {
 
     fn recording(&self, template: &str, number: u64) -> Result<Recording, String> {
         // A template names a file; what could lead out of the directory is no template.
-        if template.is_empty() || !template.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+        if template.is_empty()
+            || !template.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        {
             return Err(format!("`{template}` is not the name of a template"));
         }
         let path = self.directory.join(format!("{template}.json"));
@@ -66,14 +68,15 @@ impl Recorded {
             return Err(format!("there are no recordings for `{template}`"));
         }
         let text = files::read_text(&path).map_err(|error| error.to_string())?;
-        let file: Recordings =
-            serde_json::from_str(&text).map_err(|error| format!("`{}` is not valid: {error}", path.display()))?;
+        let file: Recordings = serde_json::from_str(&text)
+            .map_err(|error| format!("`{}` is not valid: {error}", path.display()))?;
         if file.format != 1 || file.template != template {
             return Err(format!("`{}` is not a format 1 file of `{template}`", path.display()));
         }
         let recorded = file.attempts.len();
         let index = usize::try_from(number).unwrap_or(usize::MAX);
-        let missing = || format!("`{template}` has {recorded} recordings, there is none for attempt {}", number + 1);
+        let missing =
+            || format!("`{template}` has {recorded} recordings, there is none for attempt {}", number + 1);
         file.attempts.into_iter().nth(index).ok_or_else(missing)
     }
 }
@@ -92,8 +95,10 @@ impl Executor for Recorded {
         match self.recording(template, claim.template_attempts) {
             Err(detail) => Execution::Broken { reason: "no_recording", detail },
             Ok(recording) => {
-                let delivered = |path: &String| recording.delivered.iter().any(|d| d.path == *path && d.bytes > 0);
-                let missing = claim.scope.deliverables.iter().filter(|path| !delivered(path)).cloned().collect();
+                let delivered =
+                    |path: &String| recording.delivered.iter().any(|d| d.path == *path && d.bytes > 0);
+                let missing =
+                    claim.scope.deliverables.iter().filter(|path| !delivered(path)).cloned().collect();
                 Execution::Reported { report: recording.report, missing }
             }
         }

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::Policy;
 use crate::clock::Stamp;
 use crate::ledger::Ledger;
+use crate::phases::{PhaseKey, PhaseState};
 use crate::report::{Align, Document, Table};
 use crate::text::{plural, thousands};
-use crate::work::store::{PhaseKey, PhaseState};
 
 /// At most this many failed attempts and warnings are listed; all are counted.
 const LISTED_MAX: usize = 100;
@@ -129,7 +129,10 @@ impl DrainReport {
             ("telemetry", self.telemetry.clone()),
         ];
         if !self.recovered.is_empty() {
-            facts.push(("recovered", format!("{} with an expired lease", plural(self.recovered.len() as u64, "phase"))));
+            facts.push((
+                "recovered",
+                format!("{} with an expired lease", plural(self.recovered.len() as u64, "phase")),
+            ));
         }
         if let Some(stopped) = self.stopped {
             facts.push(("stopped", stopped.replace('_', " ")));

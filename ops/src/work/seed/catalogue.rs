@@ -4,7 +4,7 @@
 //! one to five deliverables. Goals avoid the words by which an estimator takes a document for a synthesis
 //! of others ("examples", "endpoints", "comprehensive"), because that would change the stratum.
 
-use crate::work::{NewPhase, NewRun, Scope};
+use crate::phases::{NewPhase, NewRun, Scope};
 
 /// The run that is seeded unless another id is given.
 pub const SEED_RUN_ID: &str = "telemetry-collection-v4";
@@ -151,7 +151,8 @@ impl Entry {
 
 /// The seed run: every entry once, each to be attempted until it has `samples_per_phase` good attempts.
 pub fn seed_run(run_id: &str, samples_per_phase: u64) -> NewRun {
-    let phases = CATALOGUE.iter().map(|entry| entry.phase(entry.template.to_owned(), samples_per_phase)).collect();
+    let phases =
+        CATALOGUE.iter().map(|entry| entry.phase(entry.template.to_owned(), samples_per_phase)).collect();
     new_run(run_id, "Collect token telemetry from small, achievable phases", phases)
 }
 

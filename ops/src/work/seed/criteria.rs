@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::phases::{Distribution, StratumCount};
 use crate::report::Check;
 use crate::tokens::canonical::canonical_category;
-use crate::work::{Distribution, StratumCount};
 
 /// Verified samples that a seed database should hold at least.
 const SAMPLES_MIN: u64 = 20;
@@ -13,17 +13,23 @@ const TRUNCATION_PERCENT_MAX: u64 = 10;
 
 /// Checks what was measured: the phases of all runs, the usable samples, and how many of all events were
 /// truncated. Missing data is never a pass.
-pub fn criteria(runs: u64, phases: &Distribution, samples: &[StratumCount], events: u64, truncated: u64) -> Vec<Check> {
+pub fn criteria(
+    runs: u64,
+    phases: &Distribution,
+    samples: &[StratumCount],
+    events: u64,
+    truncated: u64,
+) -> Vec<Check> {
     let complete = phases.by_state.get("COMPLETE").copied().unwrap_or(0);
     let total: u64 = samples.iter().map(|s| s.samples).sum();
     let truncation = crate::stats::percent(truncated, events);
     let check = |claim: &str, met: bool, measured: String| Check { claim: claim.to_owned(), met, measured };
     vec![
-        check("at least 1 run with 10 phases", runs >= 1 && phases.phases >= 10, format!(
-            "{}, {}",
-            crate::text::plural(runs, "run"),
-            crate::text::plural(phases.phases, "phase")
-        )),
+        check(
+            "at least 1 run with 10 phases",
+            runs >= 1 && phases.phases >= 10,
+            format!("{}, {}", crate::text::plural(runs, "run"), crate::text::plural(phases.phases, "phase")),
+        ),
         check(
             "most phases are complete",
             phases.phases > 0 && complete * 2 > phases.phases,
@@ -34,11 +40,16 @@ pub fn criteria(runs: u64, phases: &Distribution, samples: &[StratumCount], even
             total >= SAMPLES_MIN,
             total.to_string(),
         ),
-        covers("samples of implementation, tests and docs", &["docs", "implementation", "tests"], samples, |s| {
-            canonical_category(&s.category).into_owned()
-        }),
+        covers(
+            "samples of implementation, tests and docs",
+            &["docs", "implementation", "tests"],
+            samples,
+            |s| canonical_category(&s.category).into_owned(),
+        ),
         covers("samples of low and medium complexity", &["low", "medium"], samples, |s| s.complexity.clone()),
-        covers("samples with 1 to 5 deliverables", &["1", "2", "3", "4", "5"], samples, |s| s.deliverables.to_string()),
+        covers("samples with 1 to 5 deliverables", &["1", "2", "3", "4", "5"], samples, |s| {
+            s.deliverables.to_string()
+        }),
         check(
             &format!("less than {TRUNCATION_PERCENT_MAX} % of all attempts truncated"),
             events > 0 && truncated * 100 < TRUNCATION_PERCENT_MAX * events,
@@ -47,7 +58,12 @@ pub fn criteria(runs: u64, phases: &Distribution, samples: &[StratumCount], even
     ]
 }
 
-fn covers(claim: &str, wanted: &[&str], samples: &[StratumCount], of: impl Fn(&StratumCount) -> String) -> Check {
+fn covers(
+    claim: &str,
+    wanted: &[&str],
+    samples: &[StratumCount],
+    of: impl Fn(&StratumCount) -> String,
+) -> Check {
     let mut found = std::collections::BTreeMap::new();
     for sample in samples {
         *found.entry(of(sample)).or_insert(0) += sample.samples;

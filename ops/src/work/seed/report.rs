@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::top_up::Deficit;
 use crate::clock::Stamp;
 use crate::identity::Identity;
+use crate::phases::Distribution;
 use crate::report::{Align, Check, Document, Table};
 use crate::tokens::summary::Summary;
-use crate::work::Distribution;
 use crate::work::drain::DrainReport;
 
 /// Everything a seeding did and measured.
@@ -79,7 +79,8 @@ impl SeedReport {
 
 /// The phases that were seeded, counted in the database.
 pub fn distribution_document(distribution: &Distribution) -> Document {
-    let mut table = Table::new([("category", Align::Left), ("complexity", Align::Left), ("phases", Align::Right)]);
+    let mut table =
+        Table::new([("category", Align::Left), ("complexity", Align::Left), ("phases", Align::Right)]);
     for (stratum, n) in &distribution.by_stratum {
         let (category, complexity) = stratum.split_once('/').unwrap_or((stratum, ""));
         table.row([category.to_owned(), complexity.to_owned(), n.to_string()]);

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::catalogue::{CATALOGUE, Entry, new_run};
+use crate::phases::{NewPhase, NewRun, StratumCount};
 use crate::tokens::canonical::{Complexity, canonical_category};
-use crate::work::{NewPhase, NewRun, StratumCount};
 
 /// What one stratum of the catalogue has and lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,14 +37,15 @@ pub fn deficits(samples: &[StratumCount], samples_min: u64) -> Vec<Deficit> {
 /// A run that collects what is lacking, spread evenly over the entries of each stratum; `None` when nothing
 /// is. Its id is the first free `<base>-topup-<n>`.
 pub fn top_up_run(base: &str, taken: &[String], deficits: &[Deficit]) -> Option<NewRun> {
-    let number = (1_u32..).find(|n| !taken.contains(&format!("{base}-topup-{n}")))?;
+    let number = (1..=u32::MAX).find(|n| !taken.contains(&format!("{base}-topup-{n}")))?;
     let phases: Vec<NewPhase> = deficits.iter().flat_map(|deficit| phases_for(deficit, number)).collect();
     let goal = "Collect token telemetry for the strata that lack samples";
     (!phases.is_empty()).then(|| new_run(&format!("{base}-topup-{number}"), goal, phases))
 }
 
 fn phases_for(deficit: &Deficit, number: u32) -> Vec<NewPhase> {
-    let of_stratum = |e: &&Entry| stratum(e.category, e.complexity) == (deficit.category.clone(), deficit.complexity);
+    let of_stratum =
+        |e: &&Entry| stratum(e.category, e.complexity) == (deficit.category.clone(), deficit.complexity);
     let entries: Vec<&Entry> = CATALOGUE.iter().filter(of_stratum).collect();
     let count = entries.len() as u64;
     let share = |i: u64| deficit.need / count + u64::from(i < deficit.need % count);

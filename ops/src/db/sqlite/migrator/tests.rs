@@ -384,15 +384,13 @@ fn a_second_migrator_waits_its_turn_and_is_refused() {
 }
 
 #[test]
-fn status_tells_both_sides() {
+fn the_ledger_says_when_and_by_what() {
     let world = World::new("");
-    let before = status_of(&world.path, Duration::ZERO).unwrap();
-    assert_eq!((before.applied.len(), before.pending.as_slice()), (0, embedded::SQLITE));
     world.migrate().unwrap();
-    let after = status(&world.conn()).unwrap();
-    assert_eq!(after.pending, []);
-    assert_eq!(after.applied[0].applied_at, "2026-01-02 03:04:05.000000");
-    assert_eq!(after.applied[0].tool_version, "0.1.0");
+    let ledger = read_ledger(&world.conn()).unwrap();
+    assert_eq!(ledger.len(), embedded::SQLITE.len());
+    assert_eq!(ledger[0].applied_at, "2026-01-02 03:04:05.000000");
+    assert_eq!(ledger[0].tool_version, "0.1.0");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! The toolkit's own tables as the workflows see them: claim, finish, release, seed, count.
+//! Runs, phases and attempts as workflows see them: the [`Store`] that a driver implements.
 //!
+//! A *run* owns *tiers*, a tier owns *phases*; a phase is one unit of work that an executor attempts.
 //! A phase is claimed by key with a lease (owner, expiry, fencing token). Only the holder of the lease can
 //! finish or release it; everybody else gets [`StoreError::LeaseLost`] and changes nothing.
 
