@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
     (
         &["db-identity", "--db", "cut.db"],
         &[],
-        "is truncated: its header promises 12288 bytes, the file has 11288",
+        "is truncated: its header promises 16384 bytes, the file has 15384",
     ),
     (&["db-identity", "--db", "encrypted.db"], &[], "probably encrypted"),
     (&["db-identity", "--db", "damaged.db"], &[], "is damaged"),
