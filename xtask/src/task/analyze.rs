@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ops::db::sqlite;
 use ops::identity;
-use ops::report::{Align, Document, Table};
+use ops::report::{Align, Document, Table, percentage};
 use ops::text::plural;
 use ops::tokens::analysis::{Analysis, Options};
 use ops::tokens::ndjson::{self, NdjsonReport};
-use ops::tokens::summary::Summary;
+use ops::tokens::summary::{Summary, Verdict};
 use serde::Serialize;
 
 use super::database::{DatabaseArgs, only_sqlite};
@@ -93,8 +93,20 @@ fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
     } else {
         output.document(&document);
     }
+    if !args.no_gate {
+        explain(&summary);
+    }
     let met = summary.gates_met() && input.as_ref().is_none_or(|input| input.reject_count == 0);
     Ok(if met || args.no_gate { Code::Done } else { Code::GateNotMet })
+}
+
+/// Says on stderr which gate decides the exit code, so that a script's log has it too.
+fn explain(summary: &Summary) {
+    for gate in summary.gates.iter().filter(|gate| gate.verdict != Verdict::Met) {
+        let measured = percentage(gate.percent);
+        let limit = gate.limit_percent;
+        output::stderr(&format!("gate not met: {} {measured}, at most {limit} % (exit 6)\n", gate.name));
+    }
 }
 
 fn read_file(path: &Path, options: Options) -> anyhow::Result<(NdjsonReport, Analysis)> {

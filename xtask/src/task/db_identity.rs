@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use ops::db::postgres::{ConnectOptions, Session};
 use ops::db::{Lineage, WriteLineage};
 use ops::guard::Refusal;
@@ -66,7 +67,8 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
                 None => error.into(),
             }
         }),
-        DbUrl::Postgres(postgres) => Ok(identity::of_postgres(postgres, &connect_options())?),
+        DbUrl::Postgres(postgres) => identity::of_postgres(postgres, &connect_options())
+            .with_context(|| format!("no identity can be read from {url}")),
     }
 }
 
