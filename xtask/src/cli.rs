@@ -9,6 +9,8 @@ use crate::task;
 
 /// Data operations for this repository: identify, seed, drain and analyse its databases.
 ///
+/// Start with `cargo xtask seed-telemetry`: it makes a database under .ops/ and needs nothing else.
+///
 /// Name a database with --db (a path, sqlite:///path or postgres://…), DATABASE_URL_FILE or DATABASE_URL.
 /// No existing database is ever opened by default, and each task first prints which one it works on.
 #[derive(Debug, Parser)]

@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// Which database, and what it must be.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseArgs {
-    /// The database: a path, sqlite:///path or postgres://host/name
+    /// The database: a path or sqlite:///path
     #[arg(long, value_name = "URL")]
     pub(crate) db: Option<String>,
     /// Refuse (exit 3) unless the database has this lineage id or this purpose

@@ -18,7 +18,12 @@ use crate::signal;
 ///
 /// Claims one phase after the other with a lease, attempts it, and records one outcome and one telemetry
 /// event for each attempt. Events are written when TELEMETRY_DB_ENABLED is 1, true, yes or on; otherwise the
-/// report says why not. ^C ends the running attempt and leaves its phase waiting (exit 130).
+/// report says why not.
+///
+/// A program for `--executor command` reads the phase as JSON on stdin, writes the deliverables into its
+/// working directory and answers on stdout with one JSON object: status ("success" or "failed"), and what is
+/// known of output_tokens, input_tokens, max_tokens, stop_reason, model, truncated and error. An attempt is
+/// a success only when every deliverable is there. ^C ends the running attempt and leaves its phase waiting (exit 130).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -7,7 +7,7 @@ use ops::clock::Clock;
 use ops::db::sqlite::{self, SqliteStore};
 use ops::files;
 use ops::guard::Refusal;
-use ops::identity::{self, Identity};
+use ops::identity::{self, Expectation, Identity};
 use ops::phases::{NewRun, Selection, Store};
 use ops::report::Document;
 use ops::telemetry::Flag;
@@ -31,8 +31,12 @@ use crate::settings::Settings;
 /// criterion is not met.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[command(flatten)]
-    database: DatabaseArgs,
+    /// The database: a path or sqlite:///path [default: a new file under .ops/]
+    #[arg(long, value_name = "URL")]
+    db: Option<String>,
+    /// Refuse (exit 3) to top up a database unless it has this lineage id
+    #[arg(long, value_name = "LINEAGE", requires = "top_up", value_parser = Expectation::parse)]
+    expect: Option<Expectation>,
     /// Move an existing file aside and start anew; nothing is ever deleted
     #[arg(long, conflicts_with = "top_up")]
     fresh: bool,
@@ -43,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 5, requires = "top_up", value_parser = clap::value_parser!(u64).range(1..=1000))]
     samples_per_stratum: u64,
     /// How many verified samples to collect from each phase
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "top_up", value_parser = clap::value_parser!(u64).range(1..=1000))]
     samples_per_phase: u64,
     /// Id of the seeded run
     #[arg(long, value_name = "ID", default_value = SEED_RUN_ID)]
@@ -152,7 +156,7 @@ fn identify(url: &SqliteUrl, settings: &Settings) -> anyhow::Result<Identity> {
 
 /// Creates the database with the seed run in it; at its final path it appears only when it is complete.
 fn from_nothing(args: &Args, place: PathBuf, settings: &Settings, output: &Output) -> anyhow::Result<Seeded> {
-    let named = settings.named_database(args.database.db.as_deref())?.map(only_sqlite).transpose()?;
+    let named = settings.named_database(args.db.as_deref())?.map(only_sqlite).transpose()?;
     let url = named.unwrap_or_else(|| SqliteUrl::from_path(place.join("telemetry.db")));
     let run = seed::seed_run(&args.run_id, args.samples_per_phase);
     let made = fresh::make(url.path(), &run, args.fresh, settings)?;
@@ -176,9 +180,10 @@ fn from_nothing(args: &Args, place: PathBuf, settings: &Settings, output: &Outpu
 
 /// Seeds the phases whose strata lack samples into an existing seed database.
 fn top_up(args: &Args, settings: &Settings, output: &Output) -> anyhow::Result<Seeded> {
-    let url = args.database.sqlite(settings)?;
-    let identity = args.database.identify(&url, settings, output)?;
-    identity::expect(&identity, &identity::Expectation::Purpose("seed".to_owned()))?;
+    let database = DatabaseArgs { db: args.db.clone(), expect: args.expect.clone() };
+    let url = database.sqlite(settings)?;
+    let identity = database.identify(&url, settings, output)?;
+    identity::expect(&identity, &Expectation::Purpose("seed".to_owned()))?;
     let mut store = open_store(&url, &identity)?;
     if store.queued(&Selection::default())? > 0 {
         let refusal = Refusal::new(
