@@ -2,6 +2,7 @@
 //!
 //! Few and hermetic. What a task does is tested where it is done; a new task is found here through `--help`.
 
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
 use std::collections::BTreeSet;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
-use support::command::{xtask, xtask_std};
+use support::command::{without_place, xtask, xtask_std};
+use support::golden::assert_golden;
 
 /// The shape of the older tool, with its mess: broken keys, mixed types, an unknown table and column.
 const OLD: &str = include_str!("../fixtures/migrate/legacy/legacy.sql");
@@ -101,6 +102,32 @@ fn every_old_cell_is_equal_and_a_second_run_changes_nothing() {
     assert_eq!(fs::read_dir(dir.path().join(".ops/backups")).unwrap().count(), 1);
     let check = xtask(dir.path()).args(["migrate", "--db", "legacy.db", "--check"]).output().unwrap();
     assert_eq!(check.status.code(), Some(0));
+}
+
+/// The banner, the report and both as JSON, before and after.
+#[test]
+fn what_people_and_programs_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    legacy(&dir.path().join("legacy.db"), 1);
+    let run = |args: &[&str], expected: i32| {
+        let output = xtask(dir.path()).args(args).args(["--db", "legacy.db"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let identity =
+        || -> serde_json::Value { serde_json::from_str(&run(&["db-identity", "--json"], 0)).unwrap() };
+    let before = identity();
+    let fixed = |text: &str, identity: &serde_json::Value| without_place(dir.path(), text, identity);
+    assert_golden("db-identity/legacy/expected/stdout.txt", &fixed(&run(&["db-identity"], 0), &before));
+    let json = serde_json::to_string_pretty(&before).unwrap() + "\n";
+    assert_golden("db-identity/legacy/expected/identity.json", &fixed(&json, &before));
+    assert_golden("migrate/legacy/expected/check.txt", &fixed(&run(&["migrate", "--check"], 4), &before));
+    assert_golden("migrate/legacy/expected/stdout.txt", &fixed(&run(&["migrate"], 0), &before));
+    let after = identity();
+    let json = serde_json::to_string_pretty(&after).unwrap() + "\n";
+    assert_golden("migrate/legacy/expected/identity.json", &fixed(&json, &after));
+    assert_golden("migrate/legacy/expected/again.txt", &fixed(&run(&["migrate"], 0), &after));
+    assert_golden("migrate/legacy/expected/again.json", &run(&["migrate", "--json"], 0));
 }
 
 /// Kills at fifty moments spread over the time that one migration takes, random but the same in every run.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod support {
+    #[expect(dead_code, reason = "each test binary uses a part of the support")]
     pub(crate) mod command;
     #[expect(dead_code, reason = "each test binary uses a part of the support")]
     pub(crate) mod postgres;

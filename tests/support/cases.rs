@@ -5,6 +5,8 @@
 
 /// The list.
 pub(crate) const CASES: &[&str] = &[
+    "db-identity/legacy/expected/identity.json",
+    "db-identity/legacy/expected/stdout.txt",
     "exit/no-database/expected/stderr.txt",
     "help/analyze/expected/help.txt",
     "help/analyze/tokens/expected/help.txt",
@@ -15,6 +17,11 @@ pub(crate) const CASES: &[&str] = &[
     "help/drain/expected/help.txt",
     "help/migrate/expected/help.txt",
     "help/seed-telemetry/expected/help.txt",
+    "migrate/legacy/expected/again.json",
+    "migrate/legacy/expected/again.txt",
+    "migrate/legacy/expected/check.txt",
+    "migrate/legacy/expected/identity.json",
+    "migrate/legacy/expected/stdout.txt",
     "seed-telemetry/fresh/expected/report.json",
     "seed-telemetry/fresh/expected/report.md",
     "seed-telemetry/fresh/expected/stdout.txt",

@@ -39,3 +39,26 @@ pub(crate) fn redact(text: &str, replacements: &[(&str, &str)]) -> String {
         text.replace(needle, replacement)
     })
 }
+
+/// Replaces what no seed can fix in a text about the database of this identity: the place `dir`, the inode and
+/// the fingerprint that is made from it, and the time of the file.
+pub(crate) fn without_place(dir: &Path, text: &str, identity: &serde_json::Value) -> String {
+    let file = &identity["file"];
+    let place = std::fs::canonicalize(dir).expect("the folder is there");
+    let word = |value: &serde_json::Value| value.as_str().expect("the identity is of a file").to_owned();
+    let mut replacements = vec![
+        (place.display().to_string(), "<dir>".to_owned()),
+        (dir.display().to_string(), "<dir>".to_owned()),
+        (word(&identity["fingerprint"]), "<fingerprint>".to_owned()),
+        (word(&file["modified_at"]), "<modified>".to_owned()),
+        (
+            format!("device {}, inode {}", file["id"]["device"], file["id"]["inode"]),
+            "device <device>, inode <inode>".to_owned(),
+        ),
+    ];
+    for key in ["device", "inode"] {
+        replacements.push((format!("\"{key}\": {}", file["id"][key]), format!("\"{key}\": \"<{key}>\"")));
+    }
+    let pairs: Vec<(&str, &str)> = replacements.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    redact(text, &pairs)
+}

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use ops::guard::Refusal;
 use ops::identity;
 use ops::phases::{Selection, Store};
 use ops::telemetry::Flag;
+use ops::text::plural;
 use ops::work::drain::{DrainReport, Executor, Policy, drain};
 
 use super::database::{DatabaseArgs, open_store};
@@ -60,6 +62,9 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     identity::require_contents(&identity, args.allow_empty)?;
     require_purpose(args.executor, &identity)?;
     let mut store = open_store(&url, &identity)?;
+    if let Some(run_id) = &args.run_id {
+        require_run(&mut store, run_id)?;
+    }
     let mut policy = policy(settings, args.run_id.clone(), &args.how);
     policy.attempts_max = args.attempts_max;
     policy.stop_on_failure = !args.keep_going;
@@ -69,6 +74,17 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     output.json(&report)?;
     output.document(&report.document());
     Ok(code(&report))
+}
+
+/// A run id that is not there is most often a slip: draining nothing would hide it.
+fn require_run(store: &mut dyn Store, run_id: &str) -> anyhow::Result<()> {
+    let runs = store.run_ids()?;
+    if runs.iter().any(|run| run == run_id) {
+        return Ok(());
+    }
+    let some: Vec<&str> = runs.iter().take(5).map(String::as_str).collect();
+    let expected = format!("one of {}: {}", plural(runs.len() as u64, "run"), some.join(", "));
+    Err(Refusal::new("there is no such run", expected, format!("`{run_id}`")).into())
 }
 
 /// A policy with fresh ids and the flag of the environment.
