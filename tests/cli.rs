@@ -146,3 +146,21 @@ fn an_update_is_refused_under_ci() {
         assert_eq!(Mode::of(Some("1"), Some(on)), Mode::Refuse);
     }
 }
+
+/// Output that the README shows is output that a golden has, so that it cannot rot.
+#[test]
+fn what_the_readme_shows_is_what_the_program_prints() {
+    let read = |path: &str| std::fs::read_to_string(support::root().join(path)).expect("the file is there");
+    let goldens: String = support::cases::CASES
+        .iter()
+        .filter(|path| path.ends_with(".txt"))
+        .map(|path| read(&format!("fixtures/{path}")))
+        .collect();
+    let known: BTreeSet<&str> = goldens.lines().collect();
+    let readme = read("README.md");
+    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let shown: Vec<&str> = blocks.flat_map(str::lines).filter(|line| !line.starts_with("$ ")).collect();
+    assert!(shown.len() > 10, "the README shows no output");
+    let stale: Vec<&str> = shown.into_iter().filter(|line| !known.contains(line)).collect();
+    assert!(stale.is_empty(), "no golden has these lines of the README:\n{}", stale.join("\n"));
+}
