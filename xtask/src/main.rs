@@ -38,9 +38,14 @@ fn report(error: &anyhow::Error) -> Code {
         output::stderr(&format!("refused: {refusal}\n"));
         return Code::Refused;
     }
-    output::stderr(&format!("error: {error}\n"));
-    for cause in error.chain().skip(1) {
-        output::stderr(&format!("  because: {cause}\n"));
+    let mut said = error.to_string();
+    output::stderr(&format!("error: {said}\n"));
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some drivers repeat their own text one level down.
+        if !cause.contains(&said) {
+            output::stderr(&format!("  because: {cause}\n"));
+        }
+        said = cause;
     }
     Code::Failed
 }
