@@ -1,6 +1,6 @@
 //! Seeding: a run of small, achievable phases whose only purpose is to collect token telemetry.
 //!
-//! Planning is pure: a catalogue and what is there already in, a [`NewRun`] out. What the seed promises
+//! Planning is pure: a catalogue and what is there already in, a [`NewRun`](crate::phases::NewRun) out. What the seed promises
 //! (a mix of categories, complexities and deliverable counts; enough verified samples; few truncations) is
 //! checked against what the database holds, never against what was planned.
 
