@@ -11,8 +11,8 @@ impl Identity {
     pub fn document(&self) -> Document {
         let mut document = Document::new();
         document.heading(1, "Database identity").facts(self.facts());
-        for note in &self.notes {
-            document.text(format!("note: {note}"));
+        if !self.notes.is_empty() {
+            document.facts(self.notes.iter().map(|note| ("note", note.as_str())));
         }
         document
     }
