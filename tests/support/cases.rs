@@ -5,6 +5,9 @@
 
 /// The list.
 pub(crate) const CASES: &[&str] = &[
+    "analyze/ndjson/expected/report.json",
+    "analyze/ndjson/expected/report.md",
+    "analyze/ndjson/expected/stdout.txt",
     "exit/no-database/expected/stderr.txt",
     "help/analyze/expected/help.txt",
     "help/analyze/tokens/expected/help.txt",
