@@ -74,6 +74,8 @@ pub struct Claim {
     pub complexity: String,
     /// What it may touch and must deliver.
     pub scope: Scope,
+    /// Why `scope` could not be read, and is empty; such a phase cannot be attempted in earnest.
+    pub scope_error: Option<String>,
     /// Number of this attempt, from 1.
     pub attempt: u64,
     /// Attempts that ended well so far.
@@ -219,15 +221,6 @@ pub enum StoreError {
     /// Another owner has the phase by now, or it left the state EXECUTING.
     #[error("the lease on {0} was lost; nothing was written")]
     LeaseLost(PhaseKey),
-    /// The column `scope` of a phase is not what it must be.
-    #[error("the scope of {key} is not valid JSON of a scope")]
-    Scope {
-        /// Which phase.
-        key: PhaseKey,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
-    },
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
@@ -240,6 +233,9 @@ pub trait Store {
 
     /// How many phases wait.
     fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError>;
+
+    /// How many phases are being worked on, by anyone.
+    fn executing(&mut self, selection: &Selection) -> Result<u64, StoreError>;
 
     /// Claims the next waiting phase: fewest attempts first, then by tier, index and age.
     fn claim_next(

@@ -5,6 +5,9 @@
 
 /// The list.
 pub(crate) const CASES: &[&str] = &[
+    "analyze/ndjson/expected/report.json",
+    "analyze/ndjson/expected/report.md",
+    "analyze/ndjson/expected/stdout.txt",
     "db-identity/legacy/expected/identity.json",
     "db-identity/legacy/expected/stdout.txt",
     "exit/no-database/expected/stderr.txt",

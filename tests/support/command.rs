@@ -60,5 +60,10 @@ pub(crate) fn without_place(dir: &Path, text: &str, identity: &serde_json::Value
         replacements.push((format!("\"{key}\": {}", file["id"][key]), format!("\"{key}\": \"<{key}>\"")));
     }
     let pairs: Vec<(&str, &str)> = replacements.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    redact(text, &pairs)
+    // A text with two identities has the earlier one's time too, perhaps of another second.
+    let earlier = |line: &str| match line.trim_start().strip_prefix("modified ") {
+        Some(time) => line.replace(time.trim(), "<modified>"),
+        None => line.to_owned(),
+    };
+    redact(text, &pairs).split_inclusive('\n').map(earlier).collect()
 }

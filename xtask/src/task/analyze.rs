@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use ops::db::sqlite;
 use ops::identity;
-use ops::report::{Align, Document, Table, percentage};
-use ops::text::plural;
+use ops::report::{Align, Check, Document, Table, percentage};
+use ops::text::{plural, thousands};
 use ops::tokens::analysis::{Analysis, Options};
 use ops::tokens::ndjson::{self, NdjsonReport};
 use ops::tokens::summary::{Summary, Verdict};
@@ -94,18 +94,25 @@ fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
         output.document(&document);
     }
     if !args.no_gate {
-        explain(&summary);
+        explain(&summary, input.as_ref());
     }
     let met = summary.gates_met() && input.as_ref().is_none_or(|input| input.reject_count == 0);
     Ok(if met || args.no_gate { Code::Done } else { Code::GateNotMet })
 }
 
 /// Says on stderr which gate decides the exit code, so that a script's log has it too.
-fn explain(summary: &Summary) {
+fn explain(summary: &Summary, input: Option<&NdjsonReport>) {
     for gate in summary.gates.iter().filter(|gate| gate.verdict != Verdict::Met) {
         let measured = percentage(gate.percent);
         let limit = gate.limit_percent;
         output::stderr(&format!("gate not met: {} {measured}, at most {limit} % (exit 6)\n", gate.name));
+    }
+    if summary.unreadable.rows > 0 {
+        let rows = plural(summary.unreadable.rows, "row");
+        output::stderr(&format!("gate not met: {rows} could not be read (exit 6)\n"));
+    }
+    if let Some(input) = input.filter(|input| input.reject_count > 0) {
+        output::stderr(&format!("gate not met: {} rejected (exit 6)\n", plural(input.reject_count, "line")));
     }
 }
 
@@ -138,8 +145,12 @@ fn input_document(input: &NdjsonReport) -> Document {
     document.heading(2, "Input").facts([
         ("accepted", plural(input.accepted, "event")),
         ("duplicates", format!("{} skipped", input.duplicates)),
-        ("rejected", plural(input.reject_count, "line")),
     ]);
+    document.checks(vec![Check {
+        claim: "every line is an event".to_owned(),
+        met: input.reject_count == 0,
+        measured: format!("{} rejected", thousands(input.reject_count)),
+    }]);
     let mut table = Table::new([("line", Align::Right), ("why", Align::Left)]);
     for reject in &input.rejects {
         table.row([reject.line.to_string(), reject.reason.clone()]);

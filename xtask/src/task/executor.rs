@@ -28,7 +28,8 @@ pub(crate) struct ExecutorArgs {
     /// How long one attempt of a program may take, in seconds; then its whole process group is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
-    /// The program and its arguments, for the executor `command`
+    /// The program and its arguments, for the executor `command`; it runs in a new directory for each attempt,
+    /// so relative paths in its arguments are paths there
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
 }
@@ -57,11 +58,24 @@ impl ExecutorArgs {
                 bail!("`--executor command` needs a program: … --executor command -- PROGRAM [ARGS]")
             }
             Kind::Command => Ok(Box::new(CommandExecutor {
-                program: self.program.clone(),
+                program: self.program_from(settings),
                 timeout: Duration::from_secs(self.timeout),
                 directory: directory.to_path_buf(),
             })),
         }
+    }
+
+    /// The program and its arguments. It will run in another directory, so a path to it is made absolute;
+    /// a bare name is looked up in PATH.
+    fn program_from(&self, settings: &Settings) -> Vec<String> {
+        let mut program = self.program.clone();
+        if let Some(name) = program.first_mut()
+            && Path::new(name.as_str()).components().count() > 1
+            && let Some(path) = settings.cwd.join(name.as_str()).to_str()
+        {
+            path.clone_into(name);
+        }
+        program
     }
 
     /// How long a lease must last: longer than any attempt.

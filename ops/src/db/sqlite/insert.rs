@@ -4,6 +4,7 @@ use rusqlite::{Error, ErrorCode, Transaction, ffi, named_params};
 
 use crate::phases::EventWrite;
 use crate::telemetry::{EventRow, Rejection};
+use crate::text;
 
 const INSERT: &str = "
 INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
@@ -51,12 +52,18 @@ fn integer(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Names the constraint: SQLite says `CHECK constraint failed: name`, `NOT NULL constraint failed: t.c`.
+/// Names the constraint: SQLite says `CHECK constraint failed: name`, `NOT NULL constraint failed: t.c`; of a
+/// trigger it says what the trigger's author wrote.
 fn rejection(error: &Error) -> Rejection {
-    let Error::SqliteFailure(ffi::Error { code: ErrorCode::ConstraintViolation, .. }, Some(message)) = error
-    else {
+    let Error::SqliteFailure(cause, Some(message)) = error else {
         return Rejection::Database(error.to_string());
     };
+    if cause.code != ErrorCode::ConstraintViolation {
+        return Rejection::Database(message.clone());
+    }
+    if cause.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER {
+        return Rejection::Constraint(format!("trigger:{}", text::ellipsis(&text::one_line(message), 100)));
+    }
     let (kind, name) = message.split_once(" constraint failed").unwrap_or((message, ""));
     let kind = kind.to_lowercase().replace(' ', "_");
     let name = name.trim_start_matches(':').trim();

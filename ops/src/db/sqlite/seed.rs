@@ -59,7 +59,10 @@ pub(super) fn distribution(conn: &Connection, run_id: Option<&str>) -> Result<Di
         let sql = format!("SELECT {what}, count(*) FROM phases WHERE ?1 IS NULL OR run_id = ?1 GROUP BY 1");
         conn.prepare(&sql)?.query_map([run_id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
-    let deliverables = split("CAST(coalesce(json_array_length(scope, '$.deliverables'), 0) AS TEXT)")?;
+    // A scope that is not JSON has no deliverables; it must not stop the count of the others.
+    let scope = "CASE WHEN json_valid(scope) THEN scope END";
+    let deliverables =
+        split(&format!("CAST(coalesce(json_array_length({scope}, '$.deliverables'), 0) AS TEXT)"))?;
     let by_state = split("state")?;
     Ok(Distribution {
         phases: by_state.values().sum(),

@@ -10,7 +10,7 @@ use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
 };
 
-use super::insert;
+use super::{insert, tables};
 use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
@@ -27,7 +27,8 @@ pub struct SqliteStore {
 
 const CLAIM: &str = "
 SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
-       coalesce(p.complexity, ''), p.scope, p.samples_target, coalesce(p.max_builder_attempts, 3)
+       coalesce(p.complexity, ''), CAST(p.scope AS BLOB), max(CAST(p.samples_target AS INTEGER), 1),
+       max(CAST(coalesce(p.max_builder_attempts, 3) AS INTEGER), 1)
 FROM phases p LEFT JOIN tiers t ON t.id = p.tier_id
 WHERE p.state = 'QUEUED' AND (:run IS NULL OR p.run_id = :run)
 ORDER BY p.builder_attempts, t.tier_index, p.phase_index, p.id
@@ -49,6 +50,7 @@ const FINISH: &str = "
 UPDATE phases SET state = :state, builder_attempts = builder_attempts + 1,
     retry_attempt = retry_attempt + :failed, tokens_used = tokens_used + :tokens, updated_at = :now,
     last_attempt_timestamp = :now,
+    started_at = coalesce(started_at, :started),
     last_failure_reason = CASE WHEN :failed THEN :failure ELSE last_failure_reason END,
     completed_at = CASE WHEN :state = 'QUEUED' THEN completed_at ELSE :now END
 WHERE id = :pk";
@@ -59,7 +61,10 @@ impl SqliteStore {
         let open = || -> Result<Connection, rusqlite::Error> {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             conn.busy_timeout(Duration::from_secs(30))?;
-            conn.execute_batch("PRAGMA foreign_keys = ON")?;
+            // Without the table of events SQLite would refuse every statement on a table that refers to it,
+            // and an attempt would be lost with its event.
+            let keys = tables::exists(&conn, "table", "token_estimation_v2_events")?;
+            conn.pragma_update(None, "foreign_keys", keys)?;
             Ok(conn)
         };
         let conn = open().map_err(|e| DbError::new(format!("open `{}`", path.display()), e))?;
@@ -136,12 +141,11 @@ impl Store for SqliteStore {
     }
 
     fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError> {
-        self.read("count waiting phases", |conn| {
-            conn.prepare_cached(
-                "SELECT count(*) FROM phases WHERE state = 'QUEUED' AND (?1 IS NULL OR run_id = ?1)",
-            )?
-            .query_row([&selection.run_id], |row| row.get(0))
-        })
+        self.read("count waiting phases", |conn| count_in_state(conn, "QUEUED", selection))
+    }
+
+    fn executing(&mut self, selection: &Selection) -> Result<u64, StoreError> {
+        self.read("count phases in work", |conn| count_in_state(conn, "EXECUTING", selection))
     }
 
     fn claim_next(
@@ -154,8 +158,9 @@ impl Store for SqliteStore {
         self.write("claim a phase", |tx| {
             let found = tx.prepare_cached(CLAIM)?.query_row(named_params! {":run": selection.run_id}, candidate);
             let Some((mut claim, scope)) = found.optional()? else { return Ok(None) };
-            if let Some(scope) = scope.filter(|text| !text.trim().is_empty() && text.trim() != "null") {
-                claim.scope = parse_scope(&claim.key, &scope)?;
+            match scope.as_deref().map_or(Ok(None), parse_scope) {
+                Ok(scope) => claim.scope = scope.unwrap_or_default(),
+                Err(error) => claim.scope_error = Some(format!("the column `scope` is not a scope: {error}")),
             }
             count_attempts(tx, &mut claim)?;
             owner.clone_into(&mut claim.owner);
@@ -163,8 +168,7 @@ impl Store for SqliteStore {
                 .prepare_cached(LEASE)?
                 .query_row((claim.phase_pk, owner, now.db(), now.plus(lease).db()), |row| row.get(0))?;
             tx.execute(
-                "UPDATE phases SET state = 'EXECUTING', started_at = coalesce(started_at, ?2), updated_at = ?2
-                 WHERE id = ?1 AND state = 'QUEUED'",
+                "UPDATE phases SET state = 'EXECUTING', updated_at = ?2 WHERE id = ?1 AND state = 'QUEUED'",
                 (claim.phase_pk, now.db()),
             )?;
             tx.execute(
@@ -205,7 +209,7 @@ impl Store for SqliteStore {
             let tokens = i64::try_from(record.tokens_used).unwrap_or(i64::MAX);
             tx.prepare_cached(FINISH)?.execute(named_params! {
                 ":state": record.state.as_str(), ":failed": failed, ":tokens": tokens,
-                ":now": now, ":failure": failure, ":pk": claim.phase_pk,
+                ":started": record.started_at.db(), ":now": now, ":failure": failure, ":pk": claim.phase_pk,
             })?;
             tx.execute(
                 "UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1",
@@ -261,7 +265,7 @@ impl Store for SqliteStore {
     }
 }
 
-fn candidate(row: &Row<'_>) -> Result<(Claim, Option<String>), rusqlite::Error> {
+fn candidate(row: &Row<'_>) -> Result<(Claim, Option<Vec<u8>>), rusqlite::Error> {
     let claim = Claim {
         phase_pk: row.get(0)?,
         key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
@@ -272,6 +276,7 @@ fn candidate(row: &Row<'_>) -> Result<(Claim, Option<String>), rusqlite::Error> 
         category: row.get(5)?,
         complexity: row.get(6)?,
         scope: Scope::default(),
+        scope_error: None,
         attempt: 0,
         successes: 0,
         failures: 0,
@@ -282,8 +287,21 @@ fn candidate(row: &Row<'_>) -> Result<(Claim, Option<String>), rusqlite::Error> 
     Ok((claim, row.get(7)?))
 }
 
-fn parse_scope(key: &PhaseKey, text: &str) -> Result<Scope, StoreError> {
-    serde_json::from_str(text).map_err(|source| StoreError::Scope { key: key.clone(), source })
+/// An empty column and JSON's `null` are no scope at all.
+fn parse_scope(json: &[u8]) -> Result<Option<Scope>, String> {
+    match json.trim_ascii() {
+        [] | b"null" => Ok(None),
+        // Without this, an array would be taken for the fields in their order.
+        object if object.starts_with(b"{") => {
+            serde_json::from_slice(object).map(Some).map_err(|error| error.to_string())
+        }
+        _ => Err("it is not a JSON object".to_owned()),
+    }
+}
+
+fn count_in_state(conn: &Connection, state: &str, selection: &Selection) -> Result<u64, rusqlite::Error> {
+    conn.prepare_cached("SELECT count(*) FROM phases WHERE state = ?1 AND (?2 IS NULL OR run_id = ?2)")?
+        .query_row((state, &selection.run_id), |row| row.get(0))
 }
 
 fn count_attempts(tx: &Transaction<'_>, claim: &mut Claim) -> Result<(), rusqlite::Error> {
@@ -300,7 +318,7 @@ fn count_attempts(tx: &Transaction<'_>, claim: &mut Claim) -> Result<(), rusqlit
         Some(template) => tx
             .prepare_cached(
                 "SELECT count(*) FROM phase_attempts a JOIN phases p ON p.run_id = a.run_id AND p.phase_id = a.phase_id
-                 WHERE json_extract(p.scope, '$.template') = ?1",
+                 WHERE CASE WHEN json_valid(p.scope) THEN json_extract(p.scope, '$.template') END = ?1",
             )?
             .query_row([template], |row| row.get(0))?,
     };
@@ -320,11 +338,7 @@ fn require_lease(tx: &Transaction<'_>, claim: &Claim) -> Result<(), Failure> {
 
 /// Puts a phase back as if it had not been claimed; its fencing token stays spent.
 fn free(tx: &Transaction<'_>, phase_pk: i64, now: Stamp) -> Result<(), rusqlite::Error> {
-    tx.execute(
-        "UPDATE phases SET state = 'QUEUED', updated_at = ?2,
-             started_at = CASE WHEN builder_attempts = 0 THEN NULL ELSE started_at END WHERE id = ?1",
-        (phase_pk, now.db()),
-    )?;
+    tx.execute("UPDATE phases SET state = 'QUEUED', updated_at = ?2 WHERE id = ?1", (phase_pk, now.db()))?;
     tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [phase_pk])?;
     Ok(())
 }
@@ -349,3 +363,6 @@ fn insert_attempt(
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! The `command` executor: any program, the phase as JSON on its stdin, the result as JSON on its stdout.
 //!
 //! The program runs in a process group of its own, in a fresh workspace, with its streams in files: what it
-//! wrote before a timeout is kept, a full pipe cannot stall it, and no grandchild outlives its attempt.
+//! wrote before a timeout is kept, a full pipe cannot stall it, and no grandchild outlives its attempt unless
+//! it left the group on purpose.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ const RESULT_BYTES_MAX: u64 = 1024 * 1024;
 /// Runs a program for every attempt.
 #[derive(Debug)]
 pub struct CommandExecutor {
-    /// The program and its arguments.
+    /// The program and its arguments. It runs in the workspace of its attempt: a relative path is one there.
     pub program: Vec<String>,
     /// How long one attempt may take.
     pub timeout: Duration,
@@ -195,21 +196,32 @@ fn read_result(place: &Path, workspace: &Path, deliverables: &[String]) -> Resul
         let detail = format!("`{}` is longer than {}", path.display(), text::bytes(RESULT_BYTES_MAX));
         return Ok(Execution::Broken { reason: "result_invalid", detail });
     }
-    Ok(match serde_json::from_slice::<Report>(&bytes) {
+    Ok(match parse(&bytes) {
         Err(error) => Execution::Broken {
             reason: "result_invalid",
             detail: format!("stdout is not one JSON result ({error}); see `{}`", path.display()),
         },
         Ok(report) => {
-            // The workspace was empty before, so a file in it was written by this attempt.
-            let written = |path: &str| {
-                fs::symlink_metadata(workspace.join(path))
-                    .is_ok_and(|found| found.is_file() && found.len() > 0)
-            };
-            let missing = deliverables.iter().filter(|path| !written(path)).cloned().collect();
+            let missing =
+                deliverables.iter().filter(|path| !is_written(&workspace.join(path))).cloned().collect();
             Execution::Reported { report, missing }
         }
     })
+}
+
+fn parse(result: &[u8]) -> Result<Report, String> {
+    // Without this, an array would be taken for the fields in their order.
+    if !result.trim_ascii_start().starts_with(b"{") {
+        return Err(if result.is_empty() { "nothing was printed" } else { "not a JSON object" }.to_owned());
+    }
+    serde_json::from_slice(result).map_err(|error| error.to_string())
+}
+
+/// Whether there is a file that is not empty at `path` itself: a path that leads through a link names a file
+/// elsewhere. The workspace was empty before, so a file in it was written by this attempt.
+fn is_written(path: &Path) -> bool {
+    fs::canonicalize(path).is_ok_and(|real| real == path)
+        && fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
 }
 
 fn failure(status: ExitStatus, place: &Path) -> String {
@@ -218,12 +230,21 @@ fn failure(status: ExitStatus, place: &Path) -> String {
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "ended without a status".to_owned(),
     };
-    let stderr = fs::read(place.join("stderr.txt")).unwrap_or_default();
-    let tail = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(2000)..]).into_owned();
-    match tail.lines().rev().find(|line| !line.trim().is_empty()) {
+    let stderr = tail(&place.join("stderr.txt"), 2000).unwrap_or_default();
+    match String::from_utf8_lossy(&stderr).lines().rev().find(|line| !line.trim().is_empty()) {
         Some(line) => format!("{how}: {}", text::ellipsis(&text::one_line(line), 300)),
         None => how,
     }
+}
+
+/// The last `limit` bytes of a file, however long it is.
+fn tail(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether a relative path would name something outside its base.

@@ -20,7 +20,7 @@ pub use recorded::{Delivered, Recorded, Recording, Recordings};
 pub use report::{DrainReport, Failure};
 
 use crate::clock::{Clock, Stamp};
-use crate::phases::{AttemptRecord, Claim, EventWrite, PhaseState, Selection, Store, StoreError};
+use crate::phases::{AttemptRecord, Claim, EventWrite, PhaseKey, PhaseState, Selection, Store, StoreError};
 use crate::telemetry::{Draft, EventRow, Flag, Rejection};
 use crate::text;
 use crate::tokens::canonical::Complexity;
@@ -61,9 +61,14 @@ pub fn drain(
     let mut report = DrainReport::new(policy, executor.source(), clock.now());
     report.recovered = store.recover_stale(clock.now())?;
     let limit = policy.attempts_max.unwrap_or(u64::MAX);
-    while report.attempts.total < limit {
+    loop {
         if stop.load(Ordering::Relaxed) {
             report.stopped = Some("interrupted");
+            break;
+        }
+        if report.attempts.total >= limit {
+            let more = store.queued(&policy.selection)? > 0;
+            report.stopped = more.then_some("attempt_limit");
             break;
         }
         let claimed = store.claim_next(&policy.selection, &policy.owner, clock.now(), policy.lease)?;
@@ -73,24 +78,32 @@ pub fn drain(
         let shared =
             Shared { coefficients: &coefficients, digest: &digest, version: &version, policy, clock, stop };
         match shared.attempt(store, executor, &claim, &mut report)? {
-            None => {
+            Ended::Stopped => {
                 report.stopped = Some("interrupted");
                 break;
             }
-            Some(PhaseState::Failed) if policy.stop_on_failure => {
+            Ended::Accounted(PhaseState::Failed) if policy.stop_on_failure => {
                 report.stopped = Some("phase_failed");
                 break;
             }
-            Some(_) => {}
+            Ended::Accounted(_) | Ended::LeaseLost => {}
         }
     }
     store.settle_runs(clock.now())?;
     report.left_waiting = store.queued(&policy.selection)?;
-    if report.stopped.is_none() && report.left_waiting > 0 {
-        report.stopped = Some("attempt_limit");
-    }
+    report.left_executing = store.executing(&policy.selection)?;
     report.finished_at = clock.now();
     Ok(report)
+}
+
+/// What became of a claim.
+enum Ended {
+    /// Its attempt is in the database, and the phase is now in this state.
+    Accounted(PhaseState),
+    /// Somebody else had the phase by the end of the attempt, which changed nothing.
+    LeaseLost,
+    /// It was stopped and the claim given back.
+    Stopped,
 }
 
 /// What every attempt of a drain shares.
@@ -104,27 +117,33 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Makes one attempt and accounts for it; `None` when it was stopped and the claim given back.
+    /// Makes one attempt and accounts for it.
     fn attempt(
         &self,
         store: &mut dyn Store,
         executor: &mut dyn Executor,
         claim: &Claim,
         report: &mut DrainReport,
-    ) -> Result<Option<PhaseState>, StoreError> {
+    ) -> Result<Ended, StoreError> {
         let started_at = self.clock.now();
         let (complexity, recognised) = Complexity::or_medium(&claim.complexity);
-        if !recognised {
-            report.warn(format!(
-                "{}: complexity `{}` is not known; taken as medium",
-                claim.key, claim.complexity
-            ));
+        if claim.complexity.is_empty() {
+            report.warn(format!("{}: no complexity is recorded; taken as medium", claim.key));
+        } else if !recognised {
+            let complexity = text::ellipsis(&text::one_line(&claim.complexity), 40);
+            report.warn(format!("{}: complexity `{complexity}` is not known; taken as medium", claim.key));
         }
         let prediction = self.predict(claim, complexity);
-        let execution = executor.execute(Order { claim, estimate: &prediction }, self.stop);
+        let execution = match &claim.scope_error {
+            Some(error) => Execution::Broken { reason: "scope_invalid", detail: error.clone() },
+            None => executor.execute(Order { claim, estimate: &prediction }, self.stop),
+        };
         let Some(verdict) = classify(execution) else {
-            store.release(claim, self.clock.now())?;
-            return Ok(None);
+            return match store.release(claim, self.clock.now()) {
+                // What another drain holds by now need not be given back.
+                Ok(()) | Err(StoreError::LeaseLost(_)) => Ok(Ended::Stopped),
+                Err(error) => Err(error),
+            };
         };
         let finished_at = self.clock.now();
         let event = self.event(claim, &prediction, &verdict, executor.source(), finished_at);
@@ -140,9 +159,15 @@ impl Shared<'_> {
             started_at,
             finished_at,
         };
-        let written = store.finish(claim, &record, event.as_ref().map_err(Clone::clone))?;
-        report.account(claim, &verdict, &record, &written);
-        Ok(Some(record.state))
+        match store.finish(claim, &record, event.as_ref().map_err(Clone::clone)) {
+            Ok(written) => report.account(claim, &verdict, &record, &written),
+            Err(StoreError::LeaseLost(key)) => {
+                report.lose(&key);
+                return Ok(Ended::LeaseLost);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Ended::Accounted(record.state))
     }
 
     fn predict(&self, claim: &Claim, complexity: Complexity) -> Estimate {
@@ -206,6 +231,15 @@ fn next_state(claim: &Claim, verdict: &Verdict) -> PhaseState {
 }
 
 impl DrainReport {
+    /// Books an attempt whose account somebody else is to give.
+    fn lose(&mut self, key: &PhaseKey) {
+        for ledger in [&mut self.attempts, &mut self.events] {
+            ledger.take();
+            ledger.end("lease_lost");
+        }
+        self.warn(format!("{key}: the lease was lost during the attempt; nothing of it was recorded"));
+    }
+
     fn account(&mut self, claim: &Claim, verdict: &Verdict, record: &AttemptRecord, written: &EventWrite) {
         self.attempts.take();
         self.attempts.end(verdict.outcome);

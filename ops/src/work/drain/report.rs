@@ -41,6 +41,8 @@ pub struct DrainReport {
     pub phases_failed: u64,
     /// Phases that still wait.
     pub left_waiting: u64,
+    /// Phases that others work on, or whose worker is gone and whose lease has not yet expired.
+    pub left_executing: u64,
     /// Why it ended before nothing waited: `interrupted`, `phase_failed` or `attempt_limit`.
     pub stopped: Option<&'static str>,
     /// Attempts that were no success, the first 100.
@@ -84,6 +86,7 @@ impl DrainReport {
             phases_completed: 0,
             phases_failed: 0,
             left_waiting: 0,
+            left_executing: 0,
             stopped: None,
             failures: Vec::new(),
             warnings: Vec::new(),
@@ -128,11 +131,20 @@ impl DrainReport {
             ),
             ("telemetry", self.telemetry.clone()),
         ];
+        if self.left_executing > 0 {
+            facts.push((
+                "executing",
+                format!("{} under a lease of another drain", plural(self.left_executing, "phase")),
+            ));
+        }
         if !self.recovered.is_empty() {
             facts.push((
                 "recovered",
                 format!("{} with an expired lease", plural(self.recovered.len() as u64, "phase")),
             ));
+        }
+        if self.attempts.total == 0 && self.stopped.is_none() {
+            facts.push(("nothing to do", "no phase is QUEUED".to_owned()));
         }
         if let Some(stopped) = self.stopped {
             facts.push(("stopped", stopped.replace('_', " ")));
