@@ -153,7 +153,7 @@ fn what_the_readme_shows_is_what_the_program_prints() {
     let read = |path: &str| std::fs::read_to_string(support::root().join(path)).expect("the file is there");
     let goldens: String = support::cases::CASES
         .iter()
-        .filter(|path| path.ends_with(".txt"))
+        .filter(|path| std::path::Path::new(path).extension().is_some_and(|ending| ending == "txt"))
         .map(|path| read(&format!("fixtures/{path}")))
         .collect();
     let known: BTreeSet<&str> = goldens.lines().collect();

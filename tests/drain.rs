@@ -349,7 +349,10 @@ fn the_phase_that_is_attempted_is_the_one_that_was_claimed() {
         ));
         assert_eq!(written, "1 | 1");
     }
-    let only = world.drain(&["--run-id", "t"], GOOD);
+    let unknown = world.drain(&["--run-id", "t"], GOOD);
+    assert_eq!(unknown.code, 3, "{unknown:?}");
+    assert!(unknown.stderr.contains("expected: one of 2 runs: r, s"), "{unknown:?}");
+    let only = world.drain(&["--run-id", "s"], GOOD);
     assert_eq!((only.code, &only.report["attempts"]["total"]), (0, &json!(0)));
 }
 
