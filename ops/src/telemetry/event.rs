@@ -37,7 +37,7 @@ pub struct Draft<'a> {
     pub selected_budget: u64,
     /// The ceiling that was in force.
     pub actual_max_tokens: Option<u64>,
-    /// Whether the attempt succeeded and was verified.
+    /// Whether the attempt succeeded; whether that was verified is a column of the attempt.
     pub success: bool,
     /// Whether the output was cut off.
     pub truncated: bool,
@@ -84,7 +84,7 @@ pub struct EventRow {
     pub selected_budget: u64,
     /// The ceiling that was in force.
     pub actual_max_tokens: Option<u64>,
-    /// Whether the attempt succeeded and was verified.
+    /// Whether the attempt succeeded; whether that was verified is a column of the attempt.
     pub success: bool,
     /// Whether the output was cut off.
     pub truncated: bool,

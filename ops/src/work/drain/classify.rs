@@ -1,6 +1,7 @@
 //! From what an executor said to the one outcome of an attempt.
 //!
-//! Success means verified: an executor's own opinion is not enough without its deliverables.
+//! An executor's own opinion is not enough: a success must have its deliverables. A phase that names none can
+//! succeed but nothing verifies it, and what is not verified is no sample.
 
 use super::executor::{Execution, Report, Status};
 
@@ -13,7 +14,7 @@ pub struct Verdict {
     pub reason: Option<&'static str>,
     /// Why, for people.
     pub detail: Option<String>,
-    /// Whether every deliverable was found.
+    /// Whether every deliverable was found, and there was one to find.
     pub verified: bool,
     /// Whether the output was cut off.
     pub truncated: bool,
@@ -22,7 +23,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the attempt counts as a sample.
+    /// Whether the work was done.
     pub fn is_success(&self) -> bool {
         self.outcome == "success"
     }
@@ -40,17 +41,18 @@ impl Verdict {
     }
 }
 
-/// Decides the outcome; `None` when the attempt was stopped and does not count.
-pub fn classify(execution: Execution) -> Option<Verdict> {
+/// Decides the outcome of an attempt at a phase with this many deliverables; `None` when it was stopped and
+/// does not count.
+pub fn classify(execution: Execution, deliverables: usize) -> Option<Verdict> {
     Some(match execution {
         Execution::Interrupted => return None,
         Execution::TimedOut { detail } => Verdict::failed("timed_out", "timeout", detail, None),
         Execution::Broken { reason, detail } => Verdict::failed("failed", reason, detail, None),
-        Execution::Reported { report, missing } => reported(report, &missing),
+        Execution::Reported { report, missing } => reported(report, &missing, deliverables),
     })
 }
 
-fn reported(report: Report, missing: &[String]) -> Verdict {
+fn reported(report: Report, missing: &[String], deliverables: usize) -> Verdict {
     if report.is_truncated() {
         let stop = report.stop_reason.clone().unwrap_or_else(|| "not said".to_owned());
         let detail = format!("the output was cut off (stop reason {stop})");
@@ -68,7 +70,7 @@ fn reported(report: Report, missing: &[String]) -> Verdict {
         outcome: "success",
         reason: None,
         detail: None,
-        verified: true,
+        verified: deliverables > 0,
         truncated: false,
         report: Some(report),
     }
@@ -92,8 +94,8 @@ mod tests {
     }
 
     fn of(report: Report, missing: &[&str]) -> Verdict {
-        classify(Execution::Reported { report, missing: missing.iter().map(ToString::to_string).collect() })
-            .unwrap()
+        let missing = missing.iter().map(ToString::to_string).collect();
+        classify(Execution::Reported { report, missing }, 1).unwrap()
     }
 
     #[test]
@@ -104,6 +106,13 @@ mod tests {
         let bad = of(report(Status::Success, "end_turn"), &["a.py"]);
         assert_eq!((bad.outcome, bad.reason), ("failed", Some("not_verified")));
         assert_eq!(bad.detail.unwrap(), "not delivered: a.py");
+    }
+
+    #[test]
+    fn without_a_deliverable_nothing_is_verified() {
+        let report = report(Status::Success, "end_turn");
+        let verdict = classify(Execution::Reported { report, missing: Vec::new() }, 0).unwrap();
+        assert!(verdict.is_success() && !verdict.verified);
     }
 
     #[test]
@@ -119,8 +128,8 @@ mod tests {
     #[test]
     fn the_other_ends() {
         assert_eq!(of(report(Status::Failed, "end_turn"), &[]).detail.unwrap(), "boom");
-        assert_eq!(classify(Execution::Interrupted), None);
-        let timed_out = classify(Execution::TimedOut { detail: "late".into() }).unwrap();
+        assert_eq!(classify(Execution::Interrupted, 1), None);
+        let timed_out = classify(Execution::TimedOut { detail: "late".into() }, 1).unwrap();
         assert_eq!((timed_out.outcome, timed_out.tokens_used()), ("timed_out", 0));
     }
 }

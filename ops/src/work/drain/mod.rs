@@ -138,7 +138,7 @@ impl Shared<'_> {
             Some(error) => Execution::Broken { reason: "scope_invalid", detail: error.clone() },
             None => executor.execute(Order { claim, estimate: &prediction }, self.stop),
         };
-        let Some(verdict) = classify(execution) else {
+        let Some(verdict) = classify(execution, claim.scope.deliverables.len()) else {
             return match store.release(claim, self.clock.now()) {
                 // What another drain holds by now need not be given back.
                 Ok(()) | Err(StoreError::LeaseLost(_)) => Ok(Ended::Stopped),
