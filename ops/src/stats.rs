@@ -10,15 +10,32 @@ pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Sum with a running compensation (Neumaier), so that millions of values cost no digits.
-pub fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
-    for value in values {
-        let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
-        sum = next;
+/// A sum with a running compensation (Neumaier), so that millions of values cost no digits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Sum {
+    /// Adds one value.
+    pub fn add(&mut self, value: f64) {
+        let next = self.sum + value;
+        self.lost +=
+            if self.sum.abs() >= value.abs() { (self.sum - next) + value } else { (value - next) + self.sum };
+        self.sum = next;
     }
-    sum + lost
+
+    /// Adds what another sum has collected.
+    pub fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+
+    /// The sum so far.
+    pub fn total(self) -> f64 {
+        self.sum + self.lost
+    }
 }
 
 /// The `p`-th percentile (`0.0..=1.0`) by selection, in O(n); reorders `values`. `None` for no values.
@@ -84,8 +101,18 @@ mod tests {
 
     #[test]
     fn a_sum_keeps_what_a_large_value_would_swallow() {
-        assert_eq!(sum([]).to_bits(), 0.0_f64.to_bits());
-        assert_eq!(sum([1.0, 1e100, 1.0, -1e100]).to_bits(), 2.0_f64.to_bits());
+        let sum = |values: &[f64]| {
+            let mut sum = Sum::default();
+            for value in values {
+                sum.add(*value);
+            }
+            sum
+        };
+        assert_eq!(sum(&[]).total().to_bits(), 0.0_f64.to_bits());
+        assert_eq!(sum(&[1.0, 1e100, 1.0, -1e100]).total().to_bits(), 2.0_f64.to_bits());
+        let mut merged = sum(&[1.0, 1e100]);
+        merged.merge(sum(&[1.0, -1e100]));
+        assert_eq!(merged.total().to_bits(), 2.0_f64.to_bits());
     }
 
     #[test]

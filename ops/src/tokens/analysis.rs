@@ -88,6 +88,9 @@ pub(super) struct Stratum {
     pub(super) bounds: Vec<Pair>,
 }
 
+/// A stratum and its category, complexity and band of deliverables.
+pub(super) type NamedStratum = (String, Complexity, Bucket, Stratum);
+
 /// The strata of one category by complexity and deliverables. Most stay empty.
 type Strata = [[Option<Box<Stratum>>; Bucket::ALL.len()]; Complexity::ALL.len()];
 
@@ -272,7 +275,7 @@ impl Analysis {
     }
 
     /// The strata by category name, complexity and bucket, leaving none behind.
-    pub(super) fn take_strata(&mut self) -> Vec<(String, Complexity, Bucket, Stratum)> {
+    pub(super) fn take_strata(&mut self) -> Vec<NamedStratum> {
         let mut all = Vec::new();
         for (name, strata) in self.categories.names.iter().zip(self.strata.drain(..)) {
             for (complexity, buckets) in Complexity::ALL.into_iter().zip(strata) {

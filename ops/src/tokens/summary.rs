@@ -4,10 +4,12 @@
 //! empty sample is insufficient, not a pass.
 
 use std::cmp::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use serde::Serialize;
 
-use super::analysis::{Analysis, Bucket, Options, Pair};
+use super::analysis::{Analysis, Bucket, NamedStratum, Options, Pair};
 use super::canonical::Complexity;
 use crate::stats;
 
@@ -16,6 +18,9 @@ pub const TRUNCATION_LIMIT_PERCENT: u64 = 2;
 
 /// The share of attempts that may be longer than predicted, in percent.
 pub const UNDERESTIMATION_LIMIT_PERCENT: u64 = 5;
+
+/// How many threads measure strata.
+const THREADS: usize = 2;
 
 /// What the token events say. A versioned artifact: `format` grows with every change of meaning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -237,38 +242,69 @@ impl Summary {
 impl Analysis {
     /// Computes the metrics of everything pushed.
     pub fn finish(mut self) -> Summary {
+        let mut strata = self.take_strata();
+        let metrics = measure(&mut strata);
         let mut attempts = Tally::default();
-        let mut strata = Vec::new();
+        let mut summaries = Vec::new();
         // The measurements of all strata one after the other: each stratum is a slice of it, so that the
         // totals need no second copy.
         let mut all_cost = Vec::new();
+        let mut all_sums = Sums::default();
         let mut all_bounds = Vec::new();
-        for (category, complexity, deliverables, mut stratum) in self.take_strata() {
+        for ((category, complexity, deliverables, stratum), metrics) in strata.into_iter().zip(metrics) {
             attempts.add(stratum.tally);
-            strata.push(StratumSummary {
+            append(&mut all_cost, stratum.cost);
+            all_sums.merge(metrics.sums);
+            append(&mut all_bounds, stratum.bounds);
+            summaries.push(StratumSummary {
                 category,
                 complexity,
                 deliverables,
                 attempts: stratum.tally,
-                cost: Cost::of(&mut stratum.cost),
-                lower_bounds: Bounds::of(&mut stratum.bounds),
+                cost: metrics.cost,
+                lower_bounds: metrics.lower_bounds,
             });
-            append(&mut all_cost, stratum.cost);
-            append(&mut all_bounds, stratum.bounds);
         }
         Summary {
             format: 1,
             options: self.options,
             attempts,
             gates: gates(&attempts),
-            cost: Cost::of(&mut all_cost),
+            cost: Cost::of(&mut all_cost, all_sums),
             lower_bounds: Bounds::of(&mut all_bounds),
-            strata,
+            strata: summaries,
             mismatches: self.take_mismatches(),
             unreadable: self.take_unreadable(),
             hazards: self.hazards,
         }
     }
+}
+
+/// What the measurements of one stratum come to.
+#[derive(Debug, Default)]
+struct StratumMetrics {
+    sums: Sums,
+    cost: Cost,
+    lower_bounds: Bounds,
+}
+
+/// Measures every stratum; each thread takes the next one that nobody has taken.
+fn measure(strata: &mut [NamedStratum]) -> Vec<StratumMetrics> {
+    let mut metrics: Vec<_> = strata.iter().map(|_| StratumMetrics::default()).collect();
+    let work = Mutex::new(strata.iter_mut().zip(&mut metrics));
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some(((.., stratum), metrics)) = next() {
+                    metrics.sums = Sums::of(&stratum.cost);
+                    metrics.cost = Cost::of(&mut stratum.cost, metrics.sums);
+                    metrics.lower_bounds = Bounds::of(&mut stratum.bounds);
+                }
+            });
+        }
+    });
+    metrics
 }
 
 fn append(all: &mut Vec<Pair>, mut more: Vec<Pair>) {
@@ -320,30 +356,54 @@ impl Pair {
     }
 }
 
+/// What the means are made of.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    predicted: u64,
+    actual: u64,
+    smape_percent: stats::Sum,
+    waste_ratio: stats::Sum,
+}
+
+impl Sums {
+    /// In the order of the source, so that they round alike however many threads read the events.
+    fn of(pairs: &[Pair]) -> Self {
+        let mut sums = Self::default();
+        for pair in pairs {
+            sums.predicted += u64::from(pair.predicted);
+            sums.actual += u64::from(pair.actual);
+            sums.smape_percent.add(pair.smape_percent());
+            sums.waste_ratio.add(pair.waste_ratio());
+        }
+        sums
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.predicted += other.predicted;
+        self.actual += other.actual;
+        self.smape_percent.merge(other.smape_percent);
+        self.waste_ratio.merge(other.waste_ratio);
+    }
+}
+
 impl Cost {
-    /// Reorders `pairs`, and always in the same way: sums round alike however many threads read the events.
-    fn of(pairs: &mut [Pair]) -> Self {
+    /// The metrics of `pairs`, which it reorders; `sums` are theirs.
+    fn of(pairs: &mut [Pair], sums: Sums) -> Self {
         let rows = pairs.len() as u64;
         if rows == 0 {
             return Self::default();
         }
         let mean = |sum: f64| Some(sum / rows as f64);
-        let whole =
-            |part: fn(&Pair) -> u32| pairs.iter().map(|pair| u64::from(part(pair))).sum::<u64>() as f64;
-        let predicted_mean = mean(whole(|pair| pair.predicted));
-        let actual_mean = mean(whole(|pair| pair.actual));
-        let smape_percent_mean = mean(stats::sum(pairs.iter().copied().map(Pair::smape_percent)));
-        let waste_ratio_mean = mean(stats::sum(pairs.iter().copied().map(Pair::waste_ratio)));
         let [smape_percent_median] = stats::percentiles_by(pairs, [0.5], Pair::by_smape, Pair::smape_percent);
         let [waste_ratio_median, waste_ratio_p90, waste_ratio_max] =
             stats::percentiles_by(pairs, [0.5, 0.9, 1.0], Pair::by_waste, Pair::waste_ratio);
         Self {
             rows,
-            predicted_mean,
-            actual_mean,
-            smape_percent_mean,
+            predicted_mean: mean(sums.predicted as f64),
+            actual_mean: mean(sums.actual as f64),
+            smape_percent_mean: mean(sums.smape_percent.total()),
             smape_percent_median,
-            waste_ratio_mean,
+            waste_ratio_mean: mean(sums.waste_ratio.total()),
             waste_ratio_median,
             waste_ratio_p90,
             waste_ratio_max,

@@ -167,6 +167,8 @@ fn scan_range(
     let analysis = Arc::new(Mutex::new(analysis));
     let fold = Fold { analysis: Arc::clone(&analysis), records_truncation: columns[TRUNCATED] != "NULL" };
     connection.create_aggregate_function("fold", -1, FunctionFlags::SQLITE_UTF8, fold)?;
+    // A scan comes to no leaf twice: a small cache keeps nothing useless in memory and stays in the processor's own.
+    connection.execute_batch("PRAGMA cache_size = 16")?;
     let columns = columns.join(", ");
     connection.query_row(
         &format!("SELECT fold({columns}) FROM {TABLE} WHERE rowid BETWEEN ?1 AND ?2"),

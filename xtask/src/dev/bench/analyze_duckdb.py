@@ -27,6 +27,8 @@ FROM event GROUP BY ALL
 """
 
 connection = duckdb.connect()
+# It takes a script without a file for a session, and after two seconds would draw a bar into the answer.
+connection.execute("SET enable_progress_bar = false")
 package = pathlib.Path(duckdb_extension_sqlite_scanner.__file__).parent
 extension = next(package.rglob("sqlite_scanner.duckdb_extension"))
 connection.execute(f"LOAD '{extension}'")

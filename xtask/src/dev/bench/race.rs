@@ -1,7 +1,10 @@
 //! Runs contenders in turn, round by round, each as a whole process from start to exit.
 //!
-//! Time and peak memory are taken from outside (`measure.py`), so no contender measures itself.
+//! Time and peak memory are taken from outside (`measure.py`), so no contender measures itself. The data is read once
+//! before every run: what one contender pushes out of the page cache must not slow the next.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -37,12 +40,13 @@ pub(super) struct Runs {
     samples: Vec<Sample>,
 }
 
-/// Runs each contender once a round. The answers of the first round are given to `agree` by contender and must
+/// Runs each contender once a round; `data` is the file that they all read. The answers of the first round are given to `agree` by contender and must
 /// pass before the race goes on.
 pub(super) fn race(
     sh: &Shell,
     python: &str,
     folder: &Path,
+    data: &Path,
     rounds: u64,
     contenders: &[Contender],
     agree: impl Fn(&[(&'static str, String)]) -> anyhow::Result<()>,
@@ -56,6 +60,9 @@ pub(super) fn race(
     for round in 1..=rounds {
         let mut answers = Vec::new();
         for (contender, runs) in contenders.iter().zip(&mut runs) {
+            File::open(data)
+                .and_then(|mut file| io::copy(&mut file, &mut io::sink()))
+                .with_context(|| format!("failed to read `{}`", data.display()))?;
             let (sample, answer) = measure(sh, python, folder, contender)?;
             runs.samples.push(sample);
             answers.push((contender.name, answer));
