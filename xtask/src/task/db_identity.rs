@@ -1,5 +1,6 @@
 //! `db-identity`: which database is this?
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,10 +8,11 @@ use ops::db::postgres::{ConnectOptions, Session};
 use ops::db::{Lineage, WriteLineage};
 use ops::guard::Refusal;
 use ops::identity::{self, Expectation, Identity, PURPOSES};
+use ops::text::bytes;
 use ops::url::DbUrl;
 
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::settings::Settings;
 
 /// Say which database this is, without changing it
@@ -56,6 +58,9 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
 
 /// Reads the identity of a database of either kind.
 pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity> {
+    if let DbUrl::Sqlite(sqlite) = url {
+        announce(sqlite.path());
+    }
     match url {
         DbUrl::Sqlite(sqlite) => identity::of_sqlite(sqlite, &settings.scratch).map_err(|error| {
             // Three slashes are relative, which is easily got wrong: name the file that was meant.
@@ -69,6 +74,15 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
         }),
         DbUrl::Postgres(postgres) => identity::of_postgres(postgres, &connect_options())
             .with_context(|| format!("no identity can be read from {url}")),
+    }
+}
+
+/// Counting a large file and checking its keys takes long enough to look like a hang: says so first.
+fn announce(path: &Path) {
+    const LARGE: u64 = 256 * 1024 * 1024;
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > LARGE {
+        output::stderr(&format!("counting the rows and checking the keys of {} …\n", bytes(size)));
     }
 }
 
