@@ -75,7 +75,11 @@ fn the_exit_code_is_a_verdict_unless_none_is_asked_for() {
             6,
             "gate not met: underestimation 100.0 %, at most 5 % (exit 6)\n",
         ),
-        (String::new(), 6, "gate not met: truncation –, at most 2 % (exit 6)\n"),
+        (
+            String::new(),
+            6,
+            "gate not met: truncation not measured for every attempt, or there is none, at most 2 % (exit 6)\n",
+        ),
     ] {
         fs::write(dir.path().join("events.ndjson"), &content).unwrap();
         let (found, stdout, stderr) = analyze(dir.path(), &FROM);

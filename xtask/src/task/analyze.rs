@@ -103,9 +103,12 @@ fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
 /// Says on stderr which gate decides the exit code, so that a script's log has it too.
 fn explain(summary: &Summary, input: Option<&NdjsonReport>) {
     for gate in summary.gates.iter().filter(|gate| gate.verdict != Verdict::Met) {
-        let measured = percentage(gate.percent);
-        let limit = gate.limit_percent;
-        output::stderr(&format!("gate not met: {} {measured}, at most {limit} % (exit 6)\n", gate.name));
+        let measured = match gate.verdict {
+            Verdict::Insufficient => "not measured for every attempt, or there is none".to_owned(),
+            _ => percentage(gate.percent),
+        };
+        let (name, limit) = (gate.name, gate.limit_percent);
+        output::stderr(&format!("gate not met: {name} {measured}, at most {limit} % (exit 6)\n"));
     }
     if summary.unreadable.rows > 0 {
         let rows = plural(summary.unreadable.rows, "row");

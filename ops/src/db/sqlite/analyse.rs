@@ -31,7 +31,7 @@ pub fn analyse_events(
     let mut connections = Vec::new();
     let mut copies = Vec::new();
     for _ in 0..READERS {
-        let (connection, copy) = Snapshot::open(path, scratch)?.into_connection()?;
+        let (connection, copy) = Snapshot::open(path, scratch)?.into_connection(path)?;
         connections.push(connection);
         copies.push(copy);
     }

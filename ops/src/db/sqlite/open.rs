@@ -180,9 +180,9 @@ impl Snapshot {
 
     /// The connection without its transaction, for a reader that opens its own; and the private copy it is
     /// on, which must outlive it.
-    pub(super) fn into_connection(self) -> Result<(Connection, Option<TempDir>), OpenError> {
+    pub(super) fn into_connection(self, path: &Path) -> Result<(Connection, Option<TempDir>), OpenError> {
         let ended = self.conn.execute_batch("COMMIT");
-        ended.map_err(|source| OpenError::Sqlite { path: PathBuf::new(), source })?;
+        ended.map_err(|source| OpenError::Sqlite { path: path.to_path_buf(), source })?;
         Ok((self.conn, self.copy))
     }
 }
