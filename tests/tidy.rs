@@ -152,9 +152,16 @@ fn said(path: &str, body: &str) -> Vec<String> {
 fn rules_about_sources_fire() {
     for (path, bad, what) in [
         ("ops/src/url.rs", "use rusqlite::Connection;", "ops/src/url.rs:2: `rusqlite::Connection`: only"),
-        ("ops/src/db/mod.rs", "fn a() { rusqlite::open(); }", "talks to SQLite"),
-        ("ops/src/db/sqlite/mod.rs", "use postgres::Client;", "talks to PostgreSQL"),
-        ("ops/src/db/sqlite/mod.rs", "use rustls;", "talks to PostgreSQL"),
+        ("ops/src/db/mod.rs", "fn a() { rusqlite::open(); }", "talk to SQLite"),
+        ("ops/src/db/sqlite/mod.rs", "use postgres::Client;", "talk to PostgreSQL"),
+        ("ops/src/db/sqlite/mod.rs", "use rustls;", "talk to PostgreSQL"),
+        ("ops/src/change/mod.rs", "use reqwest::Client;", "talks HTTP"),
+        ("ops/src/target/mod.rs", "use crate::change::Counts;", "must not use `change`"),
+        (
+            "ops/src/target/sqlite/mod.rs",
+            "use crate::target::postgres::A;",
+            "must not use `target::postgres`",
+        ),
         ("ops/src/url.rs", "use {clap::Parser, std::fmt};", "`clap::Parser`"),
         ("ops/src/url.rs", "fn a() -> anyhow::Result<()> {}", "`anyhow::Result`"),
         ("ops/src/url.rs", "use std::{env, fs};", "`std::env`"),

@@ -54,6 +54,15 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a hexadecimal text in either case; `None` for anything else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    if text.len() % 2 == 1 {
+        return None;
+    }
+    text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
+}
+
 /// SHA-256 of `bytes` in hexadecimal, as `sha256sum` prints it.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -77,6 +86,15 @@ mod tests {
     #[test]
     fn system_ids_differ() {
         assert_ne!(Ids::Os.hex("x", 16), Ids::Os.hex("x", 16));
+    }
+
+    #[test]
+    fn hexadecimal_both_ways() {
+        assert_eq!(unhex("00fFa9"), Some(vec![0, 255, 169]));
+        assert_eq!(hex(&[0, 255, 169]), "00ffa9");
+        for bad in ["0", "0g", "é"] {
+            assert_eq!(unhex(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The library must not print, read the environment, ask for the time or end the process; time, ids,
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
+pub mod change;
 pub mod clock;
 pub mod db;
 pub mod files;
@@ -13,10 +14,13 @@ pub mod ledger;
 pub mod migrate;
 pub mod os;
 pub mod phases;
+pub mod records;
 pub mod report;
 pub mod stats;
+pub mod target;
 pub mod telemetry;
 pub mod text;
 pub mod tokens;
 pub mod url;
+pub mod value;
 pub mod work;

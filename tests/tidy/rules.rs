@@ -25,17 +25,24 @@ struct Ban {
 const BANS: &[Ban] = &[
     Ban {
         within: &["ops/src/", "xtask/src/"],
-        except: &["ops/src/db/sqlite/"],
+        except: &["ops/src/db/sqlite/", "ops/src/target/sqlite/"],
         crates: &["rusqlite"],
         paths: &[],
-        why: "only ops/src/db/sqlite talks to SQLite",
+        why: "only db/sqlite and target/sqlite of ops talk to SQLite",
     },
     Ban {
         within: &["ops/src/", "xtask/src/"],
-        except: &["ops/src/db/postgres"],
+        except: &["ops/src/db/postgres", "ops/src/target/postgres/"],
         crates: &["postgres", "rustls", "tokio_postgres", "tokio_postgres_rustls"],
         paths: &[],
-        why: "only ops/src/db/postgres talks to PostgreSQL",
+        why: "only db/postgres and target/postgres of ops talk to PostgreSQL",
+    },
+    Ban {
+        within: &["ops/src/", "xtask/src/"],
+        except: &["ops/src/target/postgrest/"],
+        crates: &["reqwest"],
+        paths: &[],
+        why: "only ops/src/target/postgrest talks HTTP",
     },
     Ban {
         within: &["ops/src/"],
@@ -77,11 +84,17 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] = &["clock", "files", "guard", "ids", "ledger", "os", "stats", "text", "url"];
+const GROUND: &[&str] = &["clock", "files", "guard", "ids", "ledger", "os", "stats", "text", "url", "value"];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[
     ("report", &[]),
+    ("records", &[]),
+    ("target", &["db"]),
+    ("target::sqlite", &["target", "db", "db::sqlite", "identity"]),
+    ("target::postgres", &["target", "db", "db::postgres", "identity"]),
+    ("target::postgrest", &["target", "db", "identity"]),
+    ("change", &["report", "db", "identity", "target", "records"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),
@@ -219,6 +232,11 @@ fn module(path: &[String]) -> String {
     match path {
         [db, driver, ..] if db == "db" && ["sqlite", "postgres"].contains(&driver.as_str()) => {
             format!("db::{driver}")
+        }
+        [target, driver, ..]
+            if target == "target" && ["sqlite", "postgres", "postgrest"].contains(&driver.as_str()) =>
+        {
+            format!("target::{driver}")
         }
         [first, ..] => first.clone(),
         [] => String::new(),

@@ -68,7 +68,7 @@ pub trait Reader {
 }
 
 /// Where a database comes from and what it is for. Written once, never changed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Lineage {
     /// 16 hexadecimal digits, random at the time of stamping; copies of a database share it.
     pub id: String,
