@@ -23,7 +23,7 @@ use support::postgres::{Cluster, SCRAM_PASSWORD, SCRAM_USER, TLS_USER, cluster};
 fn url(text: &str) -> PostgresUrl {
     match DbUrl::parse(text, Path::new("/")).unwrap() {
         DbUrl::Postgres(url) => url,
-        DbUrl::Sqlite(_) => panic!("{text} is not PostgreSQL"),
+        other => panic!("{text} is {other}"),
     }
 }
 

@@ -1,0 +1,313 @@
+//! Applying a batch without functions in the database: inserts in bulk, updates and deletes one request a row.
+//!
+//! No request can change a row that is not as the batch says. Updates and deletes carry the row's version beside its
+//! key, inserts leave alone what is there; so each can also be sent twice when its answer is lost. A batch is not one
+//! transaction: when it fails half-way, the rows that were made are remembered, and applying it again reports them
+//! as applied.
+
+use std::collections::{BTreeMap, HashMap};
+
+use reqwest::Method;
+
+use super::fault::{Class, Fault};
+use super::http::{Answer, Http, Request};
+use super::rows::{Found, View, is_version};
+use super::{query, wire};
+use crate::guard::Refusal;
+use crate::target::{Batch, Change, Outcome, RunId, TargetError};
+use crate::value::{Digest128, Row, Value, digest_row, same_row};
+
+/// What wants a written row back, in the words of reading.
+const RETURN: &str = "return=representation,timezone=UTC";
+const RETURN_NEW: &str = "return=representation,resolution=ignore-duplicates,timezone=UTC";
+
+/// What is known to have been applied of a batch that failed half-way.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    run: Option<RunId>,
+    /// By position in the plan.
+    outcomes: BTreeMap<u64, Outcome>,
+}
+
+/// Applies a batch; one outcome a change.
+pub(super) fn apply(http: &Http, batch: &Batch<'_>, made: &mut Made) -> Result<Vec<Outcome>, TargetError> {
+    let is_primary = batch.key.len() == batch.table.primary_key.len()
+        && batch.key.iter().all(|i| batch.table.primary_key.contains(i));
+    if !is_primary || batch.key.is_empty() {
+        let names: Vec<_> = batch.key.iter().map(|i| format!("`{}`", batch.table.columns[*i].name)).collect();
+        return Err(Refusal::new(
+            "without the functions of migrations/postgres rows can be found by their primary key only",
+            "the primary key",
+            names.join(", "),
+        )
+        .next("install migrations/postgres/change_functions.sql")
+        .into());
+    }
+    if made.run.as_ref() != Some(batch.run) {
+        *made = Made { run: Some(batch.run.clone()), outcomes: BTreeMap::new() };
+    }
+    let mut writer = Writer {
+        view: View { http, table: batch.table, columns: batch.columns },
+        batch,
+        outcomes: (batch.first..).zip(batch.changes).map(|(at, _)| made.outcomes.remove(&at)).collect(),
+    };
+    let result = writer.all();
+    if let Err(error) = result {
+        let outcomes = (batch.first..).zip(writer.outcomes);
+        let applied = outcomes.filter_map(|(at, outcome)| Some((at, outcome?)));
+        made.outcomes.extend(applied.filter(|(_, outcome)| matches!(outcome, Outcome::Applied { .. })));
+        return Err(error);
+    }
+    Ok(writer.outcomes.into_iter().map(|outcome| outcome.expect("every change has an outcome")).collect())
+}
+
+struct Writer<'a> {
+    view: View<'a>,
+    batch: &'a Batch<'a>,
+    outcomes: Vec<Option<Outcome>>,
+}
+
+impl Writer<'_> {
+    fn all(&mut self) -> Result<(), TargetError> {
+        // Rows that leave the same columns to their defaults go together: with unequal rows in one request the API
+        // would fill in what a row does not have.
+        let mut groups: BTreeMap<Vec<bool>, Vec<usize>> = BTreeMap::new();
+        let mut others = Vec::new();
+        for (at, change) in self.batch.changes.iter().enumerate() {
+            match change {
+                _ if self.outcomes[at].is_some() => {}
+                Change::Insert { after } => {
+                    groups.entry(after.iter().map(Option::is_some).collect()).or_default().push(at);
+                }
+                Change::Update { before, .. } | Change::Delete { before } => {
+                    others.push((at, self.key_of(before.iter())));
+                }
+            }
+        }
+        // Deletes and updates first: they may free what an insert wants to have.
+        let keys: Vec<Row> = others.iter().map(|(_, key)| key.clone()).collect();
+        let found = self.view.find(self.batch.key, &keys)?;
+        for ((at, key), found) in others.into_iter().zip(found) {
+            let outcome = self.one(&self.batch.changes[at], &key, found)?;
+            self.outcomes[at] = Some(outcome);
+        }
+        for (given, group) in groups {
+            self.insert(&given, &group)?;
+        }
+        Ok(())
+    }
+
+    fn key_of<'v>(&self, row: impl Iterator<Item = &'v Value>) -> Row {
+        let row: Vec<&Value> = row.collect();
+        self.batch.key.iter().map(|k| row[self.view.position(*k)].clone()).collect()
+    }
+
+    fn action(&self) -> String {
+        format!("write rows of {}", self.batch.table.name)
+    }
+
+    /// An update or a delete of a row that was found as `found`.
+    fn one(&self, change: &Change, key: &Row, found: Option<Found>) -> Result<Outcome, TargetError> {
+        let (before, after) = match change {
+            Change::Update { before, after } => (before, Some(after)),
+            Change::Delete { before } => (before, None),
+            Change::Insert { .. } => unreachable!("inserts go in bulk"),
+        };
+        let found = match judge(found, before, after) {
+            Ok(found) => found,
+            Err(outcome) => return Ok(outcome),
+        };
+        let Some(request) = self.request_of(&found, key, after) else {
+            return Ok(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
+        };
+        let answer = match self.view.http.write_again(&request) {
+            Ok(answer) => answer,
+            Err(Fault { class: Class::Rejected, reason, .. }) => return Ok(Outcome::Failed { reason }),
+            Err(fault) => return Err(fault.during(&self.action())),
+        };
+        let mut rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        match (rows.pop(), rows.is_empty(), after) {
+            (Some(_), true, None) => Ok(Outcome::Applied { stored: None }),
+            (Some(row), true, Some(after)) => Ok(applied(row, after)),
+            (Some(_), false, _) => {
+                let found = format!("{} rows", rows.len() + 1);
+                Err(TargetError::failed(self.action(), format!("the key of one row found {found}")))
+            }
+            // Somebody was faster, or the answer to our own first attempt was lost.
+            (None, ..) => self.settle(key, before, after, answer.was_repeated),
+        }
+    }
+
+    /// The PATCH with what changes, or the DELETE, of one version of one row. `None` when a value cannot be said.
+    fn request_of(&self, found: &Found, key: &Row, after: Option<&Row>) -> Option<Request<'_>> {
+        let filter = query::is_key(self.batch.table, self.batch.key, &key.iter().collect::<Vec<_>>());
+        let mut request = Request {
+            method: Method::DELETE,
+            query: filter
+                + &is_version(&found.version)
+                + &query::select(self.batch.table, self.batch.columns),
+            prefer: RETURN,
+            ..self.view.request()
+        };
+        if let Some(after) = after {
+            let is_changed = |i: &usize| !found.row[*i].as_ref().same(after[*i].as_ref());
+            let changed: Vec<usize> = (0..after.len()).filter(is_changed).collect();
+            let is_key = |i: &usize| self.batch.key.contains(&self.batch.columns[*i]);
+            assert!(!changed.iter().any(is_key), "an update never changes the key");
+            request.method = Method::PATCH;
+            request.body = self.object(&changed, |i| &after[i])?;
+        }
+        Some(request)
+    }
+
+    /// What became of a row that was not there as it had been found.
+    fn settle(
+        &self,
+        key: &Row,
+        before: &Row,
+        after: Option<&Row>,
+        was_repeated: bool,
+    ) -> Result<Outcome, TargetError> {
+        let found = self.view.find(self.batch.key, std::slice::from_ref(key))?.remove(0);
+        Ok(match judge(found, before, after) {
+            Err(Outcome::Already) if was_repeated => Outcome::Applied { stored: None },
+            Err(outcome) => outcome,
+            // As it was before, but in another version: somebody writes it while we look.
+            Ok(found) => Outcome::Drifted { found: Some(found.row) },
+        })
+    }
+
+    /// Inserts that give the same columns. A group that the database refuses is halved until single rows are left.
+    fn insert(&mut self, given: &[bool], group: &[usize]) -> Result<(), TargetError> {
+        let places: Vec<usize> = (0..given.len()).filter(|i| given[*i]).collect();
+        let mut body = b"[".to_vec();
+        let mut sent = Vec::new();
+        for &at in group {
+            let Change::Insert { after } = &self.batch.changes[at] else { continue };
+            let Some(object) = self.object(&places, |i| after[i].as_ref().expect("it is given")) else {
+                self.outcomes[at] = Some(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
+                continue;
+            };
+            if !sent.is_empty() {
+                body.push(b',');
+            }
+            body.extend_from_slice(&object);
+            sent.push(at);
+        }
+        body.push(b']');
+        let columns: Vec<usize> = places.iter().map(|i| self.batch.columns[*i]).collect();
+        if !self.batch.key.iter().all(|k| columns.contains(k)) {
+            let reason = "without its key a row cannot be inserted safely through this API".to_owned();
+            for at in sent {
+                self.outcomes[at] = Some(Outcome::Failed { reason: reason.clone() });
+            }
+            return Ok(());
+        }
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let table = self.batch.table;
+        let request = Request {
+            method: Method::POST,
+            query: query::columns(table, &columns) + &query::select(table, self.batch.columns),
+            prefer: RETURN_NEW,
+            body,
+            ..self.view.request()
+        };
+        match self.view.http.write_again(&request) {
+            Ok(answer) => self.inserted(&sent, &answer),
+            Err(Fault { class: Class::Rejected | Class::TooSlow, .. }) if sent.len() > 1 => {
+                let (left, right) = sent.split_at(sent.len() / 2);
+                self.insert(given, left)?;
+                self.insert(given, right)
+            }
+            Err(Fault { class: Class::Rejected, reason, .. }) => {
+                self.outcomes[sent[0]] = Some(Outcome::Failed { reason });
+                Ok(())
+            }
+            Err(fault) => Err(fault.during(&self.action())),
+        }
+    }
+
+    /// Matches the rows that came back with those that were sent; the others were there before.
+    fn inserted(&mut self, sent: &[usize], answer: &Answer) -> Result<(), TargetError> {
+        let rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        let places: Vec<usize> = self.batch.key.iter().map(|k| self.view.position(*k)).collect();
+        let mut scratch = Vec::new();
+        let mut digest = |row: &[&Value]| digest_row(places.iter().map(|i| row[*i].as_ref()), &mut scratch);
+        let mut stored: HashMap<Digest128, Row> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            stored.insert(digest(&row.iter().collect::<Vec<_>>()), row);
+        }
+        let mut left = Vec::new();
+        for &at in sent {
+            let Change::Insert { after } = &self.batch.changes[at] else { continue };
+            let given: Vec<&Value> =
+                after.iter().map(|value| value.as_ref().unwrap_or(&Value::Null)).collect();
+            match stored.remove(&digest(&given)) {
+                Some(row) => self.outcomes[at] = Some(made(row, after)),
+                None => left.push((at, self.key_of(given.into_iter()))),
+            }
+        }
+        // A trigger or a type that spells a key otherwise: what came back is one of those that are left.
+        let is_ours = answer.was_repeated || !stored.is_empty();
+        let keys: Vec<Row> = left.iter().map(|(_, key)| key.clone()).collect();
+        let found = self.view.find(self.batch.key, &keys)?;
+        for ((at, _), found) in left.into_iter().zip(found) {
+            let Change::Insert { after } = &self.batch.changes[at] else { continue };
+            let found = found.map(|found| found.row);
+            let is_wanted = found.as_ref().is_some_and(|row| is_given(row, after));
+            self.outcomes[at] = Some(match found {
+                Some(row) if is_wanted && is_ours => made(row, after),
+                Some(_) if is_wanted => Outcome::Already,
+                found => Outcome::Drifted { found },
+            });
+        }
+        Ok(())
+    }
+
+    /// A JSON object of some columns. `None` when a value cannot be said.
+    fn object<'v>(&self, places: &[usize], value: impl Fn(usize) -> &'v Value) -> Option<Vec<u8>> {
+        let mut out = b"{".to_vec();
+        for (n, &i) in places.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            wire::write_text(&Value::Text(self.view.column(i).name.clone()), &mut out);
+            out.push(b':');
+            wire::write_member(value(i), &mut out)?;
+        }
+        out.push(b'}');
+        Some(out)
+    }
+}
+
+/// Why a value was not sent.
+const NOT_SAYABLE: &str = "a JSON null or a text that is no JSON cannot be written through this API";
+
+/// The row that can be changed, or what to say of it instead.
+fn judge(found: Option<Found>, before: &Row, after: Option<&Row>) -> Result<Found, Outcome> {
+    match (found, after) {
+        (None, None) => Err(Outcome::Already),
+        (None, Some(_)) => Err(Outcome::Drifted { found: None }),
+        (Some(found), Some(after)) if same_row(&found.row, after) => Err(Outcome::Already),
+        (Some(found), _) if same_row(&found.row, before) => Ok(found),
+        (Some(found), _) => Err(Outcome::Drifted { found: Some(found.row) }),
+    }
+}
+
+fn applied(row: Row, after: &Row) -> Outcome {
+    Outcome::Applied { stored: if same_row(&row, after) { None } else { Some(row) } }
+}
+
+/// Whether the row has every value that the insert gives.
+fn is_given(row: &Row, after: &[Option<Value>]) -> bool {
+    row.iter()
+        .zip(after)
+        .all(|(row, given)| given.as_ref().is_none_or(|given| row.as_ref().same(given.as_ref())))
+}
+
+fn made(row: Row, after: &[Option<Value>]) -> Outcome {
+    let is_as_sent = after.iter().all(Option::is_some) && is_given(&row, after);
+    Outcome::Applied { stored: if is_as_sent { None } else { Some(row) } }
+}

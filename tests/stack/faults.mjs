@@ -1,0 +1,92 @@
+// What the gateway is told to do wrong, and how often it did.
+//
+// A rule: `{ match: { method, path }, after, times, action }`. `path` is a regular expression for path and query. Of the requests that
+// match, the first `after` (0) pass and the next `times` (1) get the action. The first rule that fires has the
+// request; the others have not seen it.
+
+export class Faults {
+  #rules = [];
+  #pages = new Map();
+  #held = new Set();
+  #next = 1;
+
+  /** Adds rules behind those that are there; their ids. */
+  add(rules) {
+    const added = rules.map(({ match = {}, after = 0, times = 1, action }) => ({
+      id: this.#next++,
+      match: { method: match.method, path: new RegExp(match.path ?? '') },
+      after,
+      times,
+      action,
+      seen: 0,
+      fired: 0,
+    }));
+    this.#rules.push(...added);
+    return added.map(({ id }) => id);
+  }
+
+  /** Forgets all rules, and lets go whoever was left hanging. */
+  clear() {
+    this.#rules = [];
+    this.#pages.clear();
+    for (const response of this.#held) response.destroy();
+    this.#held.clear();
+  }
+
+  list() {
+    return this.#rules.map(({ id, action, seen, fired }) => ({ id, action, seen, fired }));
+  }
+
+  /** The rule that fires for a request, and whether a later one wants to see the answer. */
+  take({ method, url }) {
+    let remember = false;
+    for (const rule of this.#rules) {
+      if (rule.match.method !== undefined && rule.match.method !== method) continue;
+      if (!rule.match.path.test(url)) continue;
+      rule.seen += 1;
+      if (rule.seen > rule.after && rule.fired < rule.times) {
+        rule.fired += 1;
+        return { fault: rule, remember: false };
+      }
+      remember ||= rule.action.do === 'repeat' && rule.fired < rule.times;
+    }
+    return { remember };
+  }
+
+  /** Keeps a connection open without an answer. */
+  hold(response) {
+    this.#held.add(response);
+    response.on('close', () => this.#held.delete(response));
+  }
+
+  remember(url, page) {
+    this.#pages.set(url.split('?')[0], page);
+  }
+
+  /** The page before, of the same table. */
+  remembered(url) {
+    const page = this.#pages.get(url.split('?')[0]);
+    if (!page) throw new Error('there is no page before this one');
+    return page;
+  }
+}
+
+/** The first rows of a JSON array, as they are written: a number that JavaScript cannot hold stays what it is. */
+export function firstRows(body, keep) {
+  const text = body.toString('utf8');
+  let depth = 0;
+  let isQuoted = false;
+  let rows = 0;
+  if (keep === 0) return Buffer.from('[]');
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (isQuoted) {
+      if (c === '\\') i++;
+      else if (c === '"') isQuoted = false;
+    } else if (c === '"') isQuoted = true;
+    else if (c === '[' || c === '{') depth++;
+    else if (c === ']' || c === '}') depth--;
+    else if (c === ',' && depth === 1 && ++rows === keep) return Buffer.from(`${text.slice(0, i)}]`);
+  }
+  return body;
+}
