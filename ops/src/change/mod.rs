@@ -4,6 +4,9 @@
 //! everything goes through [`crate::target::Target`].
 
 pub mod diff;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 
