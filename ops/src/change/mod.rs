@@ -3,6 +3,11 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod diff;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
