@@ -1,13 +1,159 @@
 //! Rows from files, whatever the format: one record at a time, with the place it came from.
 //!
 //! A reader gives fields as they stand in the file and guesses no types; what a field means for a column is
-//! decided where the column is known. Memory does not grow with the file.
+//! decided where the column is known. Memory does not grow with the file. What is not exactly the format is an
+//! error with its line: a row that was understood wrongly is worse than none.
+
+mod delimited;
+mod error;
+mod input;
+mod json;
+mod names;
+mod reader;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::ReadError;
+pub use input::Compression;
+pub use names::Names;
+pub use reader::Records;
 
 /// One field as it stands in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field<'a> {
     /// One JSON value as it is spelled, without blanks around it.
     Json(&'a str),
-    /// One CSV or TSV cell, unquoted.
+    /// One CSV or TSV cell that stood without quotes.
     Cell(&'a str),
+    /// One CSV or TSV cell that stood in quotes, without them: never a NULL.
+    Quoted(&'a str),
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// An array of objects.
+    Json,
+    /// One object a line.
+    Ndjson,
+    /// Cells between commas, with a header.
+    Csv,
+    /// Cells between tabs, with a header; quoted as CSV is.
+    Tsv,
+}
+
+impl Format {
+    /// All formats, as [`Format::parse`] spells them.
+    pub const NAMES: [&str; 4] = ["json", "ndjson", "csv", "tsv"];
+
+    /// Reads one of [`Format::NAMES`], or `jsonl`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "json" => Some(Self::Json),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            _ => None,
+        }
+    }
+
+    /// By the ending of the name, before that of a compression.
+    pub fn of_name(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = [".gz", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        Self::parse(name.rsplit_once('.')?.1)
+    }
+}
+
+/// What a file was when it was read to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFacts {
+    /// SHA-256 of the bytes on disk, as `sha256sum` prints it.
+    pub sha256: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Records, without a header.
+    pub rows: u64,
+    /// What it was read as.
+    pub format: Format,
+    /// How it was compressed.
+    pub compression: Option<Compression>,
+}
+
+/// One record: its fields in the order of the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Offset in the decompressed file; [`Records::record_at`] finds the record again by it.
+    pub at: u64,
+    /// The line where it starts, from 1; 0 where it was found by its offset.
+    pub line: u64,
+    names: &'a Names,
+    text: &'a str,
+    spans: &'a [Span],
+}
+
+impl<'a> Record<'a> {
+    /// The names of its fields, no name twice.
+    pub fn names(&self) -> &'a Names {
+        self.names
+    }
+
+    /// A field by its place among the names.
+    pub fn field(&self, index: usize) -> Field<'a> {
+        let span = self.spans[index];
+        let text = &self.text[span.from as usize..span.to as usize];
+        match span.form {
+            Form::Json => Field::Json(text),
+            Form::Cell => Field::Cell(text),
+            Form::Quoted | Form::Doubled => Field::Quoted(text),
+        }
+    }
+
+    /// All fields with their names.
+    pub fn fields(self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
+        self.names.iter().enumerate().map(move |(index, name)| (name, self.field(index)))
+    }
+}
+
+/// Where a field stands in the text of its record.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Cell,
+    Quoted,
+    /// Quoted, with quotes inside that stand twice.
+    Doubled,
+}
+
+/// What a parser finds of a record; reused from record to record.
+#[derive(Debug, Default)]
+struct Cells {
+    /// Names that the next object probably has, with their quotes.
+    known: Vec<Box<[u8]>>,
+    members: scan::Members,
+    spans: Vec<Span>,
+}
+
+/// What a parser did with the bytes it was given.
+#[derive(Debug)]
+enum Step {
+    /// It needs more than these; the first `consumed` are done with.
+    More { consumed: usize },
+    /// A record between two offsets; the next begins at `end`.
+    Record { from: usize, to: usize, end: usize },
+    /// The file is over.
+    End,
 }

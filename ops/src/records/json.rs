@@ -1,0 +1,154 @@
+//! JSON rows: an array of objects, or one object a line.
+
+use super::error::Fault;
+use super::scan::{Stop, blanks, object};
+use super::{Cells, Form, Span, Step};
+
+/// Where in the file the parser is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the array.
+    Start,
+    /// Behind `[`.
+    First,
+    /// Behind a row.
+    Between,
+    /// Behind the array.
+    Done,
+}
+
+/// Parses an array of objects.
+#[derive(Debug)]
+pub(super) struct Array {
+    place: Place,
+}
+
+impl Array {
+    pub(super) fn new() -> Self {
+        Self { place: Place::Start }
+    }
+
+    pub(super) fn step(&mut self, bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
+        let mut from = 0;
+        loop {
+            let Ok(at) = blanks(bytes, from) else { return self.out_of_bytes(bytes.len(), is_end) };
+            match (self.place, bytes[at]) {
+                (Place::Start, b'[') => (self.place, from) = (Place::First, at + 1),
+                (Place::Start, b'{') => return Err(Fault::new(at, ONE_OBJECT)),
+                (Place::Start, _) => {
+                    return Err(Fault::new(at, "expected `[`: rows in JSON are an array of objects"));
+                }
+                (Place::First | Place::Between, b']') => (self.place, from) = (Place::Done, at + 1),
+                (Place::First, _) => return self.row(bytes, at, at, is_end, cells),
+                (Place::Between, b',') => match blanks(bytes, at + 1) {
+                    Ok(next) if bytes[next] == b']' => {
+                        return Err(Fault::new(at, "a comma before the end of the array"));
+                    }
+                    Ok(next) => return self.row(bytes, next, at, is_end, cells),
+                    Err(_) => return self.out_of_bytes(at, is_end),
+                },
+                (Place::Between, _) => return Err(Fault::new(at, "expected `,` or `]` after a row")),
+                (Place::Done, _) => return Err(Fault::new(at, "something follows the end of the array")),
+            }
+        }
+    }
+
+    /// Whether the array was seen whole.
+    pub(super) fn is_done(&self) -> bool {
+        self.place == Place::Done
+    }
+
+    /// The row at `at`; what comes from `keep` on is needed again if it does not end here.
+    fn row(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        keep: usize,
+        is_end: bool,
+        cells: &mut Cells,
+    ) -> Result<Step, Fault> {
+        let step = row(bytes, at, is_end, cells)?;
+        if matches!(step, Step::Record { .. }) {
+            self.place = Place::Between;
+            return Ok(step);
+        }
+        Ok(Step::More { consumed: keep })
+    }
+
+    fn out_of_bytes(&self, consumed: usize, is_end: bool) -> Result<Step, Fault> {
+        match self.place {
+            _ if !is_end => Ok(Step::More { consumed }),
+            Place::Start | Place::Done => Ok(Step::End),
+            Place::First | Place::Between => {
+                Err(Fault::new(consumed, "the file ends inside the array of rows"))
+            }
+        }
+    }
+}
+
+const ONE_OBJECT: &str = "an object where an array of rows was expected: if this is one object a line, give the \
+    format ndjson; if the rows are inside it, as in {\"rows\": [...]}, take the array out first";
+
+/// The object at `at`, whatever comes behind it.
+pub(super) fn row(bytes: &[u8], at: usize, is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
+    match members(bytes, at, cells) {
+        Ok(end) => Ok(Step::Record { from: at, to: end, end }),
+        Err(Stop::Fault(fault)) => Err(fault),
+        Err(Stop::End) if is_end => Err(Fault::new(bytes.len(), "the file ends inside a row")),
+        Err(Stop::End) => Ok(Step::More { consumed: 0 }),
+    }
+}
+
+/// One object a line. Lines of blanks are passed over.
+pub(super) fn line(bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
+    let mut from = 0;
+    loop {
+        let (to, next) = match memchr::memchr(b'\n', &bytes[from..]) {
+            Some(length) => (from + length, from + length + 1),
+            None if is_end => (bytes.len(), bytes.len()),
+            None => return Ok(Step::More { consumed: from }),
+        };
+        let line = &bytes[..to];
+        if let Ok(at) = blanks(line, from) {
+            let end = members(line, at, cells).map_err(|stop| match stop {
+                Stop::Fault(fault) => fault,
+                Stop::End if next == to => Fault::new(to, "the file ends inside a row"),
+                Stop::End => {
+                    Fault::new(to, "the line ends inside a row: in this format each row is one line")
+                }
+            })?;
+            return match blanks(line, end) {
+                Err(_) => Ok(Step::Record { from: at, to: end, end: next }),
+                Ok(rest) => Err(Fault::new(rest, "something follows the row on its line")),
+            };
+        }
+        if next == to {
+            return Ok(Step::End);
+        }
+        from = next;
+    }
+}
+
+fn members(bytes: &[u8], at: usize, cells: &mut Cells) -> Result<usize, Stop> {
+    if bytes[at] != b'{' {
+        let found = match bytes[at] {
+            b'[' => "an array",
+            b'"' => "a text",
+            b'-' | b'0'..=b'9' => "a number",
+            b't' | b'f' => "true or false",
+            b'n' => "null",
+            _ => "something else",
+        };
+        return Err(Stop::Fault(Fault::new(
+            at,
+            format!("a row is an object with named fields, found {found}"),
+        )));
+    }
+    let end = object(&bytes[at..], 0, &cells.known, &mut cells.members).map_err(|stop| match stop {
+        Stop::End => Stop::End,
+        Stop::Fault(fault) => Stop::Fault(Fault::new(fault.at + at, fault.what)),
+    })?;
+    cells.spans.clear();
+    cells.spans.extend(cells.members.values.iter().map(|&(from, to)| Span { from, to, form: Form::Json }));
+    Ok(at + end)
+}
