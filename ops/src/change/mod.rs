@@ -3,6 +3,8 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod plan;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
