@@ -3,10 +3,11 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
-pub mod diff;
-pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod diff;
+pub mod plan;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 
