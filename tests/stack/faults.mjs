@@ -7,7 +7,6 @@
 export class Faults {
   #rules = [];
   #pages = new Map();
-  #held = new Set();
   #next = 1;
 
   /** Adds rules behind those that are there; their ids. */
@@ -20,17 +19,18 @@ export class Faults {
       action,
       seen: 0,
       fired: 0,
+      held: new Set(),
     }));
     this.#rules.push(...added);
     return added.map(({ id }) => id);
   }
 
-  /** Forgets all rules, and lets go whoever was left hanging. */
-  clear() {
-    this.#rules = [];
-    this.#pages.clear();
-    for (const response of this.#held) response.destroy();
-    this.#held.clear();
+  /** Forgets these rules, and lets go whom they left hanging. */
+  remove(ids) {
+    for (const rule of this.#rules.filter(({ id }) => ids.includes(id))) {
+      for (const response of rule.held) response.destroy();
+    }
+    this.#rules = this.#rules.filter(({ id }) => !ids.includes(id));
   }
 
   list() {
@@ -53,10 +53,10 @@ export class Faults {
     return { remember };
   }
 
-  /** Keeps a connection open without an answer. */
-  hold(response) {
-    this.#held.add(response);
-    response.on('close', () => this.#held.delete(response));
+  /** Keeps a connection open without an answer, for as long as the rule is there. */
+  static hold(rule, response) {
+    rule.held.add(response);
+    response.on('close', () => rule.held.delete(response));
   }
 
   remember(url, page) {

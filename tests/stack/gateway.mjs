@@ -21,8 +21,11 @@ const agent = new http.Agent({ keepAlive: true, timeout: 10_000 });
 const ROLES = { service_role: 'service_role', secret: 'service_role', anon: 'anon', publishable: 'anon', expired: 'service_role' };
 const HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
 const TOKEN_SECONDS = 300;
+/** What nginx, and so Kong, takes by default. */
+const URL_BYTES_MAX = 8 * 1024;
 
-let busy = 0;
+/** What has not been written down yet. */
+const open = new Set();
 
 /** A token of the platform for an opaque key, renewed in time. */
 const tokens = {};
@@ -94,7 +97,7 @@ function forward({ request, response, target, authorization }) {
 async function pass(exchange, edit = (headers) => headers) {
   const answer = await forward(exchange);
   const headers = edit(headersOf(answer.rawHeaders));
-  exchange.entry.rows = rowsOf(headers);
+  exchange.entry.rows = rowsOf(headers, exchange.request.method);
   exchange.response.writeHead(answer.statusCode, headers.flat());
   answer.on('data', (chunk) => (exchange.entry.response_bytes += chunk.length));
   answer.on('error', () => exchange.response.destroy());
@@ -111,7 +114,7 @@ async function whole(exchange) {
 }
 
 function send(exchange, { status, headers, body }) {
-  exchange.entry.rows = rowsOf(headers);
+  exchange.entry.rows = rowsOf(headers, exchange.request.method);
   exchange.entry.response_bytes = body.length;
   const length = exchange.request.method === 'HEAD' || status === 204 ? [] : [['content-length', body.length]];
   exchange.response.writeHead(status, [...headers, ...length].flat());
@@ -125,20 +128,20 @@ function withRange(headers, range) {
   return [...others, ['Content-Range', range]];
 }
 
-/** How many rows an answer has, where it says so. */
-function rowsOf(headers) {
-  const range = rangeOf(headers);
-  if (range === undefined) return null;
-  const [, first, last] = /^(\d+)-(\d+)\//.exec(range) ?? [];
-  return first === undefined ? 0 : last - first + 1;
+/** How many rows were read or changed, where the answer says so. */
+function rowsOf(headers, method) {
+  const [, first, last, total] = /^(?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(rangeOf(headers) ?? '') ?? [];
+  if (first !== undefined) return last - first + 1;
+  if (total === undefined) return null;
+  if (method === 'GET' || method === 'HEAD') return 0;
+  return total === '*' ? null : Number(total);
 }
 
 /** A page with its first `keep` rows only. Unless `range` says otherwise its range is that of the rows kept. */
 function shortened(page, { keep, range }) {
-  const [, first, total] = /^(\d+)-\d+(\/.*)/.exec(rangeOf(page.headers) ?? '') ?? [];
-  const own = first === undefined || keep === 0 ? undefined : `${first}-${Number(first) + keep - 1}${total}`;
-  const headers = range ?? own ? withRange(page.headers, range ?? own) : page.headers;
-  return { ...page, headers, body: firstRows(page.body, keep) };
+  const [, first, total] = /^(\d+)-\d+(\/.*)/.exec(rangeOf(page.headers) ?? '') ?? ['', '0', '/*'];
+  const own = `${keep === 0 ? '*' : `${first}-${Number(first) + keep - 1}`}${total}`;
+  return { ...page, headers: withRange(page.headers, range ?? own), body: firstRows(page.body, keep) };
 }
 
 /** How each fault behaves. Those with `forward` let the server do its work first. */
@@ -149,7 +152,7 @@ const ACTIONS = {
   },
   async hang(exchange, { forward: first }) {
     await (first ? whole(exchange) : drained(exchange.request));
-    faults.hold(exchange.response);
+    Faults.hold(exchange.fault, exchange.response);
     exchange.done();
   },
   async reset(exchange, { forward: first }) {
@@ -191,8 +194,10 @@ async function serve(exchange) {
   const { fault, remember } = faults.take(request);
   if (fault) {
     entry.fault = fault.id;
+    exchange.fault = fault;
     return ACTIONS[fault.action.do](exchange, fault.action);
   }
+  if (request.url.length > URL_BYTES_MAX) return answer(exchange, 414, '<html>414 Request-URI Too Large</html>');
   if (!exchange.target) return answer(exchange, 404, { message: 'no Route matched with those values' });
   if (exchange.target.needsKey && who.refusal) return answer(exchange, 401, who.refusal);
   if (!remember) return pass(exchange);
@@ -203,23 +208,32 @@ async function serve(exchange) {
 
 function handle(request, response) {
   const start = process.hrtime.bigint();
-  const entry = { at: new Date().toISOString(), method: request.method, path: request.url, key: null, status: null, request_bytes: 0, response_bytes: 0, rows: null, ms: 0, fault: null };
-  let isDone = false;
+  const entry = {
+    at: new Date().toISOString(),
+    method: request.method,
+    path: request.url,
+    prefer: request.headers.prefer ?? null,
+    key: null,
+    fault: null,
+    status: null,
+    request_bytes: 0,
+    response_bytes: 0,
+    rows: null,
+    ms: 0,
+  };
   const exchange = {
     request,
     response,
     entry,
     /** Writes the request down. */
     done() {
-      if (isDone) return;
-      isDone = true;
-      busy -= 1;
+      if (!open.delete(entry)) return;
       if (response.headersSent) entry.status = response.statusCode;
       entry.ms = Number(process.hrtime.bigint() - start) / 1e6;
       writeSync(log, `${JSON.stringify(entry)}\n`);
     },
   };
-  busy += 1;
+  open.add(entry);
   request.on('data', (chunk) => (entry.request_bytes += chunk.length)).pause();
   response.on('close', exchange.done);
   serve(exchange).catch((error) => {
@@ -229,30 +243,37 @@ function handle(request, response) {
   });
 }
 
-/** The second port, for those who run the stack. */
+/** What those who run the stack can ask for over the second port, by method and first part of the path. */
+const ADMIN = {
+  /** `GET /requests/TEXT`: what is written down of requests whose path holds TEXT, all that have begun among them. */
+  async 'GET requests'(text) {
+    const isMeant = ({ path }) => path.includes(text);
+    while ([...open].some(isMeant)) await sleep(1);
+    const entries = readFileSync(config.log, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+    return entries.filter(isMeant);
+  },
+  'GET faults': () => faults.list(),
+  /** `DELETE /faults/1,2` */
+  'DELETE faults': (ids) => faults.remove(ids.split(',').map(Number)),
+  'POST faults'(_, rules) {
+    const unknown = rules.find((rule) => !Object.hasOwn(ACTIONS, rule.action?.do));
+    if (unknown) throw new Error(`an action is one of ${Object.keys(ACTIONS)}`);
+    return faults.add(rules);
+  },
+};
+
 async function administer(request, response) {
-  const reply = (status, body) => response.writeHead(status, { 'content-type': 'application/json' }).end(body);
-  const what = `${request.method} ${request.url}`;
-  if (what === 'GET /requests') {
-    while (busy > 0) await sleep(1);
-    return reply(200, readFileSync(config.log));
-  }
-  if (what === 'GET /faults') return reply(200, JSON.stringify(faults.list()));
-  if (what === 'DELETE /faults') {
-    faults.clear();
-    return reply(200, '[]');
-  }
-  if (what !== 'POST /faults') return reply(404, '{}');
+  const [, what, rest = ''] = /^\/(\w+)\/?(.*)$/.exec(decodeURIComponent(request.url)) ?? [];
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
-  const rules = [JSON.parse(Buffer.concat(chunks))].flat();
-  const unknown = rules.find((rule) => !Object.hasOwn(ACTIONS, rule.action?.do));
-  if (unknown) return reply(400, JSON.stringify({ message: `an action is one of ${Object.keys(ACTIONS)}` }));
-  return reply(201, JSON.stringify(faults.add(rules)));
+  const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks)) : undefined;
+  const result = await ADMIN[`${request.method} ${what}`](rest, body);
+  response.end(JSON.stringify(result ?? null));
 }
 
-const patience = { keepAliveTimeout: 75_000, requestTimeout: 0 };
-const door = http.createServer(patience, handle);
+/** Connections stay open as long as there; a URL may be so long that the answer to it is ours. */
+const limits = { keepAliveTimeout: 75_000, requestTimeout: 0, maxHeaderSize: 1 << 20 };
+const door = http.createServer(limits, handle);
 const admin = http.createServer((request, response) => {
   administer(request, response).catch((error) => response.writeHead(400).end(JSON.stringify({ message: error.message })));
 });

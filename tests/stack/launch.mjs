@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import * as components from './components.mjs';
 import { Refused } from './components.mjs';
 import { newProject } from './keys.mjs';
-import { interrupt, isInterrupted, names, pid, runs, stop } from './processes.mjs';
+import { interrupt, isInterrupted, names, pid, runs, settled, stop } from './processes.mjs';
 
 const SERVERS = ['postgres', 'postgrest', 'functions', 'gateway'];
 /** How each is asked to end; the others are killed. PostgreSQL is not to save what is removed. */
@@ -86,6 +86,7 @@ async function claim(state, programs) {
   if (closed) {
     throw refused('a folder that user postgres can enter', `\`${closed}\` is closed`, 'name another folder with --state');
   }
+  if (existsSync(state.file)) process.stderr.write('An earlier stack that no longer ran as a whole is removed.\n');
   await tearDown(state);
   mkdirSync(state.dir, { recursive: true, mode: 0o755 });
   chmodSync(state.dir, 0o755);
@@ -125,6 +126,7 @@ async function tearDown(state) {
   const others = names(state.run).filter((name) => name !== LAUNCHER && !SERVERS.includes(name));
   let ended = 0;
   for (const name of [LAUNCHER, ...others, ...[...SERVERS].reverse()]) {
+    await settled(state.run, name);
     if (!runs(state.run, name) || pid(state.run, name) === process.pid) continue;
     await stop(state.run, name, SIGNALS[name] ?? 'SIGKILL');
     ended += 1;
