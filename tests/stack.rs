@@ -1,5 +1,6 @@
-//! The stack that live tests talk to: that it starts, stops and leaves nothing, whatever happens to it; that its gateway
-//! misbehaves as told (`stack/gateway.rs`); and what the real server does that a client must know (`stack/facts.rs`).
+//! The stack that live tests talk to: that it starts, stops and leaves nothing, whatever happens to it; that its
+//! gateway misbehaves as told (`stack/gateway.rs`); and what the real server does that a client must know
+//! (`stack/facts.rs`).
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]

@@ -1,5 +1,5 @@
-//! What PostgREST does that can destroy data, asserted on the real server: each of these is a duty of whoever writes a
-//! client. When one of them fails after an upgrade, the client may have one duty less, or a new one.
+//! What PostgREST does that can destroy data, asserted on the real server: each of these is a duty of whoever writes
+//! a client. When one of them fails after an upgrade, the client may have one duty less, or a new one.
 
 use serde_json::{Value, json};
 
@@ -97,8 +97,8 @@ fn a_count_that_agrees_does_not_prove_that_every_row_was_read() {
     assert_eq!(counts(read(&unordered, update)), (2505, 2505, 2405), "rows, rows counted, distinct rows");
     assert_eq!(counts(read(&keyset, update)), (2505, 2505, 2505));
 
-    // Ten rows of the page that was read vanish and ten appear at the end: ten rows in between are passed over, and the
-    // sum is right all the same.
+    // Ten rows of the page that was read vanish and ten appear at the end: ten rows in between are passed over, and
+    // the sum is right all the same.
     let ordered = |read: &[u64]| format!("paged?select=id&order=id&offset={}", read.len());
     let shift = "DELETE FROM paged WHERE id <= 10; INSERT INTO paged SELECT generate_series(3001, 3010), 0";
     let (shifted, count, distinct) = read(&ordered, shift);

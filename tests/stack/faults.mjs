@@ -1,8 +1,19 @@
 // What the gateway is told to do wrong, and how often it did.
 //
-// A rule: `{ match: { method, path }, after, times, action }`. `path` is a regular expression for path and query. Of the requests that
-// match, the first `after` (0) pass and the next `times` (1) get the action. The first rule that fires has the
-// request; the others have not seen it.
+// A rule: `{ match: { method, path }, after, times, action }`. `path` is a regular expression for path and query.
+// Of the requests that match, the first `after` (0) pass and the next `times` (1) get the action. The first rule
+// that fires has the request; those behind it have not seen it.
+//
+// Actions, by `do`; with `forward` the server does its work first, and then its answer is lost:
+//
+//   answer  an answer of its own: `status`, `headers`, `body` (text is HTML, anything else JSON); `forward`
+//   hang    no answer, until the rule is removed or the client gives up; `forward`
+//   reset   the connection is reset; `forward`
+//   cut     the body ends in the middle, with the connection
+//   delay   `ms` before the request is sent on
+//   rows    only the first `keep` rows, the range being theirs or the one given as `range`
+//   range   another Content-Range: `range`
+//   repeat  the page before, of the same table, with its range or the one given as `range`
 
 export class Faults {
   #rules = [];

@@ -1,5 +1,5 @@
-//! What the gateway imitates and every way in which it can be told to misbehave, seen by a client that hides nothing
-//! (`support/http.rs`: one request over a socket of its own).
+//! What the gateway imitates and every way in which it can be told to misbehave, seen by a client that hides
+//! nothing (`support/http.rs`: one request over a socket of its own).
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -240,7 +240,9 @@ fn pages_that_lie() {
 #[test]
 fn rows_are_cut_without_touching_their_numbers() {
     let Some(stack) = stack() else { return };
-    stack.sql(r#"CREATE TABLE exact AS SELECT 12345678901234567890 AS n, '{"a": ["],[", {}]}'::jsonb AS j FROM generate_series(1, 3)"#);
+    let make = r#"CREATE TABLE exact AS
+        SELECT 12345678901234567890 AS n, '{"a": ["],[", {}]}'::jsonb AS j FROM generate_series(1, 3)"#;
+    stack.sql(make);
     stack.reload();
     let _faults =
         stack.misbehave(&json!([{"match": {"path": "/exact"}, "action": {"do": "rows", "keep": 2}}]));

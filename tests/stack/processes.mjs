@@ -1,8 +1,8 @@
 // Starts the servers of a stack so that they outlive whoever started them, and finds them again.
 //
-// Each process is known by the number it has and the moment it was started, so a number that the system has given to another process
-// since is never signalled. The process itself notes both before it becomes the program it is to be: there is no
-// moment at which it runs and is not noted, whatever happens to the one who starts it.
+// Each process is known by its number and the moment it was started, so a number that the system has given to another
+// process since is never signalled. The process itself notes both before it becomes the program it is to be: there is
+// no moment at which it runs and is not noted, whatever happens to the one who starts it.
 
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, readdirSync } from 'node:fs';
@@ -32,10 +32,10 @@ function noted(run, name) {
   return stat === '' ? null : parse(stat);
 }
 
-/** Waits for a process that was just started to note itself: it does so at once, or never if it could not be started. */
+/** Waits for a process that was just started to note itself: at once, or never if it could not be started. */
 export async function settled(run, name) {
   const isEmpty = () => existsSync(`${run}/${name}`) && read(`${run}/${name}`) === '';
-  for (const limit = Date.now() + 1000; isEmpty() && Date.now() < limit; ) await sleep(POLL_MS);
+  for (const limit = Date.now() + 1000; isEmpty() && Date.now() < limit;) await sleep(POLL_MS);
 }
 
 /** Whether the process that was noted under `name` still runs. */
@@ -120,7 +120,8 @@ export async function until(started, seconds, ready) {
     const result = await ready();
     if (result) return result;
     if (interrupted) throw new Ended(started.name, 'was interrupted while it was started');
-    if (started.end !== undefined) throw new Ended(started.name, `ended with ${started.end} while it was started`);
+    if (started.end !== undefined)
+      throw new Ended(started.name, `ended with ${started.end} while it was started`);
     if (Date.now() > limit) throw new Ended(started.name, `was not ready within ${seconds} s`);
   }
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longer than anything takes that ends; a test that waits for ever would say nothing.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came back.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl Reply {
 /// Sends a request to `origin` (`http://127.0.0.1:port`).
 ///
 /// # Errors
-/// `ConnectionReset` when the server reset the connection, `UnexpectedEof` when it closed it too early, `WouldBlock`
-/// when it said nothing for [`PATIENCE`].
+/// `ConnectionReset` when the server reset the connection, `UnexpectedEof` when it closed it too early,
+/// `WouldBlock` when it said nothing for 30 s.
 pub(crate) fn send(
     origin: &str,
     method: &str,

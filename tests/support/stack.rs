@@ -1,8 +1,8 @@
 //! A private stack for tests: PostgreSQL, PostgREST, edge functions and a gateway that can be told to misbehave.
 //!
-//! `tests/stack/launch.mjs` does the work, as it does for `cargo xtask stack`. Tests must not use a stack that was there before
-//! them. Where something is missing, a test says that it is skipped; with `OPS_REQUIRE_LIVE=1` it fails instead.
-//! A file that takes this module takes `http` too.
+//! `tests/stack/launch.mjs` does the work, as it does for `cargo xtask stack`. Tests must not use a stack that was
+//! there before them. Where something is missing, a test says that it is skipped; with `OPS_REQUIRE_LIVE=1` it fails
+//! instead. A file that takes this module takes `http` beside it.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -28,8 +28,8 @@ pub(crate) struct Stack {
     watcher: Child,
 }
 
-/// The stack of this test binary, as hosted projects are set up: 1,000 rows a request, every transaction commits. `None`,
-/// with a line on stderr, when this machine cannot run one.
+/// The stack of this test binary, as hosted projects are set up: 1,000 rows a request, every transaction commits.
+/// `None`, with a line on stderr, when this machine cannot run one.
 pub(crate) fn stack() -> Option<&'static Stack> {
     static STACK: OnceLock<Result<Stack, String>> = OnceLock::new();
     match STACK.get_or_init(|| Stack::start(&[])) {
@@ -157,7 +157,7 @@ impl Stack {
         reply.json()
     }
 
-    /// Every row of a table as the official client reads it with the secret key, as one canonical JSON object a line.
+    /// Every row of a table as the official client reads it with the secret key: a canonical JSON object a line.
     /// `key` gives the order; `columns` is what its `select` takes.
     pub(crate) fn read_by_supabase_js(&self, table: &str, key: &str, columns: &str) -> String {
         let folder = launcher().with_file_name("");
