@@ -11,7 +11,7 @@ use ops::url::DbUrl;
 use postgres::{Client, NoTls, SimpleQueryMessage};
 use secrecy::SecretString;
 
-use super::world::{Dialect, World};
+use super::world::{Dialect, Type, World};
 use crate::stack::Stack;
 
 /// A stack of its own.
@@ -103,6 +103,14 @@ impl World for PostgrestWorld {
         let name = if self.has_functions { "secret" } else { "service_role" };
         let key = ApiKey::check(&SecretString::from(self.stack.key(name)), &url, now).unwrap();
         Box::new(Postgrest::open(&url, &key, &PostgrestOptions::default()).unwrap())
+    }
+
+    fn shows_catalogue(&self) -> bool {
+        self.has_functions
+    }
+
+    fn can_write(&self, ty: Type, text: &str) -> bool {
+        self.has_functions || !(matches!(ty, Type::Json | Type::Jsonb) && text == "null")
     }
 
     /// Requests that could write, and the rows.

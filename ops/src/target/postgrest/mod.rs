@@ -230,8 +230,7 @@ impl Target for Postgrest {
                 "unique keys, foreign keys, triggers, identity and generated columns are not known; rows are found by \
                  the primary key only, and a write to such a column fails",
                 "row-level security is not known: the service role is trusted to see every row",
-                "a JSON null cannot be written, and JSON columns of inserted rows keep their text only where \
-                 PostgREST passes it on",
+                "a JSON null cannot be written",
                 "migrations/postgres/change_functions.sql in the database lifts all but the first and the last of these",
             ]);
         }

@@ -149,7 +149,12 @@ pub(super) fn any_of<'k>(table: &Table, key: &[usize], keys: &'k [&'k Row]) -> V
         }
         _ => filter.push_str("or=("),
     }
-    chunks.into_iter().map(|(list, keys)| (format!("{filter}{list})"), keys)).collect()
+    let one_or_many = |(list, keys): (String, &'k [&'k Row])| match keys {
+        // `in.("")` is a list without members to PostgREST.
+        [one] => (is_key(table, key, &one.iter().collect::<Vec<_>>()), keys),
+        _ => (format!("{filter}{list})"), keys),
+    };
+    chunks.into_iter().map(one_or_many).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +219,8 @@ mod tests {
         let expected = "&or=(and(%22a,b%22.eq.%22a%22,%22order%22.eq.%221%22),\
                         and(%22a,b%22.eq.%22b%22,%22order%22.eq.%222%22))";
         assert_eq!(any_of(&table, &[0, 1], &[&a, &b])[0].0, expected);
+        let empty = vec![text("")];
+        assert_eq!(any_of(&table, &[0], &[&empty])[0].0, "&%22a,b%22=eq.");
         let (long, short) = (vec![text(&"x".repeat(5000))], vec![text("y")]);
         assert_eq!(any_of(&table, &[0], &[&long, &short]).len(), 2);
         let many = vec![&short; 250];
