@@ -1,6 +1,15 @@
 // The servers of a stack: what each needs, how it is started, when it is ready.
 
-import { accessSync, chownSync, constants, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chownSync,
+  constants,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { dirname, join } from 'node:path';
@@ -69,8 +78,15 @@ function isFolder(path) {
 }
 
 function postgresUser() {
-  const line = readFileSync('/etc/passwd', 'utf8').split('\n').find((user) => user.startsWith('postgres:'));
-  if (!line) throw missing('a user postgres, as PostgreSQL refuses to run as root', 'none', 'adduser --system --group postgres');
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((user) => user.startsWith('postgres:'));
+  if (!line)
+    throw missing(
+      'a user postgres, as PostgreSQL refuses to run as root',
+      'none',
+      'adduser --system --group postgres',
+    );
   const [, , uid, gid] = line.split(':');
   return { uid: Number(uid), gid: Number(gid) };
 }
@@ -113,7 +129,16 @@ export async function postgres(state, programs, { fsync }) {
   mkdirSync(data, { mode: 0o700 });
   if (programs.owner) chownSync(data, programs.owner.uid, programs.owner.gid);
   const as = { owner: programs.owner, cwd: data };
-  const cluster = ['-A', 'trust', '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', ...(fsync ? [] : ['--no-sync'])];
+  const cluster = [
+    '-A',
+    'trust',
+    '-U',
+    'postgres',
+    '-E',
+    'UTF8',
+    '--locale=C.UTF-8',
+    ...(fsync ? [] : ['--no-sync']),
+  ];
   await end(start(state, 'initdb', [programs.initdb, ...cluster, '-D', data], as), START_SECONDS);
   const port = await withPorts(state, async (port) => {
     const settings = {
@@ -128,7 +153,20 @@ export async function postgres(state, programs, { fsync }) {
     await until(server, START_SECONDS, () => isReady(join(data, 'postmaster.pid')));
     return port;
   });
-  const session = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', '127.0.0.1', '-p', `${port}`, '-U', 'postgres', '-d', 'postgres'];
+  const session = [
+    '-X',
+    '-q',
+    '-v',
+    'ON_ERROR_STOP=1',
+    '-h',
+    '127.0.0.1',
+    '-p',
+    `${port}`,
+    '-U',
+    'postgres',
+    '-d',
+    'postgres',
+  ];
   const roles = [programs.psql, ...session, '-f', join(HERE, 'roles.sql')];
   await end(start(state, 'roles', roles, { cwd: state.dir }), START_SECONDS);
   return port;
@@ -140,7 +178,8 @@ async function withPorts(state, begin) {
     try {
       return await begin(await freePort(), await freePort());
     } catch (error) {
-      if (left === 0 || !(error instanceof Ended) || !/in use/.test(tail(state, error.component))) throw error;
+      if (left === 0 || !(error instanceof Ended) || !/in use/.test(tail(state, error.component)))
+        throw error;
       await stop(state.run, error.component, 'SIGKILL');
     }
   }
@@ -149,13 +188,17 @@ async function withPorts(state, begin) {
 /** The last lines of a component's log. */
 export function tail(state, component) {
   try {
-    return readFileSync(join(state.log, `${component}.log`), 'utf8').split('\n').slice(-25).join('\n').trim();
+    return readFileSync(join(state.log, `${component}.log`), 'utf8')
+      .split('\n')
+      .slice(-25)
+      .join('\n')
+      .trim();
   } catch {
     return '';
   }
 }
 
-/** The server writes its state into the last line of this file. */
+/** PostgreSQL writes its state into the last line of this file. */
 function isReady(file) {
   try {
     return readFileSync(file, 'utf8').split('\n')[7]?.trim() === 'ready';
@@ -190,7 +233,12 @@ export function postgrest(state, programs, stack, { maxRows, txEnd }) {
 /** Starts the edge functions; their port. */
 export function functions(state, programs) {
   return withPorts(state, async (port) => {
-    const env = { FUNCTIONS_PORT: `${port}`, DENO_DIR: join(state.dir, 'deno'), DENO_NO_UPDATE_CHECK: '1', NO_COLOR: '1' };
+    const env = {
+      FUNCTIONS_PORT: `${port}`,
+      DENO_DIR: join(state.dir, 'deno'),
+      DENO_NO_UPDATE_CHECK: '1',
+      NO_COLOR: '1',
+    };
     const flags = ['run', '--no-remote', '--no-lock', '--allow-net=127.0.0.1', '--allow-env'];
     const command = [programs.deno, ...flags, join(HERE, 'functions', 'main.ts')];
     const server = start(state, 'functions', command, { cwd: state.dir, env });
@@ -207,7 +255,9 @@ export async function gateway(state, stack) {
   const log = join(state.dir, 'requests.ndjson');
   const settings = { jwt_secret, ref, keys, postgrest_port, functions_port, log, ports };
   writeFileSync(config, JSON.stringify(settings), { mode: 0o600 });
-  const server = start(state, 'gateway', [process.execPath, join(HERE, 'gateway.mjs'), config], { cwd: state.dir });
+  const server = start(state, 'gateway', [process.execPath, join(HERE, 'gateway.mjs'), config], {
+    cwd: state.dir,
+  });
   return until(server, START_SECONDS, () => {
     try {
       return JSON.parse(readFileSync(ports, 'utf8'));

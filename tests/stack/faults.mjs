@@ -1,13 +1,23 @@
 // What the gateway is told to do wrong, and how often it did.
 //
-// A rule: `{ match: { method, path }, after, times, action }`. `path` is a regular expression for path and query. Of the requests that
-// match, the first `after` (0) pass and the next `times` (1) get the action. The first rule that fires has the
-// request; the others have not seen it.
+// A rule: `{ match: { method, path }, after, times, action }`. `path` is a regular expression for path and query.
+// Of the requests that match, the first `after` (0) pass and the next `times` (1) get the action. The first rule
+// that fires has the request; those behind it have not seen it.
+//
+// Actions, by `do`; with `forward` the server does its work first, and then its answer is lost:
+//
+//   answer  an answer of its own: `status`, `headers`, `body` (text is HTML, anything else JSON); `forward`
+//   hang    no answer, until the rule is removed or the client gives up; `forward`
+//   reset   the connection is reset; `forward`
+//   cut     the body ends in the middle, with the connection
+//   delay   `ms` before the request is sent on
+//   rows    only the first `keep` rows, the range being theirs or the one given as `range`
+//   range   another Content-Range: `range`
+//   repeat  the page before, of the same table, with its range or the one given as `range`
 
 export class Faults {
   #rules = [];
   #pages = new Map();
-  #held = new Set();
   #next = 1;
 
   /** Adds rules behind those that are there; their ids. */
@@ -20,17 +30,18 @@ export class Faults {
       action,
       seen: 0,
       fired: 0,
+      held: new Set(),
     }));
     this.#rules.push(...added);
     return added.map(({ id }) => id);
   }
 
-  /** Forgets all rules, and lets go whoever was left hanging. */
-  clear() {
-    this.#rules = [];
-    this.#pages.clear();
-    for (const response of this.#held) response.destroy();
-    this.#held.clear();
+  /** Forgets these rules, and lets go whom they left hanging. */
+  remove(ids) {
+    for (const rule of this.#rules.filter(({ id }) => ids.includes(id))) {
+      for (const response of rule.held) response.destroy();
+    }
+    this.#rules = this.#rules.filter(({ id }) => !ids.includes(id));
   }
 
   list() {
@@ -53,10 +64,10 @@ export class Faults {
     return { remember };
   }
 
-  /** Keeps a connection open without an answer. */
-  hold(response) {
-    this.#held.add(response);
-    response.on('close', () => this.#held.delete(response));
+  /** Keeps a connection open without an answer, for as long as the rule is there. */
+  static hold(rule, response) {
+    rule.held.add(response);
+    response.on('close', () => rule.held.delete(response));
   }
 
   remember(url, page) {

@@ -1,10 +1,11 @@
-// The door of the stack: what a hosted project has before PostgREST and the edge functions, as far as a client notices.
+// The door of the stack: what a hosted project has before PostgREST and the edge functions, as far as a client
+// notices.
 //
 //   node gateway.mjs CONFIG.json
 //
-// An imitation: it asks for `apikey`, turns opaque keys into short-lived JWTs, routes, writes down every request (never a
-// key), and misbehaves when told to over its second port (see `faults.mjs`). Bodies are streamed unless a fault
-// needs the whole.
+// An imitation: it asks for `apikey`, turns opaque keys into short-lived JWTs, routes, writes down every request
+// (never a key), and misbehaves when told to over its second port (see `faults.mjs`). Bodies are streamed unless a
+// fault needs the whole.
 
 import { openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import http from 'node:http';
@@ -18,31 +19,57 @@ const log = openSync(config.log, 'a', 0o600);
 const faults = new Faults();
 /** Shorter than PostgREST keeps an idle connection, so that none is used that it is about to close. */
 const agent = new http.Agent({ keepAlive: true, timeout: 10_000 });
-const ROLES = { service_role: 'service_role', secret: 'service_role', anon: 'anon', publishable: 'anon', expired: 'service_role' };
-const HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade']);
+/** What the keys stand for. The expired one passes here, so that PostgREST says what it says of it. */
+const ROLES = {
+  service_role: 'service_role',
+  secret: 'service_role',
+  anon: 'anon',
+  publishable: 'anon',
+  expired: 'service_role',
+};
+const HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
 const TOKEN_SECONDS = 300;
+/** What nginx, and so Kong, takes by default. */
+const URL_BYTES_MAX = 8 * 1024;
 
-let busy = 0;
+/** What has not been written down yet. */
+const open = new Set();
+
+const tokens = {};
 
 /** A token of the platform for an opaque key, renewed in time. */
-const tokens = {};
 function token(role) {
-  if (!(tokens[role]?.until > Date.now())) {
-    const until = Date.now() + (TOKEN_SECONDS - 60) * 1000;
-    tokens[role] = { until, jwt: roleKey(config, role, TOKEN_SECONDS) };
+  const now = Date.now();
+  if (!(tokens[role]?.until > now)) {
+    tokens[role] = { until: now + (TOKEN_SECONDS - 60) * 1000, jwt: roleKey(config, role, TOKEN_SECONDS) };
   }
   return tokens[role].jwt;
 }
 
 /** Who asks: `{ key, authorization }`, or `{ refusal }`. */
 function authenticate({ apikey, authorization, 'user-agent': agent = '' }) {
-  if (!apikey) return { refusal: { message: 'No API key found in request', hint: 'No `apikey` request header or url param was found.' } };
+  if (!apikey)
+    return {
+      refusal: {
+        message: 'No API key found in request',
+        hint: 'No `apikey` request header or url param was found.',
+      },
+    };
   const key = Object.keys(config.keys).find((name) => config.keys[name] === apikey);
   if (!key) return { refusal: { message: 'Invalid API key' } };
   const bearer = authorization?.replace(/^Bearer /i, '');
   const isOpaque = key === 'secret' || key === 'publishable';
   if (bearer?.startsWith('sb_') && bearer !== apikey) return { refusal: { message: 'Invalid API key' } };
-  if (key === 'secret' && /^Mozilla\//.test(agent)) return { refusal: { message: 'Forbidden use of secret API key in browser' } };
+  if (key === 'secret' && /^Mozilla\//.test(agent))
+    return { refusal: { message: 'Forbidden use of secret API key in browser' } };
   if (bearer && bearer !== apikey) return { key, authorization };
   return { key, authorization: `Bearer ${isOpaque ? token(ROLES[key]) : apikey}` };
 }
@@ -68,12 +95,17 @@ function headersOf(raw, without = []) {
   return pairs;
 }
 
-const answer = (exchange, status, body, headers = {}) => {
+/** An answer of the gateway's own: text is HTML, anything else is sent as JSON. */
+function answer(exchange, status, body, headers = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   const type = typeof body === 'string' ? 'text/html' : 'application/json';
-  exchange.response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text), ...headers });
+  exchange.response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(text),
+    ...headers,
+  });
   exchange.response.end(exchange.request.method === 'HEAD' ? undefined : text);
-};
+}
 
 /** Sends the request on; resolves with the answer's beginning. */
 function forward({ request, response, target, authorization }) {
@@ -82,7 +114,14 @@ function forward({ request, response, target, authorization }) {
     headers.push(['host', `127.0.0.1:${target.port}`]);
     if (authorization) headers.push(['authorization', authorization]);
     if (request.headers['transfer-encoding']) headers.push(['transfer-encoding', 'chunked']);
-    const upstream = http.request({ host: '127.0.0.1', port: target.port, path: target.path, method: request.method, headers: headers.flat(), agent });
+    const upstream = http.request({
+      host: '127.0.0.1',
+      port: target.port,
+      path: target.path,
+      method: request.method,
+      headers: headers.flat(),
+      agent,
+    });
     upstream.on('response', resolve);
     upstream.on('error', reject);
     response.on('close', () => response.writableFinished || upstream.destroy());
@@ -94,7 +133,7 @@ function forward({ request, response, target, authorization }) {
 async function pass(exchange, edit = (headers) => headers) {
   const answer = await forward(exchange);
   const headers = edit(headersOf(answer.rawHeaders));
-  exchange.entry.rows = rowsOf(headers);
+  exchange.entry.rows = rowsOf(headers, exchange.request.method);
   exchange.response.writeHead(answer.statusCode, headers.flat());
   answer.on('data', (chunk) => (exchange.entry.response_bytes += chunk.length));
   answer.on('error', () => exchange.response.destroy());
@@ -111,9 +150,10 @@ async function whole(exchange) {
 }
 
 function send(exchange, { status, headers, body }) {
-  exchange.entry.rows = rowsOf(headers);
+  exchange.entry.rows = rowsOf(headers, exchange.request.method);
   exchange.entry.response_bytes = body.length;
-  const length = exchange.request.method === 'HEAD' || status === 204 ? [] : [['content-length', body.length]];
+  const length =
+    exchange.request.method === 'HEAD' || status === 204 ? [] : [['content-length', body.length]];
   exchange.response.writeHead(status, [...headers, ...length].flat());
   exchange.response.end(body);
 }
@@ -125,20 +165,20 @@ function withRange(headers, range) {
   return [...others, ['Content-Range', range]];
 }
 
-/** How many rows an answer has, where it says so. */
-function rowsOf(headers) {
-  const range = rangeOf(headers);
-  if (range === undefined) return null;
-  const [, first, last] = /^(\d+)-(\d+)\//.exec(range) ?? [];
-  return first === undefined ? 0 : last - first + 1;
+/** How many rows were read or changed, where the answer says so. */
+function rowsOf(headers, method) {
+  const [, first, last, total] = /^(?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(rangeOf(headers) ?? '') ?? [];
+  if (first !== undefined) return last - first + 1;
+  if (total === undefined) return null;
+  if (method === 'GET' || method === 'HEAD') return 0;
+  return total === '*' ? null : Number(total);
 }
 
 /** A page with its first `keep` rows only. Unless `range` says otherwise its range is that of the rows kept. */
 function shortened(page, { keep, range }) {
-  const [, first, total] = /^(\d+)-\d+(\/.*)/.exec(rangeOf(page.headers) ?? '') ?? [];
-  const own = first === undefined || keep === 0 ? undefined : `${first}-${Number(first) + keep - 1}${total}`;
-  const headers = range ?? own ? withRange(page.headers, range ?? own) : page.headers;
-  return { ...page, headers, body: firstRows(page.body, keep) };
+  const [, first, total] = /^(\d+)-\d+(\/.*)/.exec(rangeOf(page.headers) ?? '') ?? ['', '0', '/*'];
+  const own = `${keep === 0 ? '*' : `${first}-${Number(first) + keep - 1}`}${total}`;
+  return { ...page, headers: withRange(page.headers, range ?? own), body: firstRows(page.body, keep) };
 }
 
 /** How each fault behaves. Those with `forward` let the server do its work first. */
@@ -149,7 +189,7 @@ const ACTIONS = {
   },
   async hang(exchange, { forward: first }) {
     await (first ? whole(exchange) : drained(exchange.request));
-    faults.hold(exchange.response);
+    Faults.hold(exchange.fault, exchange.response);
     exchange.done();
   },
   async reset(exchange, { forward: first }) {
@@ -159,6 +199,7 @@ const ACTIONS = {
   async cut(exchange) {
     const { status, headers, body } = await whole(exchange);
     exchange.response.writeHead(status, [...headers, ['content-length', body.length]].flat());
+    exchange.entry.response_bytes = Math.floor(body.length / 2);
     exchange.response.write(body.subarray(0, body.length / 2), () => exchange.request.socket.destroy());
   },
   async delay(exchange, { ms }) {
@@ -182,19 +223,28 @@ async function drained(request) {
   for await (const _ of request);
 }
 
+/** What is not let through, and how that is said. */
+function barred({ request, target }, refusal) {
+  if (request.url.length > URL_BYTES_MAX) return [414, '<html>414 Request-URI Too Large</html>'];
+  if (!target) return [404, { message: 'no Route matched with those values' }];
+  if (target.needsKey && refusal) return [401, refusal];
+  return undefined;
+}
+
 async function serve(exchange) {
   const { request, entry } = exchange;
   exchange.target = route(request.url);
-  const who = authenticate(request.headers);
-  entry.key = who.key ?? null;
-  exchange.authorization = who.authorization ?? request.headers.authorization;
+  const { key, authorization, refusal } = authenticate(request.headers);
+  entry.key = key ?? null;
+  exchange.authorization = authorization ?? request.headers.authorization;
+  const bar = barred(exchange, refusal);
+  if (bar) return answer(exchange, ...bar);
   const { fault, remember } = faults.take(request);
   if (fault) {
     entry.fault = fault.id;
+    exchange.fault = fault;
     return ACTIONS[fault.action.do](exchange, fault.action);
   }
-  if (!exchange.target) return answer(exchange, 404, { message: 'no Route matched with those values' });
-  if (exchange.target.needsKey && who.refusal) return answer(exchange, 401, who.refusal);
   if (!remember) return pass(exchange);
   const page = await whole(exchange);
   faults.remember(request.url, page);
@@ -203,23 +253,32 @@ async function serve(exchange) {
 
 function handle(request, response) {
   const start = process.hrtime.bigint();
-  const entry = { at: new Date().toISOString(), method: request.method, path: request.url, key: null, status: null, request_bytes: 0, response_bytes: 0, rows: null, ms: 0, fault: null };
-  let isDone = false;
+  const entry = {
+    at: new Date().toISOString(),
+    method: request.method,
+    path: request.url,
+    prefer: request.headers.prefer ?? null,
+    key: null,
+    fault: null,
+    status: null,
+    request_bytes: 0,
+    response_bytes: 0,
+    rows: null,
+    ms: 0,
+  };
   const exchange = {
     request,
     response,
     entry,
     /** Writes the request down. */
     done() {
-      if (isDone) return;
-      isDone = true;
-      busy -= 1;
+      if (!open.delete(entry)) return;
       if (response.headersSent) entry.status = response.statusCode;
       entry.ms = Number(process.hrtime.bigint() - start) / 1e6;
       writeSync(log, `${JSON.stringify(entry)}\n`);
     },
   };
-  busy += 1;
+  open.add(entry);
   request.on('data', (chunk) => (entry.request_bytes += chunk.length)).pause();
   response.on('close', exchange.done);
   serve(exchange).catch((error) => {
@@ -229,36 +288,51 @@ function handle(request, response) {
   });
 }
 
-/** The second port, for those who run the stack. */
+/** What those who run the stack can ask for over the second port, by method and first part of the path. */
+const ADMIN = {
+  /** `GET /requests/TEXT`: what is written down of requests whose path holds TEXT, all that have begun among them. */
+  async 'GET requests'(text) {
+    const isMeant = ({ path }) => path.includes(text);
+    while ([...open].some(isMeant)) await sleep(1);
+    const entries = readFileSync(config.log, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line));
+    return entries.filter(isMeant);
+  },
+  'GET faults': () => faults.list(),
+  /** `DELETE /faults/1,2` */
+  'DELETE faults': (ids) => faults.remove(ids.split(',').map(Number)),
+  'POST faults'(_, rules) {
+    const unknown = rules.find((rule) => !Object.hasOwn(ACTIONS, rule.action?.do));
+    if (unknown) throw new Error(`an action is one of ${Object.keys(ACTIONS)}`);
+    return faults.add(rules);
+  },
+};
+
 async function administer(request, response) {
-  const reply = (status, body) => response.writeHead(status, { 'content-type': 'application/json' }).end(body);
-  const what = `${request.method} ${request.url}`;
-  if (what === 'GET /requests') {
-    while (busy > 0) await sleep(1);
-    return reply(200, readFileSync(config.log));
-  }
-  if (what === 'GET /faults') return reply(200, JSON.stringify(faults.list()));
-  if (what === 'DELETE /faults') {
-    faults.clear();
-    return reply(200, '[]');
-  }
-  if (what !== 'POST /faults') return reply(404, '{}');
+  const [, what, rest = ''] = /^\/(\w+)\/?(.*)$/.exec(decodeURIComponent(request.url)) ?? [];
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
-  const rules = [JSON.parse(Buffer.concat(chunks))].flat();
-  const unknown = rules.find((rule) => !Object.hasOwn(ACTIONS, rule.action?.do));
-  if (unknown) return reply(400, JSON.stringify({ message: `an action is one of ${Object.keys(ACTIONS)}` }));
-  return reply(201, JSON.stringify(faults.add(rules)));
+  const body = chunks.length > 0 ? JSON.parse(Buffer.concat(chunks)) : undefined;
+  const result = await ADMIN[`${request.method} ${what}`](rest, body);
+  response.end(JSON.stringify(result ?? null));
 }
 
-const patience = { keepAliveTimeout: 75_000, requestTimeout: 0 };
-const door = http.createServer(patience, handle);
+/** Connections stay open as long as there; a URL may be so long that the answer to it is ours. */
+const limits = { keepAliveTimeout: 75_000, requestTimeout: 0, maxHeaderSize: 1 << 20 };
+const door = http.createServer(limits, handle);
 const admin = http.createServer((request, response) => {
-  administer(request, response).catch((error) => response.writeHead(400).end(JSON.stringify({ message: error.message })));
+  administer(request, response).catch((error) =>
+    response.writeHead(400).end(JSON.stringify({ message: error.message })),
+  );
 });
 door.listen(0, '127.0.0.1', () => {
   admin.listen(0, '127.0.0.1', () => {
-    writeFileSync(`${config.ports}.partial`, JSON.stringify({ port: door.address().port, admin: admin.address().port }));
+    writeFileSync(
+      `${config.ports}.partial`,
+      JSON.stringify({ port: door.address().port, admin: admin.address().port }),
+    );
     renameSync(`${config.ports}.partial`, config.ports);
   });
 });

@@ -4,17 +4,27 @@
 //   node launch.mjs status --state DIR
 //   node launch.mjs down --state DIR
 //
-// Prints one JSON document on stdout, never a key. Ends with 0 when done (`status`: when everything runs), 1 when it failed, 3 when it
-// refused because a component is missing or the folder is somebody else's, 130 when it was interrupted.
+// Prints one JSON document on stdout, never a key. Ends with 0 when done (`status`: when everything runs), 1 when it
+// failed, 3 when it refused because a component is missing or the folder is somebody else's, 130 when it was
+// interrupted.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import * as components from './components.mjs';
 import { Refused } from './components.mjs';
 import { newProject } from './keys.mjs';
-import { interrupt, isInterrupted, names, pid, runs, stop } from './processes.mjs';
+import { interrupt, isInterrupted, names, pid, runs, settled, stop } from './processes.mjs';
 
 const SERVERS = ['postgres', 'postgrest', 'functions', 'gateway'];
 /** How each is asked to end; the others are killed. PostgreSQL is not to save what is removed. */
@@ -77,21 +87,35 @@ const refused = (...why) => new Refused('the stack cannot be started here', ...w
 async function claim(state, programs) {
   const isOurs = existsSync(join(state.dir, MARK));
   if (existsSync(state.dir) && !isOurs && readdirSync(state.dir).length > 0) {
-    throw refused('an empty folder, or that of a stack', `other files in \`${state.dir}\``, 'name another folder with --state');
+    throw refused(
+      'an empty folder, or that of a stack',
+      `other files in \`${state.dir}\``,
+      'name another folder with --state',
+    );
   }
   if (runs(state.run, LAUNCHER)) {
-    throw refused('no other `up` at work here', `process ${pid(state.run, LAUNCHER)}`, 'wait for it, or end it with `down`');
+    throw refused(
+      'no other `up` at work here',
+      `process ${pid(state.run, LAUNCHER)}`,
+      'wait for it, or end it with `down`',
+    );
   }
   const closed = programs.owner && components.closedFolder(dirname(state.dir));
   if (closed) {
-    throw refused('a folder that user postgres can enter', `\`${closed}\` is closed`, 'name another folder with --state');
+    throw refused(
+      'a folder that user postgres can enter',
+      `\`${closed}\` is closed`,
+      'name another folder with --state',
+    );
   }
+  if (existsSync(state.file))
+    process.stderr.write('An earlier stack that no longer ran as a whole is removed.\n');
   await tearDown(state);
   mkdirSync(state.dir, { recursive: true, mode: 0o755 });
   chmodSync(state.dir, 0o755);
-  mkdirSync(state.run, { recursive: true });
-  mkdirSync(state.log);
   writeFileSync(join(state.dir, MARK), '');
+  mkdirSync(state.run);
+  mkdirSync(state.log);
   writeFileSync(join(state.run, LAUNCHER), readFileSync('/proc/self/stat'), { flag: 'wx' });
 }
 
@@ -125,11 +149,15 @@ async function tearDown(state) {
   const others = names(state.run).filter((name) => name !== LAUNCHER && !SERVERS.includes(name));
   let ended = 0;
   for (const name of [LAUNCHER, ...others, ...[...SERVERS].reverse()]) {
+    await settled(state.run, name);
     if (!runs(state.run, name) || pid(state.run, name) === process.pid) continue;
     await stop(state.run, name, SIGNALS[name] ?? 'SIGKILL');
     ended += 1;
   }
-  rmSync(state.dir, { recursive: true });
+  // The mark goes last: a folder that was removed by half is still known as ours.
+  const patience = { recursive: true, force: true, maxRetries: 10, retryDelay: 50 };
+  for (const name of readdirSync(state.dir)) if (name !== MARK) rmSync(join(state.dir, name), patience);
+  rmSync(state.dir, patience);
   return ended;
 }
 

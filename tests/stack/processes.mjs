@@ -1,11 +1,11 @@
 // Starts the servers of a stack so that they outlive whoever started them, and finds them again.
 //
-// Each process is known by the number it has and the moment it was started, so a number that the system has given to another process
-// since is never signalled. The process itself notes both before it becomes the program it is to be: there is no
-// moment at which it runs and is not noted, whatever happens to the one who starts it.
+// Each process is known by its number and the moment it was started, so a number that the system has given to another
+// process since is never signalled. The process itself notes both before it becomes the program it is to be: there is
+// no moment at which it runs and is not noted, whatever happens to the one who starts it.
 
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 20;
@@ -30,6 +30,12 @@ function read(path) {
 function noted(run, name) {
   const stat = read(`${run}/${name}`);
   return stat === '' ? null : parse(stat);
+}
+
+/** Waits for a process that was just started to note itself: at once, or never if it could not be started. */
+export async function settled(run, name) {
+  const isEmpty = () => existsSync(`${run}/${name}`) && read(`${run}/${name}`) === '';
+  for (const limit = Date.now() + 1000; isEmpty() && Date.now() < limit;) await sleep(POLL_MS);
 }
 
 /** Whether the process that was noted under `name` still runs. */
@@ -78,20 +84,23 @@ export function start({ run, log }, name, command, options = {}) {
   return started;
 }
 
-/** Asks a process to end by `signal`, and does not ask a second time. Its children are in its session. */
+/** Asks a process to end by `signal`, and kills it with its group when it does not. */
 export async function stop(run, name, signal) {
-  const send = (what) => {
+  const send = (target, what) => {
     try {
-      process.kill(what === 'SIGKILL' ? -pid(run, name) : pid(run, name), what);
+      process.kill(target, what);
     } catch (error) {
       if (error.code !== 'ESRCH') throw error;
     }
   };
-  const until = Date.now() + STOP_MS;
-  for (let asked = false; runs(run, name); asked = true) {
-    if (!asked) send(signal);
-    if (Date.now() > until) send('SIGKILL');
-    await sleep(POLL_MS);
+  const begin = Date.now();
+  for (let asked = false; runs(run, name); await sleep(POLL_MS)) {
+    if (!asked) send(pid(run, name), signal);
+    asked = true;
+    if (signal !== 'SIGKILL' && Date.now() < begin + STOP_MS) continue;
+    if (Date.now() > begin + 2 * STOP_MS) throw new Ended(name, 'does not end');
+    send(-pid(run, name), 'SIGKILL');
+    send(pid(run, name), 'SIGKILL');
   }
 }
 
@@ -111,7 +120,8 @@ export async function until(started, seconds, ready) {
     const result = await ready();
     if (result) return result;
     if (interrupted) throw new Ended(started.name, 'was interrupted while it was started');
-    if (started.end !== undefined) throw new Ended(started.name, `ended with ${started.end} while it was started`);
+    if (started.end !== undefined)
+      throw new Ended(started.name, `ended with ${started.end} while it was started`);
     if (Date.now() > limit) throw new Ended(started.name, `was not ready within ${seconds} s`);
   }
 }

@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Nothing here takes as long, and a test that waits for ever says nothing.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than anything takes that ends; a test that waits for ever would say nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What came back.
 #[derive(Debug)]
@@ -32,15 +32,14 @@ impl Reply {
 /// Sends a request to `origin` (`http://127.0.0.1:port`).
 ///
 /// # Errors
-/// `ConnectionReset` when the server reset the connection, `UnexpectedEof` when it closed it too early, `WouldBlock`
-/// when it said nothing within `timeout` (30 s unless told).
+/// `ConnectionReset` when the server reset the connection, `UnexpectedEof` when it closed it too early,
+/// `WouldBlock` when it said nothing for 30 s.
 pub(crate) fn send(
     origin: &str,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: Option<&str>,
-    timeout: Option<Duration>,
 ) -> io::Result<Reply> {
     let address = origin.strip_prefix("http://").expect("an origin begins with http://");
     let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n");
@@ -51,7 +50,7 @@ pub(crate) fn send(
         head += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(timeout.unwrap_or(TIMEOUT)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(format!("{head}\r\n{}", body.unwrap_or_default()).as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

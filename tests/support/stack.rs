@@ -1,8 +1,8 @@
 //! A private stack for tests: PostgreSQL, PostgREST, edge functions and a gateway that can be told to misbehave.
 //!
-//! `tests/stack/launch.mjs` does the work, as it does for `cargo xtask stack`. Tests must not use a stack that was there before
-//! them. Where something is missing, a test says that it is skipped; with `OPS_REQUIRE_LIVE=1` it fails instead.
-//! A file that takes this module takes `http` too.
+//! `tests/stack/launch.mjs` does the work, as it does for `cargo xtask stack`. Tests must not use a stack that was
+//! there before them. Where something is missing, a test says that it is skipped; with `OPS_REQUIRE_LIVE=1` it fails
+//! instead. A file that takes this module takes `http` beside it.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -28,8 +28,8 @@ pub(crate) struct Stack {
     watcher: Child,
 }
 
-/// The stack of this test binary, as hosted projects are set up: 1,000 rows a request, every transaction commits. `None`,
-/// with a line on stderr, when this machine cannot run one.
+/// The stack of this test binary, as hosted projects are set up: 1,000 rows a request, every transaction commits.
+/// `None`, with a line on stderr, when this machine cannot run one.
 pub(crate) fn stack() -> Option<&'static Stack> {
     static STACK: OnceLock<Result<Stack, String>> = OnceLock::new();
     match STACK.get_or_init(|| Stack::start(&[])) {
@@ -135,7 +135,7 @@ impl Stack {
         let is_seen = || {
             let profile = [("Accept-Profile", "ops_stack")];
             let path = format!("/rpc/{mark}");
-            let reply = http::send(self.fact("postgrest_url"), "GET", &path, &profile, None, None);
+            let reply = http::send(self.fact("postgrest_url"), "GET", &path, &profile, None);
             reply.expect("PostgREST answers").status == 200
         };
         let start = Instant::now();
@@ -147,31 +147,64 @@ impl Stack {
 
     /// One request through the gateway with a key of [`Stack::key`], as a client sends it.
     pub(crate) fn ask(&self, method: &str, path: &str, key: &str, body: Option<&str>) -> io::Result<Reply> {
-        http::send(self.url(), method, path, &[("apikey", self.key(key))], body, None)
+        http::send(self.url(), method, path, &[("apikey", self.key(key))], body)
     }
 
-    /// Tells the gateway to misbehave, in addition to what it was told before (see `tests/stack/faults.mjs`).
-    pub(crate) fn misbehave(&self, rules: &Value) {
-        let reply = self.admin("POST", "/faults", Some(&rules.to_string()));
-        assert_eq!(reply.status, 201, "{reply:?}");
+    /// Tells the gateway to misbehave as these rules say (see `tests/stack/faults.mjs`), until what is returned is
+    /// dropped. Rules match by path: let them name a table that no other test uses.
+    pub(crate) fn misbehave(&self, rules: &Value) -> Faults<'_> {
+        Faults { stack: self, ids: self.admin("POST", "/faults", Some(&rules.to_string())) }
     }
 
-    /// How often each fault fired, in the order in which they were given; forgets them all.
-    pub(crate) fn behave(&self) -> Vec<u64> {
-        let rules = self.admin("GET", "/faults", None).json();
-        self.admin("DELETE", "/faults", None);
-        let rules = rules.as_array().expect("the gateway lists its rules").iter();
+    /// Every request so far whose path and query contain `text`, in the order in which they ended.
+    pub(crate) fn requests(&self, text: &str) -> Vec<Value> {
+        self.admin("GET", &format!("/requests/{text}"), None).as_array().expect("a list").clone()
+    }
+
+    fn admin(&self, method: &str, path: &str, body: Option<&str>) -> Value {
+        let reply = http::send(self.fact("admin_url"), method, path, &[], body).expect("the gateway answers");
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()
+    }
+
+    /// Every row of a table as the official client reads it with the secret key: a canonical JSON object a line.
+    /// `key` gives the order; `columns` is what its `select` takes.
+    pub(crate) fn read_by_supabase_js(&self, table: &str, key: &str, columns: &str) -> String {
+        let folder = launcher().with_file_name("");
+        let flags = ["--no-remote", "--cached-only", "--no-lock", "--node-modules-dir=manual"];
+        let mut deno = command(folder.join("node_modules/@deno/linux-x64-glibc/deno"));
+        deno.arg("run").args(flags).args(["--allow-net=127.0.0.1", "--allow-env"]);
+        deno.arg(folder.join("read.ts")).args([table, key, columns]);
+        deno.env("DENO_DIR", self.dir.join("deno")).env("DENO_NO_UPDATE_CHECK", "1").current_dir(&self.dir);
+        deno.env("SUPABASE_URL", self.url()).env("SUPABASE_SERVICE_ROLE_KEY", self.key("secret"));
+        let output = deno.output().expect("deno runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("the rows are text")
+    }
+}
+
+/// Rules that the gateway follows.
+#[derive(Debug)]
+pub(crate) struct Faults<'a> {
+    stack: &'a Stack,
+    ids: Value,
+}
+
+impl Faults<'_> {
+    /// How often each rule has fired, in the order in which they were given.
+    pub(crate) fn fired(&self) -> Vec<u64> {
+        let rules = self.stack.admin("GET", "/faults", None);
+        let ours = |rule: &&Value| self.ids.as_array().is_some_and(|ids| ids.contains(&rule["id"]));
+        let rules = rules.as_array().expect("a list").iter().filter(ours);
         rules.map(|rule| rule["fired"].as_u64().expect("a count")).collect()
     }
+}
 
-    /// Every request that the gateway has had, in the order in which they ended.
-    pub(crate) fn requests(&self) -> Vec<Value> {
-        let log = self.admin("GET", "/requests", None).body;
-        log.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
-    }
-
-    fn admin(&self, method: &str, path: &str, body: Option<&str>) -> Reply {
-        http::send(self.fact("admin_url"), method, path, &[], body, None).expect("the gateway answers")
+impl Drop for Faults<'_> {
+    fn drop(&mut self) {
+        let ids = self.ids.to_string();
+        let path = format!("/faults/{}", ids.trim_matches(['[', ']']));
+        let _ = http::send(self.stack.fact("admin_url"), "DELETE", &path, &[], None);
     }
 }
 
@@ -183,7 +216,8 @@ impl Drop for Stack {
     }
 }
 
-fn launcher() -> PathBuf {
+/// The program that starts and stops stacks.
+pub(crate) fn launcher() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package has a parent");
     root.join("tests/stack/launch.mjs")
 }

@@ -1,4 +1,5 @@
-//! `stack`: a Supabase project in small on this machine, for the live tests and for whoever wants to try something.
+//! `stack`: a Supabase project in small on this machine, for the live tests and for whoever wants to try
+//! something.
 //!
 //! `tests/stack/launch.mjs` does the work, so that tests can do the same without this program. Here is only what
 //! people see of it.
