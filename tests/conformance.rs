@@ -5,9 +5,19 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
+#[cfg(unix)]
+#[path = "support/http.rs"]
+mod http;
+#[cfg(unix)]
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
+#[path = "support/stack.rs"]
+mod stack;
+
 mod conformance {
     pub(crate) mod cases;
     pub(crate) mod kit;
+    #[cfg(unix)]
+    pub(crate) mod postgrest;
     pub(crate) mod samples;
     pub(crate) mod sqlite;
     pub(crate) mod suite;
@@ -25,4 +35,23 @@ fn sqlite_keeps_its_promises() {
 #[test]
 fn sqlite_in_wal_mode_keeps_its_promises() {
     suite::run(&mut SqliteWorld::new(Journal::Wal));
+}
+
+#[cfg(unix)]
+#[test]
+fn postgrest_with_functions_keeps_its_promises() {
+    postgrest(true);
+}
+
+#[cfg(unix)]
+#[test]
+fn postgrest_without_functions_keeps_its_promises() {
+    postgrest(false);
+}
+
+#[cfg(unix)]
+fn postgrest(has_functions: bool) {
+    if let Some(stack) = stack::own(&[]) {
+        suite::run(&mut conformance::postgrest::PostgrestWorld::new(stack, has_functions));
+    }
 }

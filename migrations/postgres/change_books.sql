@@ -5,10 +5,10 @@ CREATE TABLE IF NOT EXISTS ops_change_runs (
     plan text NOT NULL,                 -- the plan's full digest
     direction text NOT NULL,            -- apply, rollback, rollback-2, ...
     table_name text NOT NULL,           -- schema.name
-    owner text NOT NULL,                -- the process that holds the table; '' when nobody does
-    lease_until timestamptz NOT NULL,   -- after this another run may take the table
+    owner text,                         -- the process that holds the table; NULL when nobody does
+    lease_until timestamptz,            -- after this another run may take the table
     next bigint NOT NULL,               -- the first position that has no outcome
-    state text NOT NULL CHECK (state IN ('open', 'done')),
+    state text NOT NULL CHECK (state IN ('open', 'closed')),
     started_at timestamptz NOT NULL,
     PRIMARY KEY (plan, direction)
 );
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS ops_change_batches (
     direction text NOT NULL,
     first bigint NOT NULL,              -- position of the batch's first change
     rows bigint NOT NULL,               -- changes in the batch
-    outcomes jsonb NOT NULL,            -- those that are not "applied as sent", see change_functions.sql
+    outcomes json NOT NULL,             -- what became of each, in the writer's own form
     at timestamptz NOT NULL,
     PRIMARY KEY (plan, direction, first)
 );

@@ -48,7 +48,7 @@
 --     outcomes come back with "repeated": true, so that a request whose answer was lost can be sent again.
 --
 -- ops_change_recorded(plan text, direction text, position bigint, batches_max bigint = 1000) -> array
---     [{"first", "rows", "outcomes"}] of the batches that begin at `position` or later, in order.
+--     [{"first", "rows", "outcomes"}] of the batches that end behind `position`, in order.
 --
 -- ops_change_renew(plan text, direction text, owner text, expires timestamptz) -> {"held": true} or {"lost": sentence}
 --
@@ -257,30 +257,28 @@ DECLARE
 BEGIN
     -- The letters `ops_chan`: of two that begin at once the second sees the first.
     PERFORM pg_advisory_xact_lock(x'6f70735f6368616e'::bit(64)::bigint);
-    SELECT r.plan, r.direction, r.lease_until INTO other
-    FROM ops_change_runs r
-    WHERE r.table_name = full_name AND r.owner NOT IN ('', ops_change_begin.owner)
-        AND r.lease_until > ops_change_begin.at
-    LIMIT 1;
-    IF FOUND THEN
-        RETURN jsonb_build_object('lost', format('another runner holds %s until %s (plan %s, %s)',
-            full_name, other.lease_until, left(other.plan, 12), other.direction));
-    END IF;
-    INSERT INTO ops_change_runs
-    VALUES (ops_change_begin.plan, ops_change_begin.direction, full_name, '', ops_change_begin.at, 0, 'open',
-        ops_change_begin.at)
-    ON CONFLICT DO NOTHING;
     SELECT r.* INTO run FROM ops_change_runs r
     WHERE r.plan = ops_change_begin.plan AND r.direction = ops_change_begin.direction FOR UPDATE;
     IF run.table_name <> full_name THEN
         RETURN jsonb_build_object('lost', format('this run is about %s, not %s', run.table_name, full_name));
-    ELSIF run.state = 'open' THEN
-        -- A lease that ran out is taken over; whoever had it finds that it lost the table.
-        UPDATE ops_change_runs r SET owner = '' WHERE r.table_name = full_name AND r.owner <> '';
-        UPDATE ops_change_runs r SET owner = ops_change_begin.owner, lease_until = expires
-        WHERE r.plan = ops_change_begin.plan AND r.direction = ops_change_begin.direction;
+    ELSIF run.state = 'closed' THEN
+        RETURN jsonb_build_object('next', run.next, 'closed', true);
     END IF;
-    RETURN jsonb_build_object('next', run.next, 'closed', run.state = 'done');
+    SELECT r.plan, r.lease_until INTO other FROM ops_change_runs r
+    WHERE r.table_name = full_name AND r.owner <> ops_change_begin.owner AND r.lease_until > ops_change_begin.at
+    LIMIT 1;
+    IF FOUND THEN
+        RETURN jsonb_build_object('lost', format('another runner holds the table %s for plan %s until %s',
+            full_name, left(other.plan, 12), other.lease_until));
+    END IF;
+    -- A lease that ran out is taken over; whoever had it finds that it lost the table, whichever plan it is on.
+    UPDATE ops_change_runs r SET owner = NULL, lease_until = NULL
+    WHERE r.table_name = full_name AND r.owner <> ops_change_begin.owner;
+    INSERT INTO ops_change_runs
+    VALUES (ops_change_begin.plan, ops_change_begin.direction, full_name, ops_change_begin.owner, expires, 0, 'open',
+        ops_change_begin.at)
+    ON CONFLICT (plan, direction) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until;
+    RETURN jsonb_build_object('next', coalesce(run.next, 0), 'closed', false);
 END
 $begin$;
 
@@ -312,12 +310,12 @@ DECLARE
         SELECT x.n - 1 AS n, x.e->0 AS what, x.e->1 AS b, x.e->2 AS a,
             CASE x.e->>0 WHEN 'i' THEN x.e->2 ELSE x.e->1 END AS k
         FROM jsonb_array_elements($1) WITH ORDINALITY AS x (e, n)
-        WHERE x.n - 1 = ANY ($2) AND x.e->>0 = ANY (%L)) $$;
+        WHERE x.n - 1 = ANY ($2) AND x.e->>0 = ANY (%L) %s) $$;
     summary constant text := $$ SELECT coalesce(array_agg(w.n), '{}'), coalesce(jsonb_agg(
         jsonb_build_object('at', w.n, 'is', 'applied', 'row', w.stored)) FILTER (WHERE w.stored IS NOT NULL), '[]') $$;
     f record;
     given record;
-    was bigint[];
+    asked constant bigint[] := todo;
     made bigint[];
     stored jsonb;
     inserted bigint;
@@ -327,6 +325,10 @@ BEGIN
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = relation) AS target,
+        EXISTS (
+            SELECT FROM pg_trigger g
+            WHERE (g.tgrelid = relation OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p))
+                AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 2 = 0) AS has_echo,
         count(*) AS found,
         count(*) FILTER (WHERE s.is_key) AS keys,
         array_agg(quote_ident(s.name) ORDER BY s.i) AS names,
@@ -357,12 +359,12 @@ BEGIN
     -- time they are locked.
     WHILE cardinality(todo) > 0 AND passes < 3 LOOP
         passes := passes + 1;
-        EXECUTE format(u, '{d}') || format(
+        EXECUTE format(u, '{d}', '') || format(
             ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
             f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
         todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
         IF f.assignments IS NOT NULL THEN
-            EXECUTE format(u, '{u}') || format(
+            EXECUTE format(u, '{u}', ' AND x.e->1 <> x.e->2') || format(
                 ', w AS (UPDATE %s AS t SET %s FROM u WHERE %s AND %s'
                 ' RETURNING u.n, CASE WHEN NOT (%s) THEN %s END AS stored)',
                 f.target, f.assignments, f.has_key, f.is_before, f.is_after, f.cells) || summary || 'FROM w'
@@ -387,7 +389,7 @@ BEGIN
             ) g, unnest(g.places) AS i
             GROUP BY g.places, g.rows ORDER BY g.rows
         LOOP
-            EXECUTE format(u, '{i}') || format(
+            EXECUTE format(u, '{i}', '') || format(
                 ', t AS (INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM u ORDER BY u.n'
                 ' ON CONFLICT (%s) DO NOTHING RETURNING t.*)'
                 ', w AS (SELECT u.n, CASE WHEN %L OR NOT (%s) THEN %s END AS stored FROM t JOIN u ON %s)',
@@ -402,7 +404,7 @@ BEGIN
         END LOOP;
         EXIT WHEN cardinality(todo) = 0;
         -- What is there instead. Locking makes the answer true until the end of the transaction.
-        EXECUTE format(u, '{d,u,i}') || format($$
+        EXECUTE format(u, '{d,u,i}', '') || format($$
             , w AS (
                 SELECT u.n, u.what->>0 AS what, t.there IS NOT NULL AS there, t.cells, t.is_before, t.is_given
                 FROM u LEFT JOIN LATERAL (
@@ -423,9 +425,30 @@ BEGIN
         INTO todo, stored USING changes, todo;
         outcomes := outcomes || stored;
     END LOOP;
-    RETURN outcomes || coalesce((
+    outcomes := outcomes || coalesce((
         SELECT jsonb_agg(jsonb_build_object('at', n, 'is', 'failed', 'reason', 'a trigger did not let it happen'))
         FROM unnest(todo) AS n), '[]');
+    -- Deferred constraints would fail at COMMIT, where no row can be named.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    IF f.has_echo THEN
+        -- Triggers that come after a row was stored may have changed it again.
+        made := ARRAY(SELECT unnest(asked) EXCEPT
+            SELECT (o->>'at')::bigint FROM jsonb_array_elements(outcomes) o WHERE o->>'is' <> 'applied');
+        EXECUTE format(u, '{u,i}', '') || format($$
+            , w AS (
+                SELECT u.n, t.cells FROM u LEFT JOIN LATERAL (
+                    SELECT %s AS cells, %s AND NOT jsonb_path_exists(u.a, '$[*] ? (@ == false)') AS is_after
+                    FROM %s AS t WHERE %s
+                ) t ON true WHERE t.is_after IS NOT true
+            )
+            SELECT jsonb_agg(jsonb_build_object('at', w.n, 'is',
+                CASE WHEN w.cells IS NULL THEN 'drifted' ELSE 'applied' END, 'row', w.cells)) FROM w $$,
+            f.cells, f.is_after, f.target, f.has_key)
+        INTO stored USING changes, made;
+        outcomes := coalesce(stored, '[]') || coalesce((
+            SELECT jsonb_agg(o) FROM jsonb_array_elements(outcomes) o WHERE o->>'is' <> 'applied'), '[]');
+    END IF;
+    RETURN outcomes;
 END
 $set$;
 
@@ -438,17 +461,13 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $try$
 DECLARE
-    outcomes jsonb;
     half int := cardinality(todo) / 2;
     code text;
     of_constraint text;
     of_column text;
 BEGIN
     BEGIN
-        outcomes := ops_change_set(relation, key_columns, columns, changes, todo);
-        -- Deferred constraints would fail at COMMIT, where no row can be named.
-        SET CONSTRAINTS ALL IMMEDIATE;
-        RETURN outcomes;
+        RETURN ops_change_set(relation, key_columns, columns, changes, todo);
     EXCEPTION WHEN data_exception OR integrity_constraint_violation OR with_check_option_violation
         OR generated_always OR triggered_data_change_violation OR plpgsql_error THEN
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, of_constraint = CONSTRAINT_NAME, of_column = COLUMN_NAME;
@@ -481,12 +500,15 @@ DECLARE
     width int := cardinality(columns);
     relation oid := ops_change_relation(schema_name, table_name);
     recorded record;
-    found_outcomes jsonb;
+    outcomes jsonb;
+    todo bigint[];
+    tried jsonb;
+    waiting bigint[];
 BEGIN
     -- This lock holds off a runner that takes over, and a second request with the same batch.
     UPDATE ops_change_runs r SET next = greatest(r.next, ops_change_apply.first + count)
     WHERE r.plan = ops_change_apply.plan AND r.direction = ops_change_apply.direction
-        AND r.owner = ops_change_apply.owner AND r.owner <> '' AND r.state = 'open'
+        AND r.owner = ops_change_apply.owner AND r.state = 'open'
         AND r.table_name = concat_ws('.', ops_change_apply.schema_name, ops_change_apply.table_name);
     IF NOT FOUND THEN
         RETURN jsonb_build_object('lost', 'this runner does not hold the table');
@@ -514,13 +536,35 @@ BEGIN
     ) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a change is not of the stated form';
     END IF;
-    SELECT coalesce(jsonb_agg(o ORDER BY (o->>'at')::bigint), '[]') INTO found_outcomes
-    FROM jsonb_array_elements(ops_change_try(relation, key_columns, columns, changes,
-        ARRAY(SELECT generate_series(0, count - 1)))) AS o;
+    SELECT coalesce(jsonb_agg(jsonb_build_object('at', b.n, 'is', 'failed', 'reason', b.reason)), '[]') INTO outcomes
+    FROM (
+        SELECT x.n - 1 AS n, CASE x.e->>0 WHEN 'i' THEN 'the key is not given'
+            ELSE 'the change would give the row another key' END AS reason
+        FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
+        WHERE EXISTS (
+            SELECT FROM unnest(key_columns) AS k (name), LATERAL (SELECT array_position(columns, k.name) - 1 AS i) p
+            WHERE CASE x.e->>0 WHEN 'i' THEN x.e->2->p.i IN ('null', 'false')
+                WHEN 'u' THEN x.e->1->p.i <> x.e->2->p.i ELSE false END)
+    ) b;
+    todo := ARRAY(SELECT generate_series(0, count - 1)
+        EXCEPT SELECT (o->>'at')::bigint FROM jsonb_array_elements(outcomes) o ORDER BY 1);
+    -- A refused row may have waited for another one: for a value that it gave up, for a parent.
+    WHILE cardinality(todo) > 0 LOOP
+        tried := ops_change_try(relation, key_columns, columns, changes, todo);
+        waiting := ARRAY(SELECT (o->>'at')::bigint FROM jsonb_array_elements(tried) o
+            WHERE o->>'is' = 'failed' AND o->>'reason' LIKE 'SQLSTATE 23%' ORDER BY 1);
+        IF cardinality(waiting) = cardinality(todo) THEN
+            waiting := '{}';
+        END IF;
+        outcomes := outcomes || coalesce((SELECT jsonb_agg(o) FROM jsonb_array_elements(tried) o
+            WHERE (o->>'at')::bigint <> ALL (waiting)), '[]');
+        todo := waiting;
+    END LOOP;
+    SELECT coalesce(jsonb_agg(o ORDER BY (o->>'at')::bigint), '[]') INTO outcomes FROM jsonb_array_elements(outcomes) o;
     INSERT INTO ops_change_batches
-    VALUES (ops_change_apply.plan, ops_change_apply.direction, ops_change_apply.first, count, found_outcomes,
+    VALUES (ops_change_apply.plan, ops_change_apply.direction, ops_change_apply.first, count, outcomes,
         ops_change_apply.at);
-    RETURN jsonb_build_object('rows', count, 'outcomes', found_outcomes, 'repeated', false);
+    RETURN jsonb_build_object('rows', count, 'outcomes', outcomes, 'repeated', false);
 END
 $apply$;
 
@@ -532,7 +576,7 @@ AS $recorded$
 SELECT coalesce(jsonb_agg(jsonb_build_object('first', r.first, 'rows', r.rows, 'outcomes', r.outcomes) ORDER BY r.first), '[]')
 FROM (
     SELECT b.first, b.rows, b.outcomes FROM ops_change_batches b
-    WHERE b.plan = $1 AND b.direction = $2 AND b.first >= $3
+    WHERE b.plan = $1 AND b.direction = $2 AND b.first + b.rows > $3
     ORDER BY b.first LIMIT $4
 ) r
 $recorded$;
@@ -542,7 +586,7 @@ LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
 AS $renew$
 BEGIN
     UPDATE ops_change_runs r SET lease_until = $4
-    WHERE r.plan = $1 AND r.direction = $2 AND r.owner = $3 AND r.owner <> '' AND r.state = 'open';
+    WHERE r.plan = $1 AND r.direction = $2 AND r.owner = $3 AND r.state = 'open';
     RETURN CASE WHEN FOUND THEN '{"held": true}'::jsonb
         ELSE jsonb_build_object('lost', 'this runner does not hold the table') END;
 END
@@ -552,8 +596,8 @@ CREATE OR REPLACE FUNCTION ops_change_close(plan text, direction text, owner tex
 LANGUAGE plpgsql VOLATILE SET search_path FROM CURRENT
 AS $close$
 BEGIN
-    UPDATE ops_change_runs r SET owner = '', state = CASE WHEN $4 THEN 'done' ELSE r.state END
-    WHERE r.plan = $1 AND r.direction = $2 AND r.owner = $3 AND r.owner <> '' AND r.state = 'open';
+    UPDATE ops_change_runs r SET owner = NULL, lease_until = NULL, state = CASE WHEN $4 THEN 'closed' ELSE r.state END
+    WHERE r.plan = $1 AND r.direction = $2 AND r.owner = $3 AND r.state = 'open';
     RETURN CASE WHEN FOUND THEN '{"held": false}'::jsonb
         ELSE jsonb_build_object('lost', 'this runner does not hold the table') END;
 END

@@ -35,14 +35,24 @@ pub(crate) fn stack() -> Option<&'static Stack> {
     match STACK.get_or_init(|| Stack::start(&[])) {
         Ok(stack) => Some(stack),
         Err(missing) => {
-            let thread = std::thread::current();
-            let test = thread.name().unwrap_or("a test");
-            assert!(environment("OPS_REQUIRE_LIVE") != "1", "{test} needs the stack: {missing}");
-            // The test harness keeps what a passing test prints to itself, unless it goes past its capture.
-            let _ = writeln!(io::stderr(), "skipped: {test} needs the stack: {missing}");
+            skip(missing);
             None
         }
     }
+}
+
+/// A stack for one test alone, with options of [`Stack::start`]; `None` as for [`stack`].
+pub(crate) fn own(options: &[&str]) -> Option<Stack> {
+    Stack::start(options).map_err(|missing| skip(&missing)).ok()
+}
+
+/// Says that a test is skipped, or fails where nothing may be.
+fn skip(missing: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(environment("OPS_REQUIRE_LIVE") != "1", "{test} needs the stack: {missing}");
+    // The test harness keeps what a passing test prints to itself, unless it goes past its capture.
+    let _ = writeln!(io::stderr(), "skipped: {test} needs the stack: {missing}");
 }
 
 impl Stack {

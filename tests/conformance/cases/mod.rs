@@ -7,6 +7,10 @@ mod rows;
 mod values;
 
 use super::suite::Case;
+use super::world::Verdict;
+
+/// The verdict where a driver is not told what the case is about.
+const NOT_SHOWN: Verdict = Verdict::NotApplicable("the catalogue is not shown");
 
 /// Every case. The order is that of the output.
 pub(crate) const CASES: &[Case] = &[

@@ -335,3 +335,19 @@ pub(super) fn recorded(
         }
     }
 }
+
+/// The table that a run is about; `None` when the books do not know the run.
+pub(super) fn table_of(http: &Http, run: &RunId) -> Result<Option<TableName>, TargetError> {
+    #[derive(Deserialize)]
+    struct Run {
+        table_name: String,
+    }
+    let action = "read the books";
+    let filter = query::parameter("plan", &format!("eq.{}", run.plan))
+        + &query::parameter("direction", &format!("eq.{}", run.direction));
+    let path = query::path_of("ops_change_runs");
+    let request = Request { path, query: format!("&select=table_name{filter}"), ..Request::default() };
+    let answer = http.read(&request).map_err(|fault| fault.during(action))?;
+    let runs: Vec<Run> = read(&answer.body, "ops_change_runs").map_err(|fault| fault.during(action))?;
+    Ok(runs.first().and_then(|run| TableName::parse(&run.table_name)))
+}

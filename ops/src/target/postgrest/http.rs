@@ -94,16 +94,17 @@ impl Http {
     /// Prepares requests below `root`; sends nothing.
     pub(super) fn new(root: String, key: &ApiKey, options: &PostgrestOptions) -> Result<Self, Fault> {
         let fault = |what: &str| Fault::failed(format!("no connection can be prepared: {what}"));
-        let mut builder = Client::builder()
+        let is_secure = root.starts_with("https:");
+        let client = Client::builder()
             .user_agent(&options.user_agent)
             .connect_timeout(options.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .tcp_nodelay(true);
-        if root.starts_with("https:") {
-            builder = builder.https_only(true).tls_backend_preconfigured(tls().map_err(|e| fault(&e))?);
-        }
-        let client = builder.build().map_err(|e| fault(&innermost(&e)))?;
+            .tcp_nodelay(true)
+            .https_only(is_secure)
+            .tls_backend_preconfigured(tls(is_secure).map_err(|e| fault(&e))?)
+            .build()
+            .map_err(|e| fault(&innermost(&e)))?;
         let secret = |text: &str| {
             let mut value = HeaderValue::from_str(text).map_err(|_| fault("the key is no header"))?;
             value.set_sensitive(true);
@@ -222,12 +223,15 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// The system's root certificates, and ring: nothing is installed for the whole process.
-fn tls() -> Result<rustls::ClientConfig, String> {
+/// The system's root certificates, and ring: nothing is installed for the whole process. Where nothing is encrypted
+/// nobody is believed.
+fn tls(is_used: bool) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err("the system has no root certificates".to_owned());
+    if is_used {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err("the system has no root certificates".to_owned());
+        }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

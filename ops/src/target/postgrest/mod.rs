@@ -28,13 +28,14 @@ pub use key::ApiKey;
 
 use super::schema::{Column, Table, TableName};
 use super::{
-    Batch, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
+    Batch, Capabilities, Change, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
     TargetIdentity,
 };
 use crate::clock::Stamp;
 use crate::db::{LINEAGE_TABLE, Lineage};
 use crate::guard::Refusal;
 use crate::ids::sha256;
+use crate::text::alike;
 use crate::url::PostgrestUrl;
 use crate::value::{Row, ValueRef};
 
@@ -160,22 +161,41 @@ fn require_version(body: &[u8]) -> Result<bool, TargetError> {
         .into())
 }
 
+/// A row that gets another key would be a row that was not looked at.
+fn require_same_keys(batch: &Batch<'_>) -> Result<(), Refusal> {
+    let place = |key: &usize| batch.columns.iter().position(|column| column == key);
+    let places: Option<Vec<usize>> = batch.key.iter().map(place).collect();
+    let Some(places) = places.filter(|places| !places.is_empty()) else {
+        return Err(Refusal::new("a batch cannot be applied", "its key among its columns", "another key"));
+    };
+    for (at, change) in batch.changes.iter().enumerate() {
+        let Change::Update { before, after } = change else { continue };
+        if places.iter().any(|i| !before[*i].as_ref().same(after[*i].as_ref())) {
+            let found = format!("another key in change {}", batch.first + at as u64);
+            return Err(Refusal::new("an update must keep its key", "the key of the row as it was", found));
+        }
+    }
+    Ok(())
+}
+
 fn not_a_table(name: &TableName, found: &str) -> Refusal {
     Refusal::new(format!("{name} cannot be changed"), "a table", found)
 }
 
 /// A table that is not there, and those that look like it.
 fn unknown(name: &TableName, tables: &[String]) -> Refusal {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_lowercase();
-    let wanted = last(&name.name);
-    let alike = tables.iter().filter(|table| {
-        let table = last(table);
-        table.contains(&wanted) || wanted.contains(&table)
-    });
-    let alike: Vec<String> = alike.take(5).map(|table| format!("`{table}`")).collect();
+    // With and without their schemas, as they were asked for.
+    let wanted = name.to_string();
+    let alike = alike(
+        &wanted,
+        tables.iter().map(|table| match name.schema {
+            Some(_) => table.as_str(),
+            None => table.rsplit('.').next().unwrap_or_default(),
+        }),
+    );
     let expected = match alike.as_slice() {
         [] => "a table that the API shows".to_owned(),
-        alike => alike.join(", "),
+        alike => alike.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
     };
     Refusal::new("there is no such table", expected, format!("`{name}`"))
         .next("if it was made just now: NOTIFY pgrst, 'reload schema'")
@@ -210,8 +230,7 @@ impl Target for Postgrest {
                 "unique keys, foreign keys, triggers, identity and generated columns are not known; rows are found by \
                  the primary key only, and a write to such a column fails",
                 "row-level security is not known: the service role is trusted to see every row",
-                "a JSON null cannot be written, and JSON columns of inserted rows keep their text only where \
-                 PostgREST passes it on",
+                "a JSON null cannot be written",
                 "migrations/postgres/change_functions.sql in the database lifts all but the first and the last of these",
             ]);
         }
@@ -263,6 +282,7 @@ impl Target for Postgrest {
         if batch.changes.is_empty() {
             return Ok(Vec::new());
         }
+        require_same_keys(batch)?;
         if !self.has_functions {
             return write::apply(&self.http, batch, &mut self.made);
         }
@@ -274,8 +294,12 @@ impl Target for Postgrest {
         if !self.has_functions {
             return Ok(Vec::new());
         }
-        let Some((_, table)) = &self.run else {
-            return Err(TargetError::failed("read the books", "the run has not begun here".to_owned()));
+        let table = match &self.run {
+            Some((_, table)) => table.clone(),
+            None => match functions::table_of(&self.http, run)? {
+                Some(name) => self.table(&name)?,
+                None => return Ok(Vec::new()),
+            },
         };
         let columns: Vec<&Column> = table.writable().into_iter().map(|i| &table.columns[i]).collect();
         functions::recorded(&self.http, run, from, &columns)

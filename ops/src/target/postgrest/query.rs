@@ -12,6 +12,9 @@ use crate::value::{Row, Value};
 /// Bytes of an address that a gateway surely takes. Hosted projects cut below what PostgREST itself takes.
 const ADDRESS_MAX: usize = 4000;
 
+/// Keys in one address: no more than the lowest limit of rows that servers have in practice.
+const KEYS_MAX: usize = 100;
+
 /// Appends `text` so that it means itself inside a query. Commas, parentheses and colons may stay, they mean
 /// something to PostgREST only, and there the quotes count.
 pub(super) fn escape(text: &str, out: &mut String) {
@@ -110,8 +113,9 @@ pub(super) fn after(table: &Table, key: &[usize], last: &[Value]) -> String {
     start + &parameter("or", &format!("({})", any.join(",")))
 }
 
-/// The rows with any of `keys`, as filters of addresses that are short enough, each with how many keys it is for.
-pub(super) fn any_of(table: &Table, key: &[usize], keys: &[Row]) -> Vec<(String, usize)> {
+/// The rows with any of `keys`, as few filters as there can be in addresses that are short enough, each with the
+/// keys that it is for.
+pub(super) fn any_of<'k>(table: &Table, key: &[usize], keys: &'k [&'k Row]) -> Vec<(String, &'k [&'k Row])> {
     let name = |i: usize| quoted(&table.columns[key[i]].name);
     let one = |row: &Row| {
         if let [value] = &row[..] {
@@ -122,17 +126,19 @@ pub(super) fn any_of(table: &Table, key: &[usize], keys: &[Row]) -> Vec<(String,
             parts.map(|(i, value)| format!("{}.eq.{}", name(i), quoted(&wire::text(value)))).collect();
         format!("and({})", parts.join(","))
     };
-    let mut chunks: Vec<(String, usize)> = Vec::new();
-    for row in keys {
+    let mut chunks: Vec<(String, &[&Row])> = Vec::new();
+    let mut start = 0;
+    for (at, row) in keys.iter().enumerate() {
         let mut item = String::new();
         escape(&one(row), &mut item);
-        match chunks.last_mut().filter(|(list, _)| list.len() + item.len() < ADDRESS_MAX) {
-            Some((list, count)) => {
-                list.push(',');
-                list.push_str(&item);
-                *count += 1;
-            }
-            None => chunks.push((item, 1)),
+        let fits = |list: &str| list.len() + item.len() < ADDRESS_MAX && at - start < KEYS_MAX;
+        if let Some((list, of)) = chunks.last_mut().filter(|(list, _)| fits(list)) {
+            list.push(',');
+            list.push_str(&item);
+            *of = &keys[start..=at];
+        } else {
+            start = at;
+            chunks.push((item, &keys[at..=at]));
         }
     }
     let mut filter = "&".to_owned();
@@ -143,7 +149,12 @@ pub(super) fn any_of(table: &Table, key: &[usize], keys: &[Row]) -> Vec<(String,
         }
         _ => filter.push_str("or=("),
     }
-    chunks.into_iter().map(|(list, count)| (format!("{filter}{list})"), count)).collect()
+    let one_or_many = |(list, keys): (String, &'k [&'k Row])| match keys {
+        // `in.("")` is a list without members to PostgREST.
+        [one] => (is_key(table, key, &one.iter().collect::<Vec<_>>()), keys),
+        _ => (format!("{filter}{list})"), keys),
+    };
+    chunks.into_iter().map(one_or_many).collect()
 }
 
 #[cfg(test)]
@@ -198,18 +209,23 @@ mod tests {
     #[test]
     fn lists_of_keys_are_cut_before_they_are_too_long() {
         let table = table();
-        let keys: Vec<Row> = (0..200).map(|i| vec![text(&format!("{i:036}"))]).collect();
+        let rows: Vec<Row> = (0..200).map(|i| vec![text(&format!("{i:060}"))]).collect();
+        let keys: Vec<&Row> = rows.iter().collect();
         let chunks = any_of(&table, &[0], &keys);
-        assert_eq!(chunks.iter().map(|(_, count)| count).sum::<usize>(), 200);
+        assert_eq!(chunks.iter().flat_map(|(_, keys)| keys.iter().copied()).collect::<Vec<_>>(), keys);
         assert!(chunks.len() > 1 && chunks.iter().all(|(filter, _)| filter.len() < ADDRESS_MAX + 100));
         assert!(chunks[0].0.starts_with("&%22a,b%22=in.(%22000") && chunks[0].0.ends_with("%22)"));
-        let chunks =
-            any_of(&table, &[0, 1], &[vec![text("a"), Value::Int(1)], vec![text("b"), Value::Int(2)]]);
+        let (a, b) = (vec![text("a"), Value::Int(1)], vec![text("b"), Value::Int(2)]);
         let expected = "&or=(and(%22a,b%22.eq.%22a%22,%22order%22.eq.%221%22),\
                         and(%22a,b%22.eq.%22b%22,%22order%22.eq.%222%22))";
-        assert_eq!(chunks, [(expected.to_owned(), 2)]);
-        let long = vec![vec![text(&"x".repeat(5000))], vec![text("y")]];
-        assert_eq!(any_of(&table, &[0], &long).len(), 2);
+        assert_eq!(any_of(&table, &[0, 1], &[&a, &b])[0].0, expected);
+        let empty = vec![text("")];
+        assert_eq!(any_of(&table, &[0], &[&empty])[0].0, "&%22a,b%22=eq.");
+        let (long, short) = (vec![text(&"x".repeat(5000))], vec![text("y")]);
+        assert_eq!(any_of(&table, &[0], &[&long, &short]).len(), 2);
+        let many = vec![&short; 250];
+        let counts: Vec<usize> = any_of(&table, &[0], &many).iter().map(|(_, keys)| keys.len()).collect();
+        assert_eq!(counts, [100, 100, 50]);
         assert_eq!(any_of(&table, &[0], &[]), []);
     }
 }

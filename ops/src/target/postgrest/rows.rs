@@ -10,13 +10,15 @@ use super::{query, wire};
 use crate::guard::Refusal;
 use crate::target::TargetError;
 use crate::target::schema::{Column, Table};
-use crate::value::{Digest128, Kind, Row, ValueRef, digest_key, digest_row};
+use crate::value::{Digest128, Kind, Row, Value, ValueRef, digest_key, digest_row};
 
 /// Rows that a page is asked for; the server may have a lower limit of its own.
 const PAGE_ROWS: usize = 1000;
 
 /// What every question about rows wishes for: times in UTC, whatever the role's time zone is.
 const UTC: &str = "timezone=UTC";
+/// The same, and how many rows there are whatever the server cuts off.
+const UTC_COUNTED: &str = "timezone=UTC, count=exact";
 
 /// The system column that tells one version of a row from the next.
 const VERSION: &str = "xmin";
@@ -155,35 +157,54 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The rows with these keys, one entry a key.
+    /// The rows with these keys, one entry a key. A NULL in a key finds nothing.
     pub(super) fn find(&self, key: &[usize], keys: &[Row]) -> Result<Vec<Option<Found>>, TargetError> {
         let places: Vec<usize> = key.iter().map(|k| self.position(*k)).collect();
-        let mut found: HashMap<Digest128, Found> = HashMap::with_capacity(keys.len());
-        let mut rows = 0;
-        for (filter, _) in query::any_of(self.table, key, keys) {
-            let mut scratch = Vec::new();
-            for one in self.fetch(&filter)? {
-                let digest = digest_row(places.iter().map(|i| one.row[*i].as_ref()), &mut scratch);
-                found.insert(digest, one);
-                rows += 1;
-            }
-        }
-        let mut by_key: Vec<Option<Found>> = keys.iter().map(|key| found.remove(&digest_key(key))).collect();
+        let whole: Vec<&Row> = keys.iter().filter(|key| !key.iter().any(Value::is_null)).collect();
+        let mut found: HashMap<Digest128, Found> = HashMap::with_capacity(whole.len());
+        let mut scratch = Vec::new();
+        self.find_any(key, &whole, &mut |one| {
+            let digest = digest_row(places.iter().map(|i| one.row[*i].as_ref()), &mut scratch);
+            found.insert(digest, one);
+        })?;
+        let digests: Vec<Digest128> = keys.iter().map(|key| digest_key(key)).collect();
+        let is_strange = found.keys().any(|digest| !digests.contains(digest));
+        let mut by_key: Vec<Option<Found>> =
+            digests.iter().map(|digest| found.get(digest).cloned()).collect();
         // The database may take for equal what is spelled in two ways: then each key that is left is asked for alone.
-        if by_key.iter().flatten().count() < rows {
-            for (one, row) in by_key.iter_mut().zip(keys).filter(|(one, _)| one.is_none()) {
-                let filter = query::is_key(self.table, key, &row.iter().collect::<Vec<_>>());
-                let mut rows = self.fetch(&filter)?;
-                *one = rows.pop().filter(|_| rows.is_empty());
-            }
+        let is_left =
+            |(one, key): &(&mut Option<Found>, &Row)| one.is_none() && !key.iter().any(Value::is_null);
+        for (one, row) in by_key.iter_mut().zip(keys).filter(|pair| is_strange && is_left(pair)) {
+            let filter = query::is_key(self.table, key, &row.iter().collect::<Vec<_>>());
+            let (mut rows, _) = self.fetch(&filter)?;
+            *one = rows.pop().filter(|_| rows.is_empty());
         }
         Ok(by_key)
     }
 
-    fn fetch(&self, filter: &str) -> Result<Vec<Found>, TargetError> {
+    /// Hands out the rows with any of these keys. Where the server cuts an answer, half as many are asked for.
+    fn find_any(&self, key: &[usize], keys: &[&Row], each: &mut dyn FnMut(Found)) -> Result<(), TargetError> {
+        for (filter, keys) in query::any_of(self.table, key, keys) {
+            let (rows, total) = self.fetch(&filter)?;
+            if total == rows.len() as u64 {
+                rows.into_iter().for_each(&mut *each);
+            } else if keys.len() > 1 {
+                let (left, right) = keys.split_at(keys.len() / 2);
+                self.find_any(key, left, each)?;
+                self.find_any(key, right, each)?;
+            } else {
+                let found = format!("{} rows of {total}", rows.len());
+                return Err(Refusal::new("the server leaves rows out", "one row a key", found).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that pass a filter, and how many the server says that there are.
+    fn fetch(&self, filter: &str) -> Result<(Vec<Found>, u64), TargetError> {
         let action = format!("read rows of {}", self.table.name);
         let query = format!("{},{VERSION}{filter}", query::select(self.table, self.columns));
-        let answer = self.http.read(&Request { query, ..self.request() });
+        let answer = self.http.read(&Request { query, prefer: UTC_COUNTED, ..self.request() });
         let answer = answer.map_err(|fault| fault.during(&action))?;
         self.require_utc(&answer)?;
         let mut names = self.names();
@@ -196,8 +217,8 @@ impl<'a> View<'a> {
             Ok(())
         })
         .map_err(|fault| fault.during(&action))?;
-        // A limit of the server below the number of keys would be a hole, not an end.
-        Ok(found)
+        let total = answer.total().unwrap_or(u64::MAX);
+        Ok((found, total))
     }
 }
 

@@ -69,6 +69,23 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn all(&mut self) -> Result<(), TargetError> {
+        self.pass()?;
+        // What another row of the batch had to give up first may be free by now.
+        loop {
+            let refused = |outcome: &&mut Option<Outcome>| matches!(outcome, Some(Outcome::Failed { reason }) if reason.starts_with(NOT_UNIQUE));
+            let before = self.outcomes.iter_mut().filter(refused).map(|outcome| *outcome = None).count();
+            if before == 0 {
+                return Ok(());
+            }
+            self.pass()?;
+            if self.outcomes.iter_mut().filter(refused).count() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Everything that has no outcome yet.
+    fn pass(&mut self) -> Result<(), TargetError> {
         // Rows that leave the same columns to their defaults go together: with unequal rows in one request the API
         // would fill in what a row does not have.
         let mut groups: BTreeMap<Vec<bool>, Vec<usize>> = BTreeMap::new();
@@ -281,6 +298,9 @@ impl Writer<'_> {
         Some(out)
     }
 }
+
+/// How the refusal of a key that is taken begins.
+const NOT_UNIQUE: &str = "SQLSTATE 23505";
 
 /// Why a value was not sent.
 const NOT_SAYABLE: &str = "a JSON null or a text that is no JSON cannot be written through this API";
