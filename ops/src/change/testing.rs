@@ -32,13 +32,15 @@ pub(crate) struct MemoryTarget {
     pub(crate) rows: Vec<Row>,
     /// The scan fails before this row.
     pub(crate) fails_at: usize,
+    /// How many more rows the proof names than there are.
+    pub(crate) more: u64,
     /// The rows that reads after the scan find instead.
     pub(crate) later: Option<Vec<Row>>,
 }
 
 impl MemoryTarget {
     pub(crate) fn new(rows: Vec<Row>) -> Self {
-        Self { rows, fails_at: usize::MAX, later: None }
+        Self { rows, fails_at: usize::MAX, more: 0, later: None }
     }
 }
 
@@ -77,7 +79,7 @@ impl Target for MemoryTarget {
             }
             row(&values.iter().map(Value::as_ref).collect::<Vec<_>>())?;
         }
-        let rows = self.rows.len() as u64;
+        let rows = self.rows.len() as u64 + self.more;
         Ok(ScanProof { rows, count_before: rows, count_after: rows, pages: 1, snapshot: true })
     }
 

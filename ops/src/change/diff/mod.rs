@@ -242,8 +242,11 @@ fn compare_within(
     let job = Job { options, limits, dir: scratch.path(), has_failed: AtomicBool::new(false) };
     let mut store = Store::create(&job)?;
     let read = read::both_sides(&job, target, desired, &mut store)?;
-    let scan = read.scan.clone();
-    let live = read.live.rows;
+    let (scan, live) = (read.scan.clone(), read.live.rows);
+    if scan.rows != live {
+        let expected = format!("{} rows, as the target says", scan.rows);
+        return Err(Refusal::new("the read is not complete", expected, format!("{live} rows")).into());
+    }
     let stored = store.finish()?;
     let finished_at = options.clock.now();
     let rows = LiveRows::open(&job, &stored, target)?;

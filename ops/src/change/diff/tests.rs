@@ -488,6 +488,35 @@ fn without_a_backup_a_row_that_changed_meanwhile_is_judged_by_what_it_is() {
 }
 
 #[test]
+fn a_read_that_misses_rows_is_refused() {
+    let (dir, table, stop) = (tempfile::tempdir().unwrap(), columns(), AtomicBool::new(false));
+    let backup = dir.path().join("backup");
+    let options = Options { backup: Some(&backup), ..options(&table, &[ID], dir.path(), &stop) };
+    let mut target = MemoryTarget { more: 1, ..MemoryTarget::new(many(3, "a")) };
+    let error = compare(&mut target, &mut Memory::new(vec![]), &options).unwrap_err();
+    assert!(matches!(&error, DiffError::Refused(_)), "{error}");
+    assert!(BackupReader::open(&backup).is_err(), "what was read has no certificate");
+}
+
+#[test]
+fn numbers_that_are_equal_are_one_key_and_keep_their_live_spelling() {
+    let number = |n: &str| Value::Number(n.to_owned());
+    let of = |n: &str, text: &str| {
+        let mut row = row(0, text);
+        row[NUMBER] = number(n);
+        row
+    };
+    let live = vec![of("10.0", "old"), of("2.50", "old"), of("3", "same")];
+    let mut case = case(live, vec![of("2.5", "new"), of("1e1", "new"), of("3.00", "same")]);
+    case.key = vec![NUMBER];
+    let found = run(&case, TINY, true).unwrap();
+    assert_eq!((found.counts.update, found.counts.unchanged), (2, 1));
+    let Change::Update { after, .. } = &found.changes[0].1 else { panic!() };
+    assert_eq!((&after[NUMBER], &after[TEXT]), (&number("2.50"), &Value::Text("new".into())));
+    assert_eq!(found.changes[1].0, [number("10.0")]);
+}
+
+#[test]
 fn a_backup_is_not_written_over_another_one() {
     let (dir, table, stop) = (tempfile::tempdir().unwrap(), columns(), AtomicBool::new(false));
     let backup = dir.path().join("backup");

@@ -73,19 +73,24 @@ pub(crate) struct FrameWriter {
     lines: Vec<u8>,
     rows: u64,
     start: u64,
-    chunks: SyncSender<Chunk>,
     spare: Receiver<Vec<u8>>,
-    compressor: JoinHandle<io::Result<(File, Contents)>>,
+    /// Where chunks go, until the compressor ended.
+    compressor: Option<(SyncSender<Chunk>, JoinHandle<io::Result<Contents>>)>,
 }
 
 impl FrameWriter {
     /// Creates the file, which must not exist.
     pub(crate) fn create(path: &Path) -> Result<Self, BackupError> {
         let file = File::create_new(path).map_err(|e| FileError::new("create", path, e))?;
+        Ok(Self::start(path, file))
+    }
+
+    fn start(path: &Path, file: File) -> Self {
         let (chunks, waiting) = sync_channel(WAITING);
         let (give_back, spare) = sync_channel(WAITING + 1);
-        let compressor = std::thread::spawn(move || compress(file, &waiting, &give_back));
-        Ok(Self { path: path.to_owned(), lines: Vec::new(), rows: 0, start: 0, chunks, spare, compressor })
+        let thread = std::thread::spawn(move || compress(file, &waiting, &give_back));
+        let compressor = Some((chunks, thread));
+        Self { path: path.to_owned(), lines: Vec::new(), rows: 0, start: 0, spare, compressor }
     }
 
     /// Appends one line that `write` makes, with its line feed; gives back where it starts.
@@ -104,31 +109,30 @@ impl FrameWriter {
         let lines = std::mem::replace(&mut self.lines, spare);
         self.start += lines.len() as u64;
         let chunk = Chunk { lines, rows: std::mem::take(&mut self.rows) };
-        // The compressor went away: it failed, and `finish` says why.
-        self.chunks.send(chunk).map_err(|_| BackupError::Unfinished)
+        let is_taken = self.compressor.as_ref().is_some_and(|(chunks, _)| chunks.send(chunk).is_ok());
+        if is_taken { Ok(()) } else { self.end().map(drop) }
+    }
+
+    /// Waits for the compressor, and says how it ended.
+    fn end(&mut self) -> Result<Contents, BackupError> {
+        let failed = |e| FileError::new("write", &self.path, e);
+        let gone = || failed(io::ErrorKind::BrokenPipe.into());
+        let (chunks, thread) = self.compressor.take().ok_or_else(gone)?;
+        drop(chunks);
+        let contents = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok(contents.map_err(failed)?)
     }
 
     /// Writes what is left and flushes the file to disk.
     pub(crate) fn finish(mut self) -> Result<Contents, BackupError> {
         if self.rows > 0 {
-            let _ = self.flush();
+            self.flush()?;
         }
-        drop(self.chunks);
-        let failed = |e| FileError::new("write", &self.path, e);
-        let (file, contents) = match self.compressor.join() {
-            Ok(written) => written.map_err(failed)?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        file.sync_all().map_err(failed)?;
-        Ok(contents)
+        self.end()
     }
 }
 
-fn compress(
-    mut file: File,
-    chunks: &Receiver<Chunk>,
-    spare: &SyncSender<Vec<u8>>,
-) -> io::Result<(File, Contents)> {
+fn compress(mut file: File, chunks: &Receiver<Chunk>, spare: &SyncSender<Vec<u8>>) -> io::Result<Contents> {
     let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
     compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
     let (mut lines_hash, mut file_hash) = (Sha256::new(), Sha256::new());
@@ -148,8 +152,9 @@ fn compress(
         lines.clear();
         let _ = spare.try_send(lines);
     }
-    let digests = (hex(&lines_hash.finalize()), hex(&file_hash.finalize()));
-    Ok((file, Contents { frames, lines_sha256: digests.0, file_sha256: digests.1 }))
+    file.sync_all()?;
+    let (lines_sha256, file_sha256) = (hex(&lines_hash.finalize()), hex(&file_hash.finalize()));
+    Ok(Contents { frames, lines_sha256, file_sha256 })
 }
 
 /// Reads frames, any of them or all in order.
@@ -236,6 +241,26 @@ mod tests {
             assert!(lines[from..].starts_with(line(i).as_bytes()));
         }
         assert_eq!(reader.frame_of(contents.lines_bytes()), None);
+    }
+
+    #[test]
+    fn the_reason_why_a_file_cannot_be_written_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.zst");
+        File::create(&path).unwrap();
+        let read_only = || FrameWriter::start(&path, File::open(&path).unwrap());
+        let line = |writer: &mut FrameWriter| writer.line(|out| out.resize(FRAME_BYTES, b'x'));
+
+        let mut writer = read_only();
+        let errors: Vec<BackupError> = (0..20).filter_map(|_| line(&mut writer).err()).collect();
+        let reason = |error: &BackupError| std::error::Error::source(error).unwrap().to_string();
+        assert!(errors[0].to_string().contains("rows.zst"), "{}", errors[0]);
+        assert!(reason(&errors[0]).contains("os error"), "{}", reason(&errors[0]));
+        assert!(errors.len() > 1 && writer.finish().is_err());
+
+        let mut writer = read_only();
+        line(&mut writer).unwrap();
+        assert!(reason(&writer.finish().unwrap_err()).contains("os error"));
     }
 
     #[test]

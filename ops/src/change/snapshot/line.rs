@@ -75,8 +75,9 @@ impl Lines {
                 return None;
             }
             let from = at + column.prefix.len();
-            at = from + value_len(&line.as_bytes()[from..])?;
-            cells.push(cell(&line[from..at], column.kind)?);
+            let Span { length, is_escaped } = span(&line.as_bytes()[from..])?;
+            at = from + length;
+            cells.push(cell(&line[from..at], is_escaped, column.kind)?);
         }
         (&line[at..] == "}").then_some(())
     }
@@ -93,54 +94,59 @@ impl Lines {
     }
 }
 
-/// Length of the JSON value at the start of `rest`; `None` when it has no end.
-fn value_len(rest: &[u8]) -> Option<usize> {
-    match rest.first()? {
-        b'"' => string_len(rest),
-        b'{' | b'[' => {
-            let mut depth = 0_u32;
-            let mut at = 0;
-            loop {
-                match rest.get(at)? {
-                    b'"' => at += string_len(&rest[at..])?,
-                    b'{' | b'[' => (depth, at) = (depth + 1, at + 1),
-                    b'}' | b']' => (depth, at) = (depth - 1, at + 1),
-                    _ => at += 1,
-                }
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-        }
-        _ => memchr2(b',', b'}', rest),
-    }
+/// The JSON value at the start of a text.
+struct Span {
+    length: usize,
+    /// A string with a backslash in it.
+    is_escaped: bool,
 }
 
-/// Length of the JSON string at the start of `rest`, with its quotes.
-fn string_len(rest: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        at += memchr2(b'"', b'\\', rest.get(at..)?)?;
-        if rest[at] == b'"' {
-            return Some(at + 1);
-        }
-        at += 2;
-    }
-}
-
-fn cell(raw: &str, kind: Kind) -> Option<Cell<'_>> {
-    let borrowed = match raw.as_bytes().first()? {
-        b'n' if raw == "null" => Some(ValueRef::Null),
-        b'"' => raw[1..raw.len() - 1].find('\\').is_none().then(|| ValueRef::Text(&raw[1..raw.len() - 1])),
-        b'[' => Some(ValueRef::Json(raw)),
-        b'{' if !raw.starts_with("{\"$") => Some(ValueRef::Json(raw)),
-        b'-' | b'0'..=b'9' if kind == Kind::Number => Some(ValueRef::Number(raw)),
-        _ => None,
+/// The value at the start of `rest`; `None` when it has no end.
+fn span(rest: &[u8]) -> Option<Span> {
+    let length = match rest.first()? {
+        b'"' => return string(rest),
+        b'{' | b'[' => container_len(rest)?,
+        _ => memchr2(b',', b'}', rest)?,
     };
-    match borrowed {
-        Some(value) => Some(Cell::Borrowed(value)),
-        None => parse_json(raw, kind).ok().map(Cell::Decoded),
+    Some(Span { length, is_escaped: false })
+}
+
+fn string(rest: &[u8]) -> Option<Span> {
+    let (mut length, mut is_escaped) = (1, false);
+    loop {
+        length += memchr2(b'"', b'\\', rest.get(length..)?)?;
+        if rest[length] == b'"' {
+            return Some(Span { length: length + 1, is_escaped });
+        }
+        (length, is_escaped) = (length + 2, true);
     }
+}
+
+fn container_len(rest: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0_u32, 0);
+    loop {
+        match rest.get(at)? {
+            b'"' => at += string(&rest[at..])?.length,
+            b'{' | b'[' => (depth, at) = (depth + 1, at + 1),
+            b'}' | b']' => (depth, at) = (depth - 1, at + 1),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+}
+
+fn cell(raw: &str, is_escaped: bool, kind: Kind) -> Option<Cell<'_>> {
+    let borrowed = match raw.as_bytes().first()? {
+        b'n' if raw == "null" => ValueRef::Null,
+        b'"' if !is_escaped => ValueRef::Text(&raw[1..raw.len() - 1]),
+        b'[' => ValueRef::Json(raw),
+        b'{' if !raw.starts_with("{\"$") => ValueRef::Json(raw),
+        b'-' | b'0'..=b'9' if kind == Kind::Number => ValueRef::Number(raw),
+        _ => return parse_json(raw, kind).ok().map(Cell::Decoded),
+    };
+    Some(Cell::Borrowed(borrowed))
 }
 
 #[cfg(test)]

@@ -45,9 +45,6 @@ pub enum BackupError {
     /// The files are there and do not hold what they should.
     #[error("the backup is damaged: {0}")]
     Damaged(String),
-    /// The thread that writes the file ended early; finishing the backup says why.
-    #[error("the backup could not be written")]
-    Unfinished,
     /// Stopped on request.
     #[error("stopped")]
     Stopped,

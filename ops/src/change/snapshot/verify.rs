@@ -116,11 +116,13 @@ fn digest(
         let text = std::str::from_utf8(&chunk).map_err(|_| damaged())?;
         let before = digest.rows();
         let mut cells = Vec::new();
-        for line in text.strip_suffix('\n').ok_or_else(damaged)?.split('\n') {
-            lines.cells(line, &mut cells).ok_or_else(damaged)?;
+        let mut from = 0;
+        for end in memchr::memchr_iter(b'\n', &chunk) {
+            lines.cells(&text[from..end], &mut cells).ok_or_else(damaged)?;
             digest.add(digest_row(cells.iter().map(Cell::get), &mut scratch));
+            from = end + 1;
         }
-        if digest.rows() - before != rows {
+        if from != text.len() || digest.rows() - before != rows {
             return Err(damaged());
         }
         drop(cells);
