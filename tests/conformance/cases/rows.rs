@@ -397,6 +397,20 @@ pub(crate) fn foreign_writer(world: &mut dyn World) -> Verdict {
     Verdict::Held
 }
 
+pub(crate) fn foreign_writer_between_batches(world: &mut dyn World) -> Verdict {
+    let mut kit = Kit::pair(world, Type::Int, Type::Text).unwrap();
+    kit.world.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
+    let first = kit.update(&["1", "a"], &["1", "ours"]);
+    assert_eq!(kit.apply_one(first), APPLIED);
+    kit.world.sql("UPDATE t SET v = 'theirs' WHERE id <> 3");
+    let second = [kit.update(&["2", "b"], &["2", "ours"]), kit.update(&["3", "c"], &["3", "ours"])];
+    let found = Some(kit.row(&["2", "theirs"]));
+    assert_eq!(kit.apply(&second), [Outcome::Drifted { found }, APPLIED]);
+    let values = ["theirs", "theirs", "ours"].map(|v| Some(v.to_owned()));
+    assert_eq!(kit.foreign("v", "id"), values);
+    Verdict::Held
+}
+
 /// Reasons go into logs and reports; rows hold what must not be there.
 pub(crate) fn reasons_are_discreet(world: &mut dyn World) -> Verdict {
     let columns = [
