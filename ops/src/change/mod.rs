@@ -4,6 +4,7 @@
 //! everything goes through [`crate::target::Target`].
 
 pub mod plan;
+pub mod sql;
 
 use std::collections::BTreeMap;
 
