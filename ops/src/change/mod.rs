@@ -3,11 +3,12 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
-#[cfg(test)]
-mod testing;
 pub mod diff;
 pub mod plan;
 pub mod snapshot;
+pub mod sql;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 

@@ -16,6 +16,7 @@ mod sheet;
 pub use dir::{Changes, PlanDir};
 pub use draft::{Findings, PlanDraft, PlanWriter, Subject};
 pub use keys::{KeySet, key_json, key_text};
+pub(crate) use layout::changed;
 pub use layout::{Layout, Op};
 pub use manifest::{
     BackupFacts, CapabilityFacts, ColumnFacts, CountFacts, Derived, FORMAT, Facts, FileSeal, InputFacts,
