@@ -49,6 +49,8 @@ pub(crate) const CASES: &[Case] = &[
     ("columns that are not given take their defaults", rows::defaults),
     ("a key that is not given is numbered", rows::numbered),
     ("a key that is given is not numbered", rows::given_number),
+    ("a key that is always numbered can be restored", rows::always_numbered),
+    ("what a column rounds is reported", rows::rounded),
     ("computed columns are read and never written", rows::computed),
     ("an insert is done once", rows::insert),
     ("an insert that meets another row leaves it alone", rows::insert_drifted),
@@ -101,4 +103,5 @@ pub(crate) const CASES: &[Case] = &[
     ("the books hold values exactly", books::exact),
     ("a batch that is in the books is not taken twice", books::once),
     ("a batch that failed is not in the books", books::all_or_nothing),
+    ("rows are not changed when the books cannot be written", books::or_nothing),
 ];
