@@ -65,7 +65,6 @@ pub(crate) enum Type {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
-    #[expect(dead_code, reason = "its drivers join the suite later")]
     Postgres,
 }
 
