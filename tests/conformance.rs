@@ -17,11 +17,21 @@ mod conformance {
     pub(crate) mod cases;
     pub(crate) mod kit;
     #[cfg(unix)]
+<<<<<<< HEAD
     pub(crate) mod postgrest;
+=======
+    pub(crate) mod postgres;
+>>>>>>> e7-pg
     pub(crate) mod samples;
     pub(crate) mod sqlite;
     pub(crate) mod suite;
     pub(crate) mod world;
+}
+
+#[cfg(unix)]
+mod support {
+    #[expect(dead_code, reason = "each test binary uses a part of the support")]
+    pub(crate) mod postgres;
 }
 
 use conformance::sqlite::{Journal, SqliteWorld};
@@ -39,6 +49,7 @@ fn sqlite_in_wal_mode_keeps_its_promises() {
 
 #[cfg(unix)]
 #[test]
+<<<<<<< HEAD
 fn postgrest_with_functions_keeps_its_promises() {
     postgrest(true);
 }
@@ -54,4 +65,9 @@ fn postgrest(has_functions: bool) {
     if let Some(stack) = stack::own(&[]) {
         suite::run(&mut conformance::postgrest::PostgrestWorld::new(stack, has_functions));
     }
+=======
+fn postgres_keeps_its_promises() {
+    let Some(cluster) = support::postgres::cluster() else { return };
+    suite::run(&mut conformance::postgres::PostgresWorld::new(cluster));
+>>>>>>> e7-pg
 }

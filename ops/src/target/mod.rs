@@ -6,6 +6,7 @@
 
 pub mod outcomes;
 pub mod postgrest;
+pub mod postgres;
 pub mod schema;
 pub mod sqlite;
 
