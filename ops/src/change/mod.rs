@@ -3,6 +3,10 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod coerce;
+pub mod compare;
+mod decimal;
+pub mod desired;
 pub mod diff;
 pub mod plan;
 pub mod snapshot;

@@ -203,7 +203,8 @@ impl Records {
         }
     }
 
-    fn moved(&self, at: u64) -> ReadError {
+    /// What to say when the record at `at` is not the one that was there before.
+    pub fn moved(&self, at: u64) -> ReadError {
         ReadError::Moved { path: self.input.path.clone(), at }
     }
 
