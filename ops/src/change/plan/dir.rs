@@ -227,8 +227,11 @@ fn check_manifest(path: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), 
     if manifest.seal != seal {
         return Err(damaged(path, format!("seal {}", manifest.seal), format!("contents of seal {seal}")));
     }
-    let is_whole =
-        manifest.plan.files.iter().map(|f| &*f.path).eq([names::CHANGES, names::INSERTS, names::UPDATES]);
+    let are = |files: &[FileSeal], names: &[&str]| {
+        files.iter().map(|file| file.path.as_str()).eq(names.iter().copied())
+    };
+    let is_whole = are(&manifest.plan.files, &[names::CHANGES, names::INSERTS, names::UPDATES])
+        && are(&manifest.rendered, &[names::REVIEW, names::ROLLBACK]);
     if !is_whole || manifest.short != id[..12] || manifest.to_bytes() != bytes {
         return Err(damaged(path, "plan.json byte for byte as it was written", "other bytes"));
     }

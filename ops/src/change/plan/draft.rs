@@ -10,11 +10,13 @@ use super::dir::{Index, PlanDir};
 use super::layout::{Layout, Op, changed};
 use super::line::write_line;
 use super::manifest::{
-    BackupFacts, CountFacts, Derived, Facts, InputFacts, Manifest, PlanKind, RiskFacts, State,
+    BackupFacts, CountFacts, Derived, Facts, FileSeal, InputFacts, Manifest, PlanKind, State,
 };
 use super::seal::SealedWriter;
-use super::{PlanError, convert, names, sheet};
+use super::survey::Survey;
+use super::{PlanError, convert, names, review, sheet};
 use crate::change::Counts;
+use crate::change::sql::{self, About, Undone};
 use crate::clock::Stamp;
 use crate::files::{self, FileError};
 use crate::guard::Refusal;
@@ -101,6 +103,7 @@ impl PlanDraft {
             draft: self,
             target,
             capabilities,
+            survey: Survey::new(&layout),
             layout,
             index: Index::default(),
             tally: CountFacts::default(),
@@ -123,6 +126,7 @@ pub struct PlanWriter {
     inserts: SealedWriter,
     updates: SealedWriter,
     index: Index,
+    survey: Survey,
     tally: CountFacts,
     last_key: Vec<u8>,
     buffer: Vec<u8>,
@@ -146,6 +150,7 @@ impl PlanWriter {
         write_line(&self.layout, n, change, &mut self.buffer);
         self.changes.write(&self.buffer)?;
         self.index.see(&self.buffer);
+        self.survey.see(n, change);
         self.buffer.clear();
         match change {
             Change::Insert { .. } => {
@@ -226,12 +231,12 @@ impl PlanWriter {
             counts,
             only_live_sample: findings.only_live.iter().map(|key| super::keys::key_text(key)).collect(),
             state,
-            risks: RiskFacts::default(),
+            risks: self.survey.facts.clone(),
             backup: findings.backup,
             files,
         });
         let plan = PlanDir::unsealed(self.draft.dir.path(), manifest, self.layout, self.index);
-        publish(plan, self.draft)
+        publish(plan, &self.survey, self.draft)
     }
 }
 
@@ -272,8 +277,8 @@ fn state(findings: &Findings) -> State {
 }
 
 /// Writes the rendered files and `plan.json`, flushes everything, and renames the folder.
-fn publish(mut plan: PlanDir, draft: PlanDraft) -> Result<PlanDir, PlanError> {
-    let dir = draft.dir.path().to_path_buf();
+fn publish(mut plan: PlanDir, survey: &Survey, draft: PlanDraft) -> Result<PlanDir, PlanError> {
+    let dir = draft.dir.path();
     let to = draft.out.join(format!("plan-{}", plan.short()));
     if to.exists() {
         let what = format!("a plan with the id {} is there already", plan.short());
@@ -281,23 +286,45 @@ fn publish(mut plan: PlanDir, draft: PlanDraft) -> Result<PlanDir, PlanError> {
             .next("use it, or move it away")
             .into());
     }
-    plan.seal(Vec::new());
-    let mut file = SealedWriter::create(&dir, names::PLAN)?;
-    file.write(&plan.manifest().to_bytes())?;
-    file.finish()?;
-    if let Some(backup) = &plan.facts().backup {
-        for sealed in &backup.files {
-            let path = dir.join(&sealed.path);
-            let synced = File::open(&path).and_then(|file| file.sync_all());
-            synced.map_err(|e| FileError::new("flush", &path, e))?;
-            files::sync_parent(&path)?;
-        }
+    let review = review::document(plan.manifest(), plan.layout(), survey).markdown();
+    let review = write(dir, names::REVIEW, review.as_bytes())?;
+    let rollback = write_rollback(&plan, dir)?;
+    plan.seal(vec![review, rollback]);
+    write(dir, names::PLAN, &plan.manifest().to_bytes())?;
+    for sealed in plan.facts().backup.iter().flat_map(|backup| &backup.files) {
+        let path = dir.join(&sealed.path);
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|e| FileError::new("flush", &path, e))?;
+        files::sync_parent(&path)?;
     }
     files::sync_parent(&dir.join(names::PLAN))?;
-    files::rename(&dir, &to)?;
+    files::rename(dir, &to)?;
     let _ = draft.dir.keep();
     plan.moved(to);
     Ok(plan)
+}
+
+fn write(dir: &Path, name: &'static str, bytes: &[u8]) -> Result<FileSeal, FileError> {
+    let mut file = SealedWriter::create(dir, name)?;
+    file.write(bytes)?;
+    file.finish()
+}
+
+/// What stored rows look like is not known before a run; a run writes a script of its own.
+fn write_rollback(plan: &PlanDir, dir: &Path) -> Result<FileSeal, PlanError> {
+    let counts = &plan.facts().counts;
+    let counts = Undone { insert: counts.insert, update: counts.update, delete: counts.delete };
+    let target = plan.target();
+    let about = About {
+        plan: plan.id(),
+        created_at: &plan.facts().created_at,
+        target: &target,
+        what: "It takes back the whole plan. After a run, apply/rollback.sql knows what was really stored.",
+    };
+    let mut file = SealedWriter::create(dir, names::ROLLBACK)?;
+    let changes = plan.changes()?.map(|change| change.map(|change| (change, None)));
+    sql::rollback(&about, plan.layout(), counts, changes, &mut |piece| Ok(file.write(piece)?))?;
+    Ok(file.finish()?)
 }
 
 impl Op {

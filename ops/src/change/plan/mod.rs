@@ -3,15 +3,20 @@
 //! A plan is written once, in a folder that gets its name when it is complete, and never changed. Reading one
 //! proves that it is what was written. Nothing here decides what to change, and nothing here writes to a target.
 
+pub mod commands;
 mod convert;
 mod dir;
 mod draft;
+mod elide;
 mod keys;
 mod layout;
 mod line;
 mod manifest;
+mod review;
+mod risk;
 mod seal;
 mod sheet;
+mod survey;
 
 pub use dir::{Changes, PlanDir};
 pub use draft::{Findings, PlanDraft, PlanWriter, Subject};

@@ -183,3 +183,247 @@ proptest! {
         }
     }
 }
+
+/// A few changes of every kind.
+fn some_changes() -> Vec<Change> {
+    let row = |id: i64, name: &str| -> Row {
+        let mut row = vec![Value::Null; KINDS.len()];
+        row[0] = Value::Int(id);
+        row[1] = Value::Text("a".into());
+        row[2] = Value::Text(name.into());
+        row
+    };
+    vec![
+        Change::Insert { after: row(1, "one").into_iter().map(Some).collect() },
+        Change::Update { before: row(2, "two"), after: row(2, "zwei") },
+        Change::Delete { before: row(3, "three") },
+    ]
+}
+
+/// A plan of [`some_changes`] with a backup of one file.
+pub(super) fn with_backup(out: &Path) -> PlanDir {
+    try_with_backup(out).unwrap()
+}
+
+fn try_with_backup(out: &Path) -> Result<PlanDir, PlanError> {
+    let changes = some_changes();
+    let draft = PlanDraft::create(out).unwrap();
+    let name = "rows.ndjson.zst";
+    crate::files::write_atomic(&draft.backup_dir().join(name), b"not really rows").unwrap();
+    let mut writer = draft.begin(subject()).unwrap();
+    for change in &changes {
+        writer.push(change).unwrap();
+    }
+    let subject = subject();
+    let layout = Layout::new(subject.table, subject.columns, subject.key).unwrap();
+    let mut findings = findings(&layout, &changes);
+    findings.backup = Some(BackupFacts {
+        rows: 2,
+        distinct_keys: 2,
+        count_before: 2,
+        count_after: 2,
+        pages: 1,
+        snapshot: true,
+        digest: "00".into(),
+        started_at: "2026-01-02T03:04:05Z".into(),
+        finished_at: "2026-01-02T03:04:05Z".into(),
+        files: vec![FileSeal {
+            path: format!("backup/{name}"),
+            bytes: 15,
+            sha256: crate::ids::sha256(b"not really rows"),
+        }],
+    });
+    writer.finish(findings)
+}
+
+fn refusal(result: Result<PlanDir, PlanError>) -> String {
+    match result {
+        Err(PlanError::Refused(refusal)) => refusal.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+const SEALED: [&str; 7] = [
+    names::PLAN,
+    names::CHANGES,
+    names::INSERTS,
+    names::UPDATES,
+    names::REVIEW,
+    names::ROLLBACK,
+    "backup/rows.ndjson.zst",
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Edit {
+    Flip(u8),
+    Remove,
+    Repeat,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn an_edit_of_any_byte_is_found(
+        file in prop::sample::select(&SEALED[..]),
+        place in any::<prop::sample::Index>(),
+        edit in prop_oneof![(1..=255_u8).prop_map(Edit::Flip), Just(Edit::Remove), Just(Edit::Repeat)],
+    ) {
+        static PLAN: std::sync::OnceLock<(tempfile::TempDir, std::path::PathBuf)> = std::sync::OnceLock::new();
+        let (_, path) = PLAN.get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = with_backup(dir.path()).path().to_owned();
+            (dir, path)
+        });
+        PlanDir::open(path).unwrap();
+        let whole = std::fs::read(path.join(file)).unwrap();
+        let mut edited = whole.clone();
+        let at = place.index(whole.len());
+        match edit {
+            Edit::Flip(mask) => edited[at] ^= mask,
+            Edit::Remove => _ = edited.remove(at),
+            Edit::Repeat => edited.insert(at, whole[at]),
+        }
+        crate::files::write_atomic(&path.join(file), &edited).unwrap();
+        let opened = PlanDir::open(path);
+        crate::files::write_atomic(&path.join(file), &whole).unwrap();
+        let text = refusal(opened);
+        prop_assert!(text.contains("not what was written") || text.contains("newer format"), "{}", text);
+        if file != names::PLAN {
+            prop_assert!(text.contains(file), "{}", text);
+            prop_assert!(text.contains(&crate::ids::sha256(&whole)) && text.contains(&crate::ids::sha256(&edited)));
+        }
+    }
+}
+
+#[test]
+fn what_lies_beside_a_plan_is_nobodys_business() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = with_backup(dir.path());
+    for other in ["apply/journal.ndjson", "notes.txt", "backup/extra"] {
+        crate::files::write_atomic(&plan.path().join(other), b"x").unwrap();
+    }
+    let plan = PlanDir::open(plan.path()).unwrap();
+    plan.require_applyable().unwrap();
+    assert_eq!(plan.run_dir("apply"), plan.path().join("apply"));
+    assert_eq!(plan.facts().kind, PlanKind::Delete);
+}
+
+#[test]
+fn a_plan_without_its_backup_is_for_looking_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = with_backup(dir.path());
+    std::fs::remove_file(plan.path().join("backup/rows.ndjson.zst")).unwrap();
+    let plan = PlanDir::open(plan.path()).unwrap();
+    let text = plan.require_applyable().unwrap_err().to_string();
+    assert!(text.contains("backup/rows.ndjson.zst") && text.contains("no such file"), "{text}");
+
+    let plan = super::tests::plan(dir.path(), &some_changes());
+    assert!(!plan.facts().state.applyable);
+    let text = plan.require_applyable().unwrap_err().to_string();
+    assert!(text.contains("without a backup"), "{text}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for file in [names::CHANGES, names::REVIEW] {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = with_backup(dir.path());
+        std::fs::remove_file(plan.path().join(file)).unwrap();
+        let text = refusal(PlanDir::open(plan.path()));
+        assert!(text.contains(file) && text.contains("no such file"), "{text}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refusal(PlanDir::open(dir.path())).contains("is not a plan"));
+}
+
+#[test]
+fn a_newer_format_is_refused_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = with_backup(dir.path());
+    let newer = b"{\"format\": 2, \"plan\": {\"tool_version\": \"9.1.0\"}, \"else\": []}";
+    crate::files::write_atomic(&plan.path().join(names::PLAN), newer).unwrap();
+    let text = refusal(PlanDir::open(plan.path()));
+    assert!(text.contains("newer format") && text.contains("format 2, written by version 9.1.0"), "{text}");
+}
+
+#[test]
+fn a_plan_is_never_written_over_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = with_backup(dir.path());
+    crate::files::write_atomic(&plan.path().join("apply/journal.ndjson"), b"x").unwrap();
+    assert!(refusal(try_with_backup(dir.path())).contains("is there already"));
+    assert!(plan.path().join("apply/journal.ndjson").exists());
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [plan.path()], "the draft is gone");
+}
+
+#[test]
+fn what_is_no_plan_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let changes = some_changes();
+    let refused = |changes: &[Change]| {
+        let mut writer = PlanDraft::create(dir.path()).unwrap().begin(subject()).unwrap();
+        let pushed = changes.iter().try_for_each(|change| writer.push(change));
+        pushed.unwrap_err().to_string()
+    };
+    let backwards = [changes[1].clone(), changes[0].clone()];
+    assert!(refused(&backwards).contains("not in order"));
+    assert!(refused(&[changes[0].clone(), changes[0].clone()]).contains("one stands twice"));
+    let Change::Update { before, after } = changes[1].clone() else { panic!() };
+    assert!(
+        refused(&[Change::Update { before: before.clone(), after: before.clone() }])
+            .contains("changes nothing")
+    );
+    let mut moved = after.clone();
+    moved[0] = Value::Int(9);
+    assert!(refused(&[Change::Update { before: before.clone(), after: moved }]).contains("changes its key"));
+    assert!(refused(&[Change::Delete { before: before[..3].to_vec() }]).contains("number of columns"));
+    let mut after: Vec<Option<Value>> = after.into_iter().map(Some).collect();
+    after[0] = None;
+    assert!(refused(&[Change::Insert { after }]).contains("no value"));
+
+    let mut writer = PlanDraft::create(dir.path()).unwrap().begin(subject()).unwrap();
+    writer.push(&changes[0]).unwrap();
+    let layout = Layout::new(subject().table, subject().columns, subject().key).unwrap();
+    let counted = findings(&layout, &changes);
+    assert!(
+        matches!(writer.finish(counted), Err(PlanError::Invalid(_))),
+        "one was written and three counted"
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn the_parser_takes_only_what_the_writer_writes() {
+    let subject = subject();
+    let layout = Layout::new(subject.table, subject.columns, subject.key).unwrap();
+    let mut line = Vec::new();
+    line::write_line(&layout, 7, &some_changes()[1], &mut line);
+    let line = String::from_utf8(line).unwrap();
+    let parse = |text: &str| line::parse_line(&layout, 7, text.trim_end().as_bytes());
+    assert_eq!(parse(&line), Ok(some_changes()[1].clone()));
+    for (from, to, expected) in [
+        ("\"n\":7", "\"n\":8", "position 8 where 7 belongs"),
+        ("\"n\":7", "\"n\":\"secret\"", "another type"),
+        ("\"n\":7,", "", "`n` is missing"),
+        ("\"n\":7", "\"n\":7,\"n\":7", "twice"),
+        ("\"n\":7", "\"n\":7,\"m\":7", "unknown word"),
+        ("update", "upsert", "unknown word"),
+        ("update", "insert", "has other rows"),
+        ("\"part\":\"a\"", "\"prat\":\"a\"", "unknown"),
+        ("\"id\":2,\"part\":\"a\"", "\"part\":\"a\",\"id\":2", "out of order"),
+        ("\"part\":\"a\",", "", "column `part` is missing"),
+        ("\"price\":null", "\"price\":[1", "not one JSON object"),
+        ("\"id\":2,", "\"id\":2.5,", "column `id` holds no value of its kind"),
+        ("[\"a\",2]", "[\"a\",3]", "the key is not that of the row"),
+        ("[\"a\",2]", "[\"a\"]", "another number of columns"),
+    ] {
+        let edited = line.replacen(from, to, 1);
+        assert_ne!(edited, line, "{from}");
+        let error = parse(&edited).unwrap_err();
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    assert!(parse(&format!("{} x", line.trim_end())).is_err());
+}

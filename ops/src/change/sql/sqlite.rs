@@ -82,7 +82,8 @@ fn refuse(out: &mut String, message: &str, query: &str) {
     let _ = writeln!(out, "    SELECT RAISE(ABORT, '{message}') WHERE EXISTS (\n        {query});");
 }
 
-/// The statement that takes back one kind of change. Names of changed tables cannot be qualified in a trigger.
+/// The statement that takes back one kind of change. The name of a changed table cannot be qualified in a trigger;
+/// that of a column must be, because SQLite takes an unknown name in double quotes for a text.
 fn restore(layout: &Layout, loaded: &Loaded, op: Op) -> String {
     let table = quoted(&layout.table.name.name);
     let name = |at: usize| quoted(&layout.column(at).name);
@@ -90,7 +91,7 @@ fn restore(layout: &Layout, loaded: &Loaded, op: Op) -> String {
     let key = layout.key_at();
     match op {
         Op::Insert => {
-            let columns = list(key.iter().copied(), name);
+            let columns = list(key.iter().copied(), |at| format!("{table}.{}", name(at)));
             let values = list(key.iter().copied(), |at| format!("u.w{at}"));
             format!("    DELETE FROM {table} WHERE ({columns}) IN (SELECT {values} FROM temp.{from} AS u);\n")
         }
