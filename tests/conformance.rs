@@ -17,11 +17,9 @@ mod conformance {
     pub(crate) mod cases;
     pub(crate) mod kit;
     #[cfg(unix)]
-<<<<<<< HEAD
-    pub(crate) mod postgrest;
-=======
     pub(crate) mod postgres;
->>>>>>> e7-pg
+    #[cfg(unix)]
+    pub(crate) mod postgrest;
     pub(crate) mod samples;
     pub(crate) mod sqlite;
     pub(crate) mod suite;
@@ -49,7 +47,13 @@ fn sqlite_in_wal_mode_keeps_its_promises() {
 
 #[cfg(unix)]
 #[test]
-<<<<<<< HEAD
+fn postgres_keeps_its_promises() {
+    let Some(cluster) = support::postgres::cluster() else { return };
+    suite::run(&mut conformance::postgres::PostgresWorld::new(cluster));
+}
+
+#[cfg(unix)]
+#[test]
 fn postgrest_with_functions_keeps_its_promises() {
     postgrest(true);
 }
@@ -65,9 +69,4 @@ fn postgrest(has_functions: bool) {
     if let Some(stack) = stack::own(&[]) {
         suite::run(&mut conformance::postgrest::PostgrestWorld::new(stack, has_functions));
     }
-=======
-fn postgres_keeps_its_promises() {
-    let Some(cluster) = support::postgres::cluster() else { return };
-    suite::run(&mut conformance::postgres::PostgresWorld::new(cluster));
->>>>>>> e7-pg
 }

@@ -9,6 +9,7 @@ mod decimal;
 pub mod desired;
 pub mod diff;
 pub mod plan;
+pub mod planner;
 pub mod snapshot;
 pub mod sql;
 #[cfg(test)]
