@@ -117,7 +117,7 @@ impl World for PostgrestWorld {
     fn trace(&mut self) -> String {
         let is_write =
             |request: &serde_json::Value| request["method"] != "GET" && request["method"] != "HEAD";
-        let writes = self.stack.requests().iter().filter(|request| is_write(request)).count();
+        let writes = self.stack.requests("").iter().filter(|request| is_write(request)).count();
         format!("{writes} {:?}", self.sql("SELECT xmin, t FROM t"))
     }
 }
