@@ -28,6 +28,7 @@ enum Task {
     Drain(task::drain::Args),
     Analyze(task::analyze::Args),
     Migrate(task::migrate::Args),
+    BackupPlan(task::backup_plan::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
@@ -42,6 +43,7 @@ impl Cli {
             Task::SeedTelemetry(args) => task::seed_telemetry::run(&args, settings),
             Task::Drain(args) => task::drain::run(&args, settings),
             Task::Analyze(args) => task::analyze::run(&args, settings),
+            Task::BackupPlan(args) => task::backup_plan::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),

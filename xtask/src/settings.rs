@@ -8,7 +8,9 @@ use anyhow::Context;
 use ops::clock::{Clock, Stamp};
 use ops::guard::Refusal;
 use ops::ids::Ids;
-use ops::url::DbUrl;
+use ops::target::postgrest::ApiKey;
+use ops::url::{DbUrl, PostgrestUrl};
+use secrecy::{ExposeSecret, SecretString};
 
 /// What the environment says.
 #[derive(Debug)]
@@ -28,7 +30,13 @@ pub(crate) struct Settings {
     seed: Option<u64>,
     database_url: Option<String>,
     database_url_file: Option<String>,
+    supabase_url: Option<String>,
+    /// The keys that are set, by the names of their variables.
+    supabase_keys: Vec<(&'static str, SecretString)>,
 }
+
+/// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
+const KEY_VARIABLES: [&str; 2] = ["SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_KEY"];
 
 impl Settings {
     /// Reads the environment.
@@ -53,6 +61,11 @@ impl Settings {
             seed,
             database_url: var("DATABASE_URL"),
             database_url_file: var("DATABASE_URL_FILE"),
+            supabase_url: var("SUPABASE_URL"),
+            supabase_keys: KEY_VARIABLES
+                .into_iter()
+                .filter_map(|name| Some((name, SecretString::from(var(name)?))))
+                .collect(),
         })
     }
 
@@ -93,6 +106,48 @@ impl Settings {
             return Err(refusal.next("unset one of them, or name the database with --db").into());
         }
         Ok(from_file.or(from_variable))
+    }
+
+    /// The target that was named: `--target`, else `SUPABASE_URL`; never a default.
+    pub(crate) fn target(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
+        let from_variable =
+            self.supabase_url.as_deref().map(|text| self.parse(text, "SUPABASE_URL")).transpose()?;
+        let Some(text) = flag else {
+            return from_variable.ok_or_else(|| {
+                Refusal::new("no target was named", "--target URL or SUPABASE_URL", "none of them")
+                    .next("name a path, sqlite:///path, postgres://host/name or https://<ref>.supabase.co")
+                    .into()
+            });
+        };
+        let url = self.parse(text, "--target")?;
+        if let (DbUrl::PostgRest(flag), Some(DbUrl::PostgRest(variable))) = (&url, &from_variable)
+            && flag != variable
+        {
+            let refusal = Refusal::new(
+                "--target and SUPABASE_URL name different projects, and the key belongs to one of them",
+                format!("one project; --target names {flag}"),
+                format!("SUPABASE_URL names {variable}"),
+            );
+            return Err(refusal.next("unset SUPABASE_URL, or leave --target out").into());
+        }
+        Ok(url)
+    }
+
+    /// The key of a REST API, checked for its kind before anything is sent.
+    pub(crate) fn api_key(&self, url: &PostgrestUrl) -> anyhow::Result<ApiKey> {
+        let expected = "one secret key, in SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY";
+        match self.supabase_keys.as_slice() {
+            [] => {
+                let refusal = Refusal::new("there is no API key", expected, "neither variable is set");
+                Err(refusal.next("copy the secret key from the project's settings into one of them").into())
+            }
+            [(a, first), (b, second)] if first.expose_secret().trim() != second.expose_secret().trim() => {
+                let found = format!("{a} and {b} with different keys");
+                let refusal = Refusal::new("it is not clear which API key to use", expected, found);
+                Err(refusal.next(format!("unset {b}")).into())
+            }
+            [(_, key), ..] => Ok(ApiKey::check(key, url, self.clock.now())?),
+        }
     }
 
     fn url_in(&self, file: &str) -> anyhow::Result<DbUrl> {

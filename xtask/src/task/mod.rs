@@ -1,6 +1,7 @@
 //! One file per task: arguments, and a `run` that parses, calls `ops` and prints. No logic lives here.
 
 pub(crate) mod analyze;
+pub(crate) mod backup_plan;
 mod database;
 pub(crate) mod db_identity;
 pub(crate) mod drain;
@@ -8,3 +9,4 @@ mod executor;
 mod fresh;
 pub(crate) mod migrate;
 pub(crate) mod seed_telemetry;
+mod target;
