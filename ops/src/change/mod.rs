@@ -3,6 +3,14 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod apply;
+pub mod error;
+pub mod journal;
+pub mod lock;
+pub mod outcome;
+pub mod pace;
+pub mod throttle;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
