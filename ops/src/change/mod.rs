@@ -9,6 +9,8 @@ pub mod journal;
 pub mod lock;
 pub mod outcome;
 pub mod pace;
+pub mod plan;
+pub mod sql;
 pub mod throttle;
 
 use std::collections::BTreeMap;

@@ -13,9 +13,28 @@ fn block(block: &Block) -> String {
         Block::Text(text) => format!("{text}\n"),
         Block::Facts(facts) => facts.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect(),
         Block::Table(table) => table.markdown(),
+        Block::List(items) => items.iter().map(|item| format!("- {item}\n")).collect(),
+        Block::Code(text) => {
+            let fence = "`".repeat(longest_run(text, '`').max(2) + 1);
+            format!("{fence}\n{}\n{fence}\n", text.trim_end_matches('\n'))
+        }
         Block::Checks(checks) => checks
             .iter()
             .map(|c| format!("- [{}] {}: {}\n", if c.met { 'x' } else { ' ' }, c.claim, c.measured))
             .collect(),
     }
+}
+
+/// Text of any content as code inside a line.
+pub(super) fn code_span(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let ticks = "`".repeat(longest_run(text, '`') + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{ticks}{pad}{text}{pad}{ticks}")
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    text.split(|c| c != of).map(str::len).max().unwrap_or(0)
 }

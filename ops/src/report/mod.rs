@@ -23,6 +23,8 @@ enum Block {
     Facts(Vec<(String, String)>),
     Table(Table),
     Checks(Vec<Check>),
+    List(Vec<String>),
+    Code(String),
 }
 
 /// A line of a checklist: what must hold, whether it does, and what was measured.
@@ -75,6 +77,16 @@ impl Document {
     /// Adds a checklist.
     pub fn checks(&mut self, checks: Vec<Check>) -> &mut Self {
         self.push(Block::Checks(checks))
+    }
+
+    /// Adds a list of sentences.
+    pub fn list<S: Into<String>>(&mut self, items: impl IntoIterator<Item = S>) -> &mut Self {
+        self.push(Block::List(items.into_iter().map(Into::into).collect()))
+    }
+
+    /// Adds lines that are to be read character by character, such as commands or a value of many lines.
+    pub fn code(&mut self, text: impl Into<String>) -> &mut Self {
+        self.push(Block::Code(text.into()))
     }
 
     /// Adds everything of another report.
@@ -145,6 +157,23 @@ mod tests {
              \u{20}\u{20}met      rows add up: 3 = 3\n  not met  few truncations: 12.0 %\n"
         );
         assert!(sample().terminal(Style { colour: true }).contains("\u{1b}[1m"));
+    }
+
+    #[test]
+    fn what_must_be_read_exactly_is_marked_as_code() {
+        let mut table = Table::new([("value", Align::Code)]);
+        table.row(["a|b <i>"]).row(["`tick`"]).row([""]);
+        let mut document = Document::new();
+        document.list(["one", "two"]).table(table).code("run it\n```\n");
+        assert_eq!(
+            document.markdown(),
+            "- one\n- two\n\n| value        |\n|:-------------|\n| `a\\|b <i>`   |\n| `` `tick` `` |\n|              |\n\n\
+             ````\nrun it\n```\n````\n"
+        );
+        assert_eq!(
+            document.terminal(Style { colour: false }),
+            "  - one\n  - two\n\n  value\n  -------\n  a|b <i>\n  `tick`\n\n\n    run it\n    ```\n"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub enum Align {
     Left,
     /// Numbers.
     Right,
+    /// Values of any content: on the left, and in Markdown as code.
+    Code,
 }
 
 /// Rows under named columns.
@@ -43,7 +45,18 @@ impl Table {
     /// The table in the syntax of Markdown.
     pub(super) fn markdown(&self) -> String {
         let escape = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-        let widths = self.widths();
+        let cells = |row: &[String]| -> Vec<String> {
+            let columns = row.iter().zip(&self.columns);
+            columns
+                .map(|(cell, (_, align))| match align {
+                    Align::Code => super::markdown::code_span(cell),
+                    Align::Left | Align::Right => cell.clone(),
+                })
+                .collect()
+        };
+        let head: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| cells(row)).collect();
+        let widths = widths(&head, &rows);
         let mut out = String::new();
         let line = |out: &mut String, cells: &[String]| {
             for ((cell, (_, align)), width) in cells.iter().zip(&self.columns).zip(&widths) {
@@ -53,17 +66,16 @@ impl Table {
             }
             out.push_str("|\n");
         };
-        let head: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         line(&mut out, &head);
         for ((_, align), width) in self.columns.iter().zip(&widths) {
             let dashes = "-".repeat(width + 1);
             out.push_str(&match align {
-                Align::Left => format!("|:{dashes}"),
+                Align::Left | Align::Code => format!("|:{dashes}"),
                 Align::Right => format!("|{dashes}:"),
             });
         }
         out.push_str("|\n");
-        for row in &self.rows {
+        for row in &rows {
             line(&mut out, row);
         }
         out
@@ -71,36 +83,37 @@ impl Table {
 
     /// The table as lines for a terminal, each indented by two spaces; the first is the head.
     pub(super) fn lines(&self) -> Vec<String> {
-        let widths = self.widths();
-        let line = |cells: Vec<String>| {
+        let head: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        let widths = widths(&head, &self.rows);
+        let line = |cells: &[String]| {
             let padded: Vec<String> = cells
                 .iter()
                 .zip(&self.columns)
                 .zip(&widths)
                 .map(|((cell, (_, align)), width)| pad(cell, *width, *align))
                 .collect();
-            format!("  {}", padded.join("  ").trim_end())
+            format!("  {}", padded.join("  ")).trim_end().to_owned()
         };
-        let mut lines = vec![line(self.columns.iter().map(|(name, _)| name.clone()).collect())];
-        lines.push(line(widths.iter().map(|w| "-".repeat(*w)).collect()));
-        lines.extend(self.rows.iter().map(|row| line(row.clone())));
+        let mut lines = vec![line(&head)];
+        lines.push(line(&widths.iter().map(|w| "-".repeat(*w)).collect::<Vec<_>>()));
+        lines.extend(self.rows.iter().map(|row| line(row)));
         lines
     }
+}
 
-    fn widths(&self) -> Vec<usize> {
-        let column = |i: usize| {
-            let cells = self.rows.iter().map(|row| &row[i]).chain([&self.columns[i].0]);
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        (0..self.columns.len()).map(column).collect()
-    }
+fn widths(head: &[String], rows: &[Vec<String>]) -> Vec<usize> {
+    let column = |i: usize| {
+        let cells = rows.iter().map(|row| &row[i]).chain([&head[i]]);
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    (0..head.len()).map(column).collect()
 }
 
 /// The cell widened to `width` characters.
 pub(super) fn pad(cell: &str, width: usize, align: Align) -> String {
     let fill = " ".repeat(width.saturating_sub(cell.chars().count()));
     match align {
-        Align::Left => format!("{cell}{fill}"),
+        Align::Left | Align::Code => format!("{cell}{fill}"),
         Align::Right => format!("{fill}{cell}"),
     }
 }

@@ -40,6 +40,8 @@ fn block(block: &Block, style: Style) -> String {
             lines[0] = paint(&lines[0], BOLD, style);
             lines.join("\n") + "\n"
         }
+        Block::List(items) => items.iter().map(|item| format!("  - {item}\n")).collect(),
+        Block::Code(text) => text.lines().map(|line| format!("    {line}\n")).collect(),
         Block::Checks(checks) => checks
             .iter()
             .map(|c| {
