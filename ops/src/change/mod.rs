@@ -3,17 +3,25 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod apply;
 pub mod coerce;
 pub mod compare;
 mod decimal;
 pub mod desired;
 pub mod diff;
+pub mod error;
+pub mod gate;
+pub mod journal;
+pub mod lock;
+pub mod outcome;
+pub mod pace;
 pub mod plan;
 pub mod planner;
 pub mod snapshot;
 pub mod sql;
 #[cfg(test)]
 mod testing;
+pub mod throttle;
 
 use std::collections::BTreeMap;
 

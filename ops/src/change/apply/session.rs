@@ -1,0 +1,183 @@
+//! The patient side of a run: waiting, trying again, keeping the lease, and noticing that the run shall end.
+//!
+//! Everything that asks the target goes through here, so that no request is repeated without a pause, without a
+//! limit, or past the deadline.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::context::{Context, Progress, State, Why};
+use super::settings::Settings;
+use crate::clock::Stamp;
+use crate::target::{RunId, RunState, Target, TargetError};
+
+/// A wait looks up this often: at the stop flag, at the deadline, at the lease.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// What a run took, besides rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Effort {
+    /// Batches that were sent and went through.
+    pub batches: u64,
+    /// Rows of the largest of them.
+    pub rows_max: u64,
+    /// Requests that were repeated because the target was not available.
+    pub retries: u64,
+    /// Batches that were cut in two.
+    pub splits: u64,
+    /// Answers that were lost.
+    pub in_doubt: u64,
+    /// Milliseconds that it waited on purpose.
+    pub throttled_ms: u64,
+}
+
+/// A run's hold on its target.
+#[derive(Debug)]
+pub(crate) struct Session<'r, 'c> {
+    pub(crate) context: &'r mut Context<'c>,
+    pub(crate) settings: &'r Settings,
+    pub(crate) effort: Effort,
+    run: &'r RunId,
+    owner: String,
+    lease_until: Stamp,
+    began: Duration,
+    total: u64,
+    done: u64,
+    /// Rows that were done before this process began.
+    before: u64,
+}
+
+impl<'r, 'c> Session<'r, 'c> {
+    pub(crate) fn new(
+        context: &'r mut Context<'c>,
+        settings: &'r Settings,
+        run: &'r RunId,
+        total: u64,
+    ) -> Self {
+        let owner = context.ids.hex("owner", 8);
+        let (lease_until, began) = (context.pace.now(), context.pace.elapsed());
+        let effort = Effort::default();
+        Self { context, settings, effort, run, owner, lease_until, began, total, done: 0, before: 0 }
+    }
+
+    /// Takes the table.
+    pub(crate) fn begin(&mut self, table: &crate::target::schema::Table) -> Result<RunState, Why> {
+        let (run, owner, lease) = (self.run, self.owner.clone(), self.settings.lease);
+        let pace = self.context.pace.now();
+        self.lease_until = pace.plus(lease);
+        let until = self.lease_until;
+        self.ask(|target| target.begin(table, run, &owner, pace, until))
+    }
+
+    /// Gives the table back.
+    pub(crate) fn close(&mut self, is_done: bool) -> Result<(), Why> {
+        let (run, owner) = (self.run, self.owner.clone());
+        self.ask(|target| target.close(run, &owner, is_done))
+    }
+
+    /// Asks the target for something that may be asked twice, until it answers or patience ends.
+    pub(crate) fn ask<T>(
+        &mut self,
+        mut ask: impl FnMut(&mut dyn Target) -> Result<T, TargetError>,
+    ) -> Result<T, Why> {
+        let mut tries = 0;
+        loop {
+            let (reason, asked) = match ask(self.context.target) {
+                Ok(answer) => return Ok(answer),
+                Err(TargetError::Transient { reason, retry_after }) => (reason, retry_after),
+                Err(TargetError::TooSlow { reason } | TargetError::InDoubt { reason }) => (reason, None),
+                Err(error) => return Err(error.into()),
+            };
+            tries += 1;
+            self.again(tries, asked, &reason)?;
+        }
+    }
+
+    /// Waits before the next try, after `tries` failures of the same request.
+    pub(crate) fn again(&mut self, tries: u32, asked: Option<Duration>, reason: &str) -> Result<(), Why> {
+        let retry = self.settings.retry;
+        if tries >= retry.tries_max {
+            return Err(Why::Unavailable { tries, reason: reason.to_owned() });
+        }
+        let span = retry.wait(tries, asked, self.context.random());
+        self.effort.retries += 1;
+        let next = tries + 1;
+        let seconds = span.as_secs_f64();
+        let reason = format!("{reason} (try {next} of {} in {seconds:.1} s)", retry.tries_max);
+        self.wait(span, &State::Retrying(reason))
+    }
+
+    /// Waits, and ends the run instead when that is wanted or would go past the deadline.
+    pub(crate) fn wait(&mut self, span: Duration, state: &State) -> Result<(), Why> {
+        let until = self.context.pace.elapsed().saturating_add(span);
+        if until > self.began.saturating_add(self.settings.deadline) {
+            return Err(Why::Deadline);
+        }
+        loop {
+            self.check()?;
+            self.tell(state.clone());
+            let left = until.saturating_sub(self.context.pace.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.keep()?;
+            self.context.pace.sleep(left.min(SLICE));
+        }
+    }
+
+    /// Whether the run shall end now.
+    pub(crate) fn check(&self) -> Result<(), Why> {
+        if self.context.is_stopped() {
+            return Err(Why::Interrupted);
+        }
+        if self.context.pace.elapsed().saturating_sub(self.began) > self.settings.deadline {
+            return Err(Why::Deadline);
+        }
+        Ok(())
+    }
+
+    /// Moves the end of the lease when half of it is over. A target that cannot be asked right now is asked again
+    /// later: whether the lease still holds, it says itself when a batch is applied.
+    pub(crate) fn keep(&mut self) -> Result<(), Why> {
+        let now = self.context.pace.now();
+        if self.lease_until.since(now) > self.settings.lease / 2 {
+            return Ok(());
+        }
+        let until = now.plus(self.settings.lease);
+        match self.context.target.renew(self.run, &self.owner, until) {
+            Ok(()) => self.lease_until = until,
+            Err(
+                TargetError::Transient { .. } | TargetError::TooSlow { .. } | TargetError::InDoubt { .. },
+            ) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Says how many rows are done; the first time, how many were so before.
+    pub(crate) fn start_at(&mut self, done: u64) {
+        self.done = done;
+        self.before = done;
+    }
+
+    pub(crate) fn done(&mut self, done: u64, state: State) {
+        self.done = done;
+        self.tell(state);
+    }
+
+    fn tell(&mut self, state: State) {
+        let seconds = self.seconds();
+        let rows = self.done.saturating_sub(self.before);
+        let rate = (rows > 0 && seconds > 0.0).then(|| rows as f64 / seconds);
+        let left = self.total.saturating_sub(self.done) as f64;
+        let eta = rate.and_then(|rate| Duration::try_from_secs_f64(left / rate).ok());
+        let (done, total) = (self.done, self.total);
+        (self.context.progress)(&Progress { done, total, rows_per_second: rate, eta, state });
+    }
+
+    /// Seconds since the run began.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.context.pace.elapsed().saturating_sub(self.began).as_secs_f64()
+    }
+}
