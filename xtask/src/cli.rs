@@ -29,6 +29,8 @@ enum Task {
     Analyze(task::analyze::Args),
     Migrate(task::migrate::Args),
     BackupPlan(task::backup_plan::Args),
+    Plan(task::plan::Args),
+    Gates(task::gates::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
@@ -44,6 +46,8 @@ impl Cli {
             Task::Drain(args) => task::drain::run(&args, settings),
             Task::Analyze(args) => task::analyze::run(&args, settings),
             Task::BackupPlan(args) => task::backup_plan::run(&args, settings),
+            Task::Plan(args) => task::plan::run(&args, settings),
+            Task::Gates(args) => task::gates::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),

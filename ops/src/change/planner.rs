@@ -12,7 +12,9 @@ use super::coerce::Dialect;
 use super::compare::{RuleError, Rules};
 use super::desired::{DesiredError, DesiredFile, DesiredOptions};
 use super::diff::{self, Comparison, DiffError};
-use super::plan::{BackupFacts, FileSeal, Findings, InputFacts, PlanDir, PlanDraft, PlanError, Subject, names};
+use super::plan::{
+    BackupFacts, FileSeal, Findings, InputFacts, PlanDir, PlanDraft, PlanError, Subject, key_text, names,
+};
 use super::snapshot::{CERTIFICATE_FILE, Certificate, INDEX_FILE, ROWS_FILE};
 use crate::clock::Clock;
 use crate::files::FileError;
@@ -134,7 +136,7 @@ pub fn plan(
         ignored_columns: request.ignore_columns.iter().cloned().collect(),
         columns_not_given,
         counts: comparison.counts.clone(),
-        only_live: std::mem::take(&mut comparison.only_live),
+        only_live: comparison.only_live.iter().map(|key| key_text(key)).collect(),
         backup,
         incomplete: Vec::new(),
         errors: Vec::new(),

@@ -1,7 +1,8 @@
 //! `backup-plan`: what would have to change, with a complete backup and the way back, and nothing changed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ops::change::gate::{self, Decision, Entry, Gates, Stage};
 use ops::change::plan::PlanDir;
 use ops::change::planner::{self, Request, Surroundings};
 use ops::records::Format;
@@ -11,6 +12,7 @@ use ops::text::{plural, thousands};
 
 use super::database::shown;
 use super::db_identity::VERSION;
+use super::plan::DEFAULT_OUT;
 use super::target::{self, TargetArgs};
 use crate::exit::Code;
 use crate::output::Output;
@@ -58,8 +60,11 @@ pub(crate) struct Args {
     #[arg(long)]
     no_backup: bool,
     /// Where the plan goes
-    #[arg(long, value_name = "DIR", default_value = ".ops/plans")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
     out: PathBuf,
+    /// The chain of approvals and runs
+    #[arg(long, value_name = "FILE", default_value = gate::DEFAULT_PATH)]
+    gates: PathBuf,
     /// Print plan.json instead of a summary
     #[arg(long)]
     json: bool,
@@ -87,6 +92,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let around = surroundings(settings)?;
     let out = settings.cwd.join(&args.out);
     let plan = planner::plan(target.as_mut(), identity, &request, &out, !args.no_backup, &around)?;
+    record(&plan, &settings.cwd.join(&args.gates), settings)?;
     show(&plan, &output, settings)?;
     Ok(Code::Done)
 }
@@ -101,7 +107,18 @@ pub(crate) fn surroundings(settings: &Settings) -> anyhow::Result<Surroundings<'
     })
 }
 
-fn show(plan: &PlanDir, output: &Output, settings: &Settings) -> anyhow::Result<()> {
+/// Notes in the chain that the plan was made.
+pub(crate) fn record(plan: &PlanDir, gates: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let counts = plan.counts();
+    let entry = Entry::about(plan.manifest(), Stage::Plan, Decision::Pass)
+        .with("insert", counts.insert)
+        .with("update", counts.update)
+        .with("delete", counts.delete);
+    Gates::append(gates, entry, settings.clock.now(), VERSION)?;
+    Ok(())
+}
+
+pub(crate) fn show(plan: &PlanDir, output: &Output, settings: &Settings) -> anyhow::Result<()> {
     output.json(plan.manifest())?;
     let (facts, folder) = (plan.facts(), shown(plan.path(), settings));
     let counts = &facts.counts;
@@ -137,7 +154,7 @@ fn show(plan: &PlanDir, output: &Output, settings: &Settings) -> anyhow::Result<
     } else {
         document.facts([
             ("review", format!("{folder}/plan.md")),
-            ("next", format!("cargo xtask upsert {folder}")),
+            ("next", format!("cargo xtask upsert --plan {folder}")),
         ]);
     }
     output.document(&document);

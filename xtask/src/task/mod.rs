@@ -7,6 +7,8 @@ pub(crate) mod db_identity;
 pub(crate) mod drain;
 mod executor;
 mod fresh;
+pub(crate) mod gates;
 pub(crate) mod migrate;
+pub(crate) mod plan;
 pub(crate) mod seed_telemetry;
 mod target;
