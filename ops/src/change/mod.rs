@@ -3,6 +3,7 @@
 //! Planning is pure: inputs in, a plan out. Applying has no choices left. Nothing here knows a concrete driver;
 //! everything goes through [`crate::target::Target`].
 
+pub mod gate;
 pub mod plan;
 pub mod sql;
 
