@@ -76,7 +76,7 @@ fn findings(counts: Counts, rows: BackupFacts) -> Findings {
         ignored_columns: vec!["fragment_flag".to_owned()],
         columns_not_given: vec!["edited_by".to_owned()],
         counts,
-        only_live: vec![vec![text("left-alone")], vec![text("left|alone `too`")]],
+        only_live: vec!["left-alone".to_owned(), "left|alone `too`".to_owned()],
         backup: Some(rows),
         incomplete: vec![],
         errors: vec![],

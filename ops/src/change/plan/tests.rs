@@ -24,7 +24,7 @@ const KINDS: [(&str, Kind); 8] = [
 ];
 
 /// A table with a composite key and a column of every kind that is spelled in its own way.
-pub(super) fn subject() -> Subject {
+pub(crate) fn subject() -> Subject {
     let column = |(name, kind): &(&str, Kind)| Column {
         name: (*name).to_owned(),
         type_name: format!("{kind:?}").to_lowercase(),
@@ -61,7 +61,7 @@ pub(super) fn subject() -> Subject {
 }
 
 /// Findings that fit to `changes`.
-pub(super) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
+pub(crate) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
     let of = |op| changes.iter().filter(|change| Op::of(change) == op).count() as u64;
     let (insert, update, delete) = (of(Op::Insert), of(Op::Update), of(Op::Delete));
     let mut cells_changed = BTreeMap::new();
@@ -103,7 +103,7 @@ pub(super) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
 }
 
 /// A plan of these changes in `out`.
-pub(super) fn plan(out: &Path, changes: &[Change]) -> PlanDir {
+pub(crate) fn plan(out: &Path, changes: &[Change]) -> PlanDir {
     let mut writer = PlanDraft::create(out).unwrap().begin(subject()).unwrap();
     let subject = subject();
     let layout = Layout::new(subject.table, subject.columns, subject.key).unwrap();
@@ -135,7 +135,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 /// Changes in the order of their keys.
-pub(super) fn changes() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
     let one = (any::<i8>(), "[ab]", row(), row(), any::<u8>(), 0..3_u8);
     let change = one.prop_map(|(id, part, mut before, mut after, given, op)| {
         for row in [&mut before, &mut after] {
@@ -185,7 +185,7 @@ proptest! {
 }
 
 /// A few changes of every kind.
-fn some_changes() -> Vec<Change> {
+pub(crate) fn some_changes() -> Vec<Change> {
     let row = |id: i64, name: &str| -> Row {
         let mut row = vec![Value::Null; KINDS.len()];
         row[0] = Value::Int(id);
@@ -201,7 +201,7 @@ fn some_changes() -> Vec<Change> {
 }
 
 /// A plan of [`some_changes`] with a backup of one file.
-pub(super) fn with_backup(out: &Path) -> PlanDir {
+pub(crate) fn with_backup(out: &Path) -> PlanDir {
     try_with_backup(out).unwrap()
 }
 
