@@ -1,8 +1,10 @@
 //! The cases, one table for all drivers.
 
 mod books;
+mod inverse;
 mod keys;
 mod postgres;
+mod racing;
 mod reading;
 mod rows;
 mod values;
@@ -38,11 +40,14 @@ pub(crate) const CASES: &[Case] = &[
     ("composite keys", keys::composite),
     ("a unique key that is not the primary key", keys::unique),
     ("names that need quotes", keys::quoted_names),
+    ("a table whose name needs quotes", keys::quoted_table),
     ("a key that is not there is not found", keys::missing),
     ("a NULL in a key matches nothing", keys::null),
     ("columns that are not given take their defaults", rows::defaults),
     ("a key that is not given is numbered", rows::numbered),
     ("a key that is given is not numbered", rows::given_number),
+    ("a key that is always numbered can be restored", rows::always_numbered),
+    ("what a column rounds is reported", rows::rounded),
     ("computed columns are read and never written", rows::computed),
     ("an insert is done once", rows::insert),
     ("an insert that meets another row leaves it alone", rows::insert_drifted),
@@ -65,6 +70,10 @@ pub(crate) const CASES: &[Case] = &[
     ("a row that others changed and changed back is applied", rows::changed_twice),
     ("what another changes between reading and applying is not overwritten", rows::foreign_writer),
     ("reasons and errors do not show what rows hold", rows::reasons_are_discreet),
+    ("what another changes between two batches is not overwritten", rows::foreign_writer_between_batches),
+    ("updates of another client are not lost while batches are applied", racing::updates),
+    ("what was applied can be taken back", inverse::whole),
+    ("what others changed since is not taken back", inverse::spares_others),
     ("an identity is the same for each opening", reading::identity),
     ("a table that is described twice is the same", reading::described),
     ("another column is another schema", reading::schema_changes),
@@ -72,6 +81,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an unknown table is refused by names that look alike", reading::unknown),
     ("an empty table is read as empty", reading::empty),
     ("20,000 rows are read and counted", reading::many),
+    ("every row is read once while others write", racing::scan),
     ("a scan stops when it is told to", reading::stopped),
     ("a table without a key is read", reading::keyless),
     ("reading leaves no trace", reading::no_trace),
@@ -90,6 +100,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the books hold values exactly", books::exact),
     ("a batch that is in the books is not taken twice", books::once),
     ("a batch that failed is not in the books", books::all_or_nothing),
+    ("rows are not changed when the books cannot be written", books::or_nothing),
 ];
 
 /// Cases that only PostgreSQL knows, whichever way it is reached.
