@@ -469,7 +469,7 @@ BEGIN
     BEGIN
         RETURN ops_change_set(relation, key_columns, columns, changes, todo);
     EXCEPTION WHEN data_exception OR integrity_constraint_violation OR with_check_option_violation
-        OR generated_always OR triggered_data_change_violation OR plpgsql_error THEN
+        OR generated_always OR syntax_error OR undefined_object OR triggered_data_change_violation OR plpgsql_error THEN
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, of_constraint = CONSTRAINT_NAME, of_column = COLUMN_NAME;
     END;
     IF cardinality(todo) = 1 THEN
