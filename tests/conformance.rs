@@ -17,11 +17,19 @@ mod conformance {
     pub(crate) mod cases;
     pub(crate) mod kit;
     #[cfg(unix)]
+    pub(crate) mod postgres;
+    #[cfg(unix)]
     pub(crate) mod postgrest;
     pub(crate) mod samples;
     pub(crate) mod sqlite;
     pub(crate) mod suite;
     pub(crate) mod world;
+}
+
+#[cfg(unix)]
+mod support {
+    #[expect(dead_code, reason = "each test binary uses a part of the support")]
+    pub(crate) mod postgres;
 }
 
 use conformance::sqlite::{Journal, SqliteWorld};
@@ -35,6 +43,13 @@ fn sqlite_keeps_its_promises() {
 #[test]
 fn sqlite_in_wal_mode_keeps_its_promises() {
     suite::run(&mut SqliteWorld::new(Journal::Wal));
+}
+
+#[cfg(unix)]
+#[test]
+fn postgres_keeps_its_promises() {
+    let Some(cluster) = support::postgres::cluster() else { return };
+    suite::run(&mut conformance::postgres::PostgresWorld::new(cluster));
 }
 
 #[cfg(unix)]
