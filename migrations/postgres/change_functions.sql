@@ -282,17 +282,6 @@ BEGIN
 END
 $begin$;
 
--- The comparison of the column `name` of t with the text that the expression `given` says.
-CREATE OR REPLACE FUNCTION ops_change_same(name text, kind text, base text, given text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $same$
-SELECT CASE kind
-    WHEN 'number' THEN format('t.%I IS NOT DISTINCT FROM (%s)::numeric', name, given)
-    WHEN 'real' THEN format('t.%I::text IS NOT DISTINCT FROM (%s)::%s::text', name, given, base)
-    ELSE format('t.%I::text COLLATE "C" IS NOT DISTINCT FROM %s', name, given)
-END
-$same$;
-
 -- Makes the changes at the positions `todo` and returns the outcomes that are not "applied as sent". A row that the
 -- database refuses is an error, and then nothing was done.
 --
@@ -305,23 +294,28 @@ LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT
 AS $set$
 DECLARE
-    -- The changes of one sort that are still to be made; k is the row whose key counts.
+    -- The changes of these sorts that are still to be made; k is the row whose key counts. Written so that the planner expects
+    -- many: for a few it would compare every row of a batch with every other.
     u constant text := $$WITH u AS MATERIALIZED (
-        SELECT x.n - 1 AS n, x.e->0 AS what, x.e->1 AS b, x.e->2 AS a,
+        SELECT y.n, x.e->0 AS what, x.e->1 AS b, x.e->2 AS a,
             CASE x.e->>0 WHEN 'i' THEN x.e->2 ELSE x.e->1 END AS k
-        FROM jsonb_array_elements($1) WITH ORDINALITY AS x (e, n)
-        WHERE x.n - 1 = ANY ($2) AND x.e->>0 = ANY (%L) %s) $$;
+        FROM unnest($2) AS y (n) JOIN jsonb_array_elements($1) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
+        WHERE strpos(%L, x.e->>0) > 0 %s) $$;
     summary constant text := $$ SELECT coalesce(array_agg(w.n), '{}'), coalesce(jsonb_agg(
         jsonb_build_object('at', w.n, 'is', 'applied', 'row', w.stored)) FILTER (WHERE w.stored IS NOT NULL), '[]') $$;
     f record;
     given record;
     asked constant bigint[] := todo;
+    everywhere constant int[] := ARRAY(SELECT generate_series(0, cardinality(columns) - 1));
     made bigint[];
     stored jsonb;
     inserted bigint;
     outcomes jsonb := '[]';
     passes int := 0;
 BEGIN
+    WITH d AS MATERIALIZED (
+        SELECT e->1 AS b, e->2 AS a FROM jsonb_array_elements(changes) e WHERE e->>0 = 'u'
+    )
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = relation) AS target,
@@ -329,6 +323,7 @@ BEGIN
             SELECT FROM pg_trigger g
             WHERE (g.tgrelid = relation OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p))
                 AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 2 = 0) AS has_echo,
+        EXISTS (SELECT FROM jsonb_array_elements(changes) e WHERE e->>0 = 'd') AS has_deletes,
         count(*) AS found,
         count(*) FILTER (WHERE s.is_key) AS keys,
         array_agg(quote_ident(s.name) ORDER BY s.i) AS names,
@@ -336,19 +331,21 @@ BEGIN
         format('jsonb_build_array(%s)', string_agg(format('t.%I::text', s.name), ', ' ORDER BY s.i)) AS cells,
         string_agg(quote_ident(s.name), ', ') FILTER (WHERE s.is_key) AS key_names,
         string_agg(format('t.%I = (u.k->>%s)::%s', s.name, s.i, s.base), ' AND ') FILTER (WHERE s.is_key) AS has_key,
-        string_agg(ops_change_same(s.name, s.kind, s.base, format('(u.b->>%s)', s.i)), ' AND ' ORDER BY s.i)
-            AS is_before,
-        string_agg(ops_change_same(s.name, s.kind, s.base, format('(u.a->>%s)', s.i)), ' AND ' ORDER BY s.i)
-            AS is_after,
-        string_agg(format('(u.a->%s = ''false'' OR %s)', s.i,
-            ops_change_same(s.name, s.kind, s.base, format('(u.a->>%s)', s.i))), ' AND ' ORDER BY s.i) AS is_given,
+        string_agg(format(s.same, format('u.b->>%s', s.i)), ' AND ' ORDER BY s.i) AS is_before,
+        string_agg(format(s.same, format('u.a->>%s', s.i)), ' AND ' ORDER BY s.i) AS is_after,
+        string_agg(format('(u.a->%s = ''false'' OR %s)', s.i, format(s.same, format('u.a->>%s', s.i))), ' AND '
+            ORDER BY s.i) AS is_given,
         string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ') FILTER (WHERE s.is_set) AS assignments
     INTO f
     FROM (
         SELECT p.i::int - 1 AS i, c.name, c.kind, c.base, c.name = ANY (key_columns) AS is_key,
-            EXISTS (
-                SELECT FROM jsonb_array_elements(changes) e
-                WHERE e->>0 = 'u' AND e->1->(p.i::int - 1) IS DISTINCT FROM e->2->(p.i::int - 1)) AS is_set
+            EXISTS (SELECT FROM d WHERE d.b->(p.i::int - 1) IS DISTINCT FROM d.a->(p.i::int - 1)) AS is_set,
+            -- A format for the text that it is compared with.
+            format(CASE c.kind
+                WHEN 'number' THEN 't.%s IS NOT DISTINCT FROM (%%s)::numeric'
+                WHEN 'real' THEN 't.%s::text IS NOT DISTINCT FROM (%%s)::%s::text'
+                ELSE 't.%s::text COLLATE "C" IS NOT DISTINCT FROM (%%s)'
+            END, replace(quote_ident(c.name), '%', '%%'), replace(c.base, '%', '%%')) AS same
         FROM unnest(columns) WITH ORDINALITY AS p (name, i) JOIN ops_change_columns(relation) c USING (name)
         WHERE c.origin <> 'computed'
     ) s;
@@ -359,12 +356,14 @@ BEGIN
     -- time they are locked.
     WHILE cardinality(todo) > 0 AND passes < 3 LOOP
         passes := passes + 1;
-        EXECUTE format(u, '{d}', '') || format(
-            ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
-            f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
-        todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
+        IF f.has_deletes THEN
+            EXECUTE format(u, 'd', '') || format(
+                ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
+                f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
+            todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
+        END IF;
         IF f.assignments IS NOT NULL THEN
-            EXECUTE format(u, '{u}', ' AND x.e->1 <> x.e->2') || format(
+            EXECUTE format(u, 'u', ' AND x.e->1 <> x.e->2') || format(
                 ', w AS (UPDATE %s AS t SET %s FROM u WHERE %s AND %s'
                 ' RETURNING u.n, CASE WHEN NOT (%s) THEN %s END AS stored)',
                 f.target, f.assignments, f.has_key, f.is_before, f.is_after, f.cells) || summary || 'FROM w'
@@ -379,17 +378,17 @@ BEGIN
             FROM (
                 SELECT s.places, array_agg(s.n) AS rows
                 FROM (
-                    SELECT x.n - 1 AS n, ARRAY(
+                    SELECT x.n - 1 AS n, CASE WHEN x.e->2 @> 'false' THEN ARRAY(
                         SELECT v.i::int - 1 FROM jsonb_array_elements(x.e->2) WITH ORDINALITY AS v (v, i)
                         WHERE v.v <> 'false' ORDER BY v.i
-                    ) AS places
+                    ) ELSE everywhere END AS places
                     FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
                     WHERE x.n - 1 = ANY (todo) AND x.e->>0 = 'i'
                 ) s GROUP BY s.places
             ) g, unnest(g.places) AS i
             GROUP BY g.places, g.rows ORDER BY g.rows
         LOOP
-            EXECUTE format(u, '{i}', '') || format(
+            EXECUTE format(u, 'i', '') || format(
                 ', t AS (INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM u ORDER BY u.n'
                 ' ON CONFLICT (%s) DO NOTHING RETURNING t.*)'
                 ', w AS (SELECT u.n, CASE WHEN %L OR NOT (%s) THEN %s END AS stored FROM t JOIN u ON %s)',
@@ -404,7 +403,7 @@ BEGIN
         END LOOP;
         EXIT WHEN cardinality(todo) = 0;
         -- What is there instead. Locking makes the answer true until the end of the transaction.
-        EXECUTE format(u, '{d,u,i}', '') || format($$
+        EXECUTE format(u, 'dui', '') || format($$
             , w AS (
                 SELECT u.n, u.what->>0 AS what, t.there IS NOT NULL AS there, t.cells, t.is_before, t.is_given
                 FROM u LEFT JOIN LATERAL (
@@ -434,7 +433,7 @@ BEGIN
         -- Triggers that come after a row was stored may have changed it again.
         made := ARRAY(SELECT unnest(asked) EXCEPT
             SELECT (o->>'at')::bigint FROM jsonb_array_elements(outcomes) o WHERE o->>'is' <> 'applied');
-        EXECUTE format(u, '{u,i}', '') || format($$
+        EXECUTE format(u, 'ui', '') || format($$
             , w AS (
                 SELECT u.n, t.cells FROM u LEFT JOIN LATERAL (
                     SELECT %s AS cells, %s AND NOT jsonb_path_exists(u.a, '$[*] ? (@ == false)') AS is_after

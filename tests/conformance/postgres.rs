@@ -28,7 +28,7 @@ impl PostgresWorld {
 pub(crate) fn parsed(url: &str) -> PostgresUrl {
     match DbUrl::parse(url, Path::new("/")).unwrap() {
         DbUrl::Postgres(url) => url,
-        _ => panic!("{url} is not PostgreSQL"),
+        other => panic!("{other} is not PostgreSQL"),
     }
 }
 
