@@ -7,6 +7,7 @@ use super::read::{LOOK, Read};
 use super::sort::{Sorted, Sorter};
 use super::spill::{Entry, Partitions};
 use super::{DiffError, Job};
+use crate::value::Digest128;
 
 /// Times that a partition is split again. Digests of different keys differ long before.
 const DEPTH_MAX: u32 = 3;
@@ -16,8 +17,8 @@ const DEPTH_MAX: u32 = 3;
 pub(super) enum Hit {
     /// Live and desired with different digests, or not comparable by digest.
     Pair { live: u64, desired: u64 },
-    /// Only desired.
-    Insert { desired: u64 },
+    /// Only desired, with the digest of its key.
+    Insert { desired: u64, key: Digest128 },
     /// Only live, and to be deleted.
     Delete { live: u64 },
 }
@@ -32,35 +33,37 @@ impl Hit {
 
     pub(super) fn desired(self) -> Option<u64> {
         match self {
-            Self::Pair { desired, .. } | Self::Insert { desired } => Some(desired),
+            Self::Pair { desired, .. } | Self::Insert { desired, .. } => Some(desired),
             Self::Delete { .. } => None,
         }
     }
 
     /// Sorts by live place, and inserts last by desired place.
     fn push(self, hits: &mut Sorter) -> io::Result<()> {
-        let (first, place) = match (self.live(), self.desired()) {
-            (Some(live), _) => (0, live),
-            (None, desired) => (1, desired.unwrap_or_default()),
+        let at = |first: u8, place: u64| {
+            let mut key = [first; 9];
+            key[1..].copy_from_slice(&place.to_be_bytes());
+            key
         };
-        let mut key = [0; 9];
-        key[0] = first;
-        key[1..].copy_from_slice(&place.to_be_bytes());
         match self {
-            Self::Pair { desired, .. } => hits.push(&key, &desired.to_be_bytes()),
-            Self::Insert { .. } | Self::Delete { .. } => hits.push(&key, &[]),
+            Self::Pair { live, desired } => hits.push(&at(0, live), &desired.to_be_bytes()),
+            Self::Delete { live } => hits.push(&at(0, live), &[]),
+            Self::Insert { desired, key } => hits.push(&at(1, desired), &key.to_be_bytes()),
         }
     }
 
     /// The next hit of a sorted list.
     pub(super) fn next(hits: &mut Sorted) -> io::Result<Option<Self>> {
         let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).map_err(io::Error::other);
-        let Some((key, payload)) = hits.next()? else { return Ok(None) };
-        let place = word(&key[1..])?;
-        Ok(Some(match (key[0], payload) {
+        let Some((sorted_by, payload)) = hits.next()? else { return Ok(None) };
+        let place = word(&sorted_by[1..])?;
+        Ok(Some(match (sorted_by[0], payload) {
             (0, []) => Self::Delete { live: place },
             (0, desired) => Self::Pair { live: place, desired: word(desired)? },
-            (_, _) => Self::Insert { desired: place },
+            (_, key) => {
+                let key = key.try_into().map(Digest128::from_be_bytes).map_err(io::Error::other)?;
+                Self::Insert { desired: place, key }
+            }
         }))
     }
 }
@@ -190,7 +193,9 @@ impl Join<'_> {
             (Some(live), Some(desired)) => {
                 Hit::Pair { live: live.at, desired: desired.at }.push(&mut self.hits)
             }
-            (None, Some(desired)) => Hit::Insert { desired: desired.at }.push(&mut self.hits),
+            (None, Some(desired)) => {
+                Hit::Insert { desired: desired.at, key: desired.key }.push(&mut self.hits)
+            }
             (Some(live), None) if self.job.options.allow_delete => {
                 Hit::Delete { live: live.at }.push(&mut self.hits)
             }

@@ -6,8 +6,8 @@
 //! other pairs are read again by their places and compared cell by cell. What differs is sorted by key.
 //!
 //! **What rests on digests alone.** Two rows of one key whose row digests are equal are taken for the same without
-//! another look, and rows whose key digests differ for different keys. Pairs that are read again must have the same
-//! key, or the comparison fails. xxh3 makes collisions of 128 bits a matter of 1 in 10^38 a pair by accident; it
+//! another look, and rows whose key digests differ for different keys. Rows that are read again must have the key
+//! that they had, or the comparison fails. xxh3 makes collisions of 128 bits a matter of 1 in 10^38 a pair by accident; it
 //! does not resist somebody who constructs them.
 //!
 //! **What is compared.** The columns that the first desired row gives, without computed ones. A later row that gives
@@ -96,9 +96,11 @@ pub enum DiffError {
     /// The scratch folder failed.
     #[error(transparent)]
     Scratch(#[from] FileError),
-    /// Two keys have one digest.
-    #[error("two different keys have the same digest")]
-    Collision,
+    /// A row does not have the key that it had when it was read first.
+    #[error(
+        "a row that was read again has another key: the desired rows changed, or two keys have one digest"
+    )]
+    OtherKey,
     /// The two sides do not add up, which is a defect of this program.
     #[error("the comparison does not balance: {0:?}")]
     Unbalanced(Box<Counts>),

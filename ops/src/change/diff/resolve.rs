@@ -10,7 +10,7 @@ use super::wire::{self, Tag};
 use super::{DiffError, Job, sort};
 use crate::change::Counts;
 use crate::change::snapshot::{BackupError, Cell, Lines};
-use crate::value::{Row, Value, ValueRef, order_key};
+use crate::value::{Row, Value, ValueRef, digest_row, order_key};
 
 /// What is left to hand out.
 pub(super) struct Found {
@@ -132,14 +132,19 @@ impl<'a> Resolver<'a> {
             match (line, row) {
                 (Some(_), Some(row)) => self.pair(&cells, &row)?,
                 (Some(_), None) => self.delete(&cells)?,
-                (None, Some(row)) => self.insert(&row)?,
+                (None, Some(row)) => self.insert(hits[i], &row)?,
                 (None, None) => {}
             }
         }
         Ok(())
     }
 
-    fn insert(&mut self, row: &DesiredRow<'_>) -> Result<(), DiffError> {
+    fn insert(&mut self, hit: Hit, row: &DesiredRow<'_>) -> Result<(), DiffError> {
+        let values = self.job.options.key.iter().map(|i| row.values[*i].unwrap_or(ValueRef::Null));
+        let found = digest_row(values, &mut self.key);
+        if matches!(hit, Hit::Insert { key, .. } if key != found) {
+            return Err(DiffError::OtherKey);
+        }
         self.counts.insert += 1;
         self.begin(Tag::Insert, |i| row.values[i].unwrap_or(ValueRef::Null));
         self.writable.iter().for_each(|i| wire::put_option(row.values[*i], &mut self.change));
@@ -157,7 +162,7 @@ impl<'a> Resolver<'a> {
         let options = self.job.options;
         let is_same = |i: &usize| row.values[*i].is_some_and(|v| v.same(live[*i].get()));
         if !options.key.iter().all(is_same) {
-            return Err(DiffError::Collision);
+            return Err(DiffError::OtherKey);
         }
         self.begin(Tag::Update, |i| live[i].get());
         self.writable.iter().for_each(|i| wire::put(live[*i].get(), &mut self.change));

@@ -1,3 +1,5 @@
+//! The comparison against maps in memory, with next to no memory of its own, and its refusals one by one.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
@@ -16,11 +18,13 @@ struct Memory {
     next: usize,
     /// Fails before this row.
     fails_at: usize,
+    /// How far off the place is at which a row is read again.
+    moves: u64,
 }
 
 impl Memory {
     fn new(rows: Vec<Wanted>) -> Self {
-        Self { rows, next: 0, fails_at: usize::MAX }
+        Self { rows, next: 0, fails_at: usize::MAX, moves: 0 }
     }
 
     fn row(&self, number: usize) -> DesiredRow<'_> {
@@ -41,6 +45,7 @@ impl Desired for Memory {
 
     fn row_at(&mut self, at: u64) -> Result<DesiredRow<'_>, SourceError> {
         assert_eq!(at % 3, 1, "a place of another source");
+        let at = at + self.moves;
         Ok(self.row(usize::try_from(at / 3 - 2)?))
     }
 }
@@ -485,6 +490,21 @@ fn without_a_backup_a_row_that_changed_meanwhile_is_judged_by_what_it_is() {
     assert!(
         matches!(&changes[0], Change::Update { before, .. } if before[TEXT] == Value::Text("newer".into()))
     );
+}
+
+#[test]
+fn desired_rows_that_changed_while_they_were_compared_are_found() {
+    let (dir, table, stop) = (tempfile::tempdir().unwrap(), columns(), AtomicBool::new(false));
+    let options = options(&table, &[ID], dir.path(), &stop);
+    let given = |row: Row| row.into_iter().map(Some).collect::<Wanted>();
+    // The row after the first one is read in its place: for an update, then for an insert.
+    for live in [vec![row(1, "old")], vec![]] {
+        let wanted = [given(row(1, "new")), given(row(2, "new"))];
+        let mut source = Memory { moves: 3, ..Memory::new([&wanted[..], &wanted[1..]].concat()) };
+        source.rows[2][ID] = Some(Value::Int(3));
+        let error = compare(&mut MemoryTarget::new(live), &mut source, &options).unwrap_err();
+        assert!(matches!(error, DiffError::OtherKey), "{error}");
+    }
 }
 
 #[test]

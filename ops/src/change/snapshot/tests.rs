@@ -1,3 +1,5 @@
+//! Backups written, read from anywhere, and damaged in every way.
+
 use std::sync::atomic::AtomicBool;
 
 use proptest::prelude::*;
