@@ -13,6 +13,7 @@ mod reader;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::path::Path;
 
