@@ -206,11 +206,6 @@ impl DesiredFile {
         self.records.facts()
     }
 
-    /// The line of a place that a row had, from 1. Reads the file up to there: for messages.
-    pub fn line_at(&mut self, at: u64) -> Result<u64, ReadError> {
-        self.records.line_at(at)
-    }
-
     /// Finds the columns of these names.
     fn map(&mut self, names: &Names, line: u64) {
         self.mapping.names = Some(names.id());
