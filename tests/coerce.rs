@@ -24,16 +24,23 @@ use ops::value::{Kind, Value};
 
 /// What coercion foresees; `Err` is what it expected instead.
 fn foresee(dialect: Dialect, type_name: &str, kind: Kind, field: Field<'_>) -> Result<Value, String> {
-    let column = Column {
+    foresee_in(dialect, &column(type_name, kind), field)
+}
+
+fn column(type_name: &str, kind: Kind) -> Column {
+    Column {
         name: "c".to_owned(),
         type_name: type_name.to_owned(),
         kind,
         nullable: true,
         default: None,
         origin: Origin::Written,
-    };
+    }
+}
+
+fn foresee_in(dialect: Dialect, column: &Column, field: Field<'_>) -> Result<Value, String> {
     let mut scratch = Scratch::default();
-    let coerced = Coercion::new(dialect, &column).coerce(field, &mut scratch).map_err(|e| e.expected)?;
+    let coerced = Coercion::new(dialect, column).coerce(field, &mut scratch).map_err(|e| e.expected)?;
     Ok(coerced.value(field, &scratch).to_value())
 }
 

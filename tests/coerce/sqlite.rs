@@ -2,12 +2,13 @@
 
 use ops::change::coerce::Dialect;
 use ops::records::Field;
+use ops::target::schema::{Column, Origin};
 use ops::value::{Kind, Value};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::types::Value as Stored;
 
-use super::{escaped, foresee, is_json_number};
+use super::{column, escaped, foresee, foresee_in, is_json_number};
 
 const DECLARED: [&str; 14] = [
     "INTEGER",
@@ -239,6 +240,58 @@ fn json_values_are_stored_as_foreseen() {
         }
         let lone = foresee_value(declared, Field::Json(r#""\ud800""#));
         assert!(lone.is_err(), "{declared}: {lone:?}");
+    }
+}
+
+#[test]
+fn strict_columns_and_rowids_take_one_kind_only() {
+    let connection = Connection::open_in_memory().unwrap();
+    let strict = [
+        ("INT", Kind::Int),
+        ("INTEGER", Kind::Int),
+        ("REAL", Kind::Real),
+        ("TEXT", Kind::Text),
+        ("BLOB", Kind::Bytes),
+        ("ANY", Kind::Any),
+    ];
+    for (declared, kind) in strict {
+        connection.execute_batch(&format!("CREATE TABLE s_{declared} (c {declared}) STRICT")).unwrap();
+        compare_strict(&connection, &format!("s_{declared}"), &column(declared, kind));
+    }
+    connection.execute_batch("CREATE TABLE rowid_alias (c INTEGER PRIMARY KEY)").unwrap();
+    let alias = Column { origin: Origin::Numbered, ..column("INTEGER", Kind::Any) };
+    compare_strict(&connection, "rowid_alias", &alias);
+}
+
+/// What SQLite refuses is refused before, and what it takes is foreseen.
+fn compare_strict(connection: &Connection, table: &str, column: &Column) {
+    let stored = |value: &dyn rusqlite::ToSql| -> Option<Stored> {
+        connection.execute(&format!("DELETE FROM {table}"), []).unwrap();
+        let sql = format!("INSERT INTO {table} VALUES (?1) RETURNING c");
+        connection.query_row(&sql, [value], |row| row.get(0)).ok()
+    };
+    for text in TEXTS {
+        let foreseen = foresee_in(Dialect::Sqlite, column, Field::Cell(text));
+        match (stored(text), &foreseen) {
+            (Some(stored), Ok(value)) if is_same(&stored, &bound(value)) => {}
+            (None, Err(_)) => {}
+            (stored, _) => panic!("{table} {text:?}: stored {stored:?}, foreseen {foreseen:?}"),
+        }
+        if !is_json_number(text) {
+            continue;
+        }
+        if let Ok(value) = foresee_in(Dialect::Sqlite, column, Field::Json(text)) {
+            assert!(is_same(&stored(&bound(&value)).unwrap(), &bound(&value)), "{table} {text}");
+        }
+    }
+    for (json, bound) in [("true", Stored::Integer(1)), ("{\"$bytes\":\"00\"}", Stored::Blob(vec![0]))] {
+        let foreseen = foresee_in(Dialect::Sqlite, column, Field::Json(json));
+        let stored = stored(&bound);
+        assert_eq!(
+            foreseen.is_ok(),
+            stored.is_some(),
+            "{table} {json}: stored {stored:?}, foreseen {foreseen:?}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! same, so that everything wrong with it is counted and the first part of it listed; only then is it refused.
 //! Nothing here compares.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::change::coerce::{Coerced, Coercion, Dialect, Scratch};
@@ -16,8 +16,6 @@ use crate::value::ValueRef;
 
 /// Characters that are shown of a field that does not fit.
 const SHOWN: usize = 40;
-/// Sets of names whose columns are remembered.
-const MAPPED_MAX: usize = 1000;
 
 /// How a file is read.
 #[derive(Debug, Clone)]
@@ -127,7 +125,7 @@ pub struct DesiredFile {
     records: Records,
     columns: Vec<ColumnRule>,
     options: DesiredOptions,
-    mappings: HashMap<u64, Vec<Option<usize>>>,
+    mapping: Mapping,
     /// Columns of the file that were passed over.
     ignored: BTreeSet<String>,
     misfit: Misfit,
@@ -144,6 +142,13 @@ struct ColumnRule {
     is_computed: bool,
     /// Whether any row gave it.
     is_given: bool,
+}
+
+/// The columns of the names that the record found last has; most files have one set of names.
+#[derive(Debug, Default)]
+struct Mapping {
+    names: Option<u64>,
+    columns: Vec<Option<usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -176,7 +181,7 @@ impl DesiredFile {
             records,
             columns,
             options,
-            mappings: HashMap::new(),
+            mapping: Mapping::default(),
             ignored: BTreeSet::new(),
             misfit: Misfit::default(),
             row: Cells::default(),
@@ -201,37 +206,27 @@ impl DesiredFile {
         self.records.facts()
     }
 
-    /// The line of a place that a row had, from 1. Reads the file up to there: for messages.
-    pub fn line_at(&mut self, at: u64) -> Result<u64, ReadError> {
-        self.records.line_at(at)
-    }
-
     /// Finds the columns of these names.
     fn map(&mut self, names: &Names, line: u64) {
-        let mut mapping = Vec::with_capacity(names.len());
+        self.mapping.names = Some(names.id());
+        self.mapping.columns.clear();
         for name in names.iter() {
             let column = self.columns.iter().position(|column| column.name == name);
-            mapping.push(match column {
-                _ if self.options.ignore.contains(name) => {
-                    self.ignored.insert(name.to_owned());
-                    None
-                }
-                Some(index) if !self.columns[index].is_computed => {
-                    self.columns[index].is_given = true;
-                    Some(index)
-                }
-                known => {
-                    let list =
-                        if known.is_some() { &mut self.misfit.computed } else { &mut self.misfit.unknown };
-                    list.entry(name.to_owned()).or_insert(line);
-                    None
-                }
-            });
+            let usable = column.filter(|index| !self.columns[*index].is_computed);
+            if self.options.ignore.contains(name) {
+                self.ignored.insert(name.to_owned());
+                self.mapping.columns.push(None);
+                continue;
+            }
+            if let Some(index) = usable {
+                self.columns[index].is_given = true;
+            } else {
+                let list =
+                    if column.is_some() { &mut self.misfit.computed } else { &mut self.misfit.unknown };
+                list.entry(name.to_owned()).or_insert(line);
+            }
+            self.mapping.columns.push(usable);
         }
-        if self.mappings.len() >= MAPPED_MAX {
-            self.mappings.clear();
-        }
-        self.mappings.insert(names.id(), mapping);
     }
 
     /// Refuses a file that does not fit, all its columns being known.
@@ -243,16 +238,11 @@ impl DesiredFile {
     /// Goes to the next row that fits; false after the last, an error if any did not.
     fn advance(&mut self) -> Result<bool, DesiredError> {
         while self.records.advance()? {
+            self.map_record();
             let record = self.records.record();
-            if !self.mappings.contains_key(&record.names().id()) {
-                let (names, line) = (record.names().clone(), record.line);
-                self.map(&names, line);
-            }
-            let record = self.records.record();
-            let mapping = &self.mappings[&record.names().id()];
             let null = self.options.null.as_str();
             let mut is_fit = true;
-            self.row.coerce(record, mapping, &self.columns, null, |column, field, expected| {
+            self.row.coerce(record, &self.mapping.columns, &self.columns, null, |column, field, expected| {
                 is_fit = false;
                 self.misfit.field_count += 1;
                 if self.misfit.fields.len() < self.options.listed {
@@ -265,10 +255,19 @@ impl DesiredFile {
             }
         }
         // Without rows and without a header nothing is known of the columns.
-        if !self.mappings.is_empty() {
+        if self.mapping.names.is_some() {
             self.refuse_misfit()?;
         }
         Ok(false)
+    }
+
+    /// Knows the columns of the record that was found last.
+    fn map_record(&mut self) {
+        let record = self.records.record();
+        if self.mapping.names != Some(record.names().id()) {
+            let (names, line) = (record.names().clone(), record.line);
+            self.map(&names, line);
+        }
     }
 
     fn row(&self) -> DesiredRow<'_> {
@@ -332,15 +331,10 @@ impl Desired for DesiredFile {
     }
 
     fn row_at(&mut self, at: u64) -> Result<DesiredRow<'_>, SourceError> {
-        let record = self.records.record_at(at)?;
+        self.records.record_at(at)?;
+        self.map_record();
         let mut is_fit = true;
-        // A set of names that is not known any more was forgotten, or is not that of the row that was here.
-        if !self.mappings.contains_key(&record.names().id()) {
-            let names = record.names().clone();
-            self.map(&names, 0);
-        }
-        let record = self.records.record();
-        let mapping = &self.mappings[&record.names().id()];
+        let (record, mapping) = (self.records.record(), &self.mapping.columns);
         self.row.coerce(record, mapping, &self.columns, &self.options.null, |_, _, _| is_fit = false);
         if is_fit { Ok(self.row()) } else { Err(self.records.moved(at).into()) }
     }

@@ -4,7 +4,7 @@
 //! quote inside a bare cell, text behind a closing quote, a quote that is never closed, a lone carriage return.
 
 use super::error::Fault;
-use super::{Cells, Form, Span, Step};
+use super::{Cells, Form, Span, Step, words};
 
 /// Parses rows after the header.
 #[derive(Debug)]
@@ -87,7 +87,9 @@ impl Delimited {
     /// The end of a cell without quotes.
     fn bare(&self, bytes: &[u8], from: usize) -> Result<usize, Fault> {
         let is_stop = |b: &u8| *b == self.delimiter || matches!(b, b'\n' | b'\r' | b'"');
-        let to = bytes[from..].iter().position(is_stop).map_or(bytes.len(), |length| from + length);
+        let stops = [self.delimiter, b'\n', b'\r', b'"'];
+        let start = words::find(bytes, from, |word| words::any_of(word, stops));
+        let to = bytes[start..].iter().position(is_stop).map_or(bytes.len(), |length| start + length);
         if bytes.get(to) == Some(&b'"') {
             return Err(Fault::new(to, "a quote inside a cell that does not start with one"));
         }

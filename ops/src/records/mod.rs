@@ -1,7 +1,7 @@
 //! Rows from files, whatever the format: one record at a time, with the place it came from.
 //!
 //! A reader gives fields as they stand in the file and guesses no types; what a field means for a column is
-//! decided where the column is known. Memory does not grow with the file. What is not exactly the format is an
+//! decided where the column is known. Memory grows by a byte for each KiB of the file, no more. What is not exactly the format is an
 //! error with its line: a row that was understood wrongly is worse than none.
 
 mod delimited;
@@ -13,6 +13,7 @@ mod reader;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::path::Path;
 
@@ -91,7 +92,7 @@ pub struct InputFacts {
 pub struct Record<'a> {
     /// Offset in the decompressed file; [`Records::record_at`] finds the record again by it.
     pub at: u64,
-    /// The line where it starts, from 1; 0 where it was found by its offset.
+    /// The line where it starts, from 1.
     pub line: u64,
     names: &'a Names,
     text: &'a str,

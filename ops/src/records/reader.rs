@@ -13,6 +13,9 @@ const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that are read at once to find a record by its offset.
 const JUMP_BYTES: usize = 16 * 1024;
 
+/// Bytes between marks: 16 bytes of memory for each of these.
+const MARK_BYTES: u64 = 16 * 1024;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// An open file of records.
@@ -29,8 +32,23 @@ pub struct Records {
     line: u64,
     rows: u64,
     is_over: bool,
+    /// Some records with their lines, in order, so that lines are known after a jump.
+    marks: Vec<Mark>,
+    /// Where the last jump went.
+    jumped: Mark,
     known: Known,
     current: Current,
+}
+
+/// An offset and its line.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: u64,
+    line: u64,
+}
+
+impl Mark {
+    const START: Self = Self { at: 0, line: 1 };
 }
 
 /// The record that was found last.
@@ -105,6 +123,8 @@ impl Records {
             line: 1,
             rows: 0,
             is_over: false,
+            marks: vec![Mark::START],
+            jumped: Mark::START,
             known: Known::default(),
             current: Current::default(),
         };
@@ -167,6 +187,10 @@ impl Records {
         }
         if self.find()? {
             self.rows += 1;
+            let Current { at, line, .. } = self.current;
+            if self.marks.last().is_none_or(|last| at - last.at >= MARK_BYTES) {
+                self.marks.push(Mark { at, line });
+            }
             return Ok(true);
         }
         if self.rows == 0 && !self.parser.is_framed() {
@@ -183,16 +207,16 @@ impl Records {
     }
 
     /// Finds a record again by [`Record::at`]. A file that was changed meanwhile is noticed only where no record is
-    /// found; whether it is the same record must be seen from what it holds.
+    /// found; whether it is the same record must be seen from what it holds. Going forward is fastest.
     pub fn record_at(&mut self, at: u64) -> Result<Record<'_>, ReadError> {
-        self.jumping.jump(at);
+        let line = self.line_at(at)?;
         loop {
             let rest = self.jumping.rest();
             match self.parser.record(rest, self.jumping.is_end, &mut self.current.cells) {
                 Ok(Step::Record { from: 0, to, .. }) => {
                     let taken = self.current.take(&rest[..to], &mut self.known, self.format);
                     taken.map_err(|_| self.moved(at))?;
-                    (self.current.at, self.current.line) = (at, 0);
+                    (self.current.at, self.current.line) = (at, line);
                     return Ok(self.record());
                 }
                 Ok(Step::More { consumed: 0 }) if !self.jumping.is_end && rest.len() < RECORD_BYTES_MAX => {
@@ -203,23 +227,32 @@ impl Records {
         }
     }
 
+    /// Jumps to an offset and counts the lines on the way there, from the nearest place whose line is known.
+    fn line_at(&mut self, at: u64) -> Result<u64, ReadError> {
+        let mark = self.marks[self.marks.partition_point(|mark| mark.at <= at).saturating_sub(1)];
+        let near = if (mark.at..=at).contains(&self.jumped.at) { self.jumped } else { mark };
+        let mut line = near.line;
+        self.jumping.jump(near.at);
+        loop {
+            let rest = self.jumping.rest();
+            let left = usize::try_from(at - self.jumping.at()).unwrap_or(usize::MAX);
+            let length = rest.len().min(left);
+            line += newlines(&rest[..length]);
+            self.jumping.consume(length);
+            if length == left {
+                self.jumped = Mark { at, line };
+                return Ok(line);
+            }
+            if self.jumping.is_end {
+                return Err(self.moved(at));
+            }
+            self.jumping.fill(&mut self.input)?;
+        }
+    }
+
     /// What to say when the record at `at` is not the one that was there before.
     pub fn moved(&self, at: u64) -> ReadError {
         ReadError::Moved { path: self.input.path.clone(), at }
-    }
-
-    /// The line of an offset, from 1. Reads the file up to there: for messages.
-    pub fn line_at(&mut self, at: u64) -> Result<u64, ReadError> {
-        let mut window = Window::jumping(JUMP_BYTES * 16);
-        let mut line = 1;
-        while window.at() < at && !window.is_end {
-            window.fill(&mut self.input)?;
-            let left = usize::try_from(at - window.at()).unwrap_or(usize::MAX);
-            let length = window.rest().len().min(left);
-            line += newlines(&window.rest()[..length]);
-            window.consume(length);
-        }
-        Ok(line)
     }
 
     /// What the file was; `None` before its end was read.

@@ -3,6 +3,7 @@
 //! What passes here is JSON except that its texts may not be UTF-8 and may hold lone surrogates.
 
 use super::error::Fault;
+use super::words;
 
 /// Nesting that is refused: no row is this deep, and the scan must not run out of stack.
 const DEPTH_MAX: usize = 512;
@@ -169,23 +170,10 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     }
 }
 
-/// The offset of the next quote, backslash or control character, or of the end. Eight bytes at a time.
-fn plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
-        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-        let quote = is_zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        // The lowest mark is exact; borrows can only make false ones above it.
-        let found = quote | backslash | control;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
+/// The offset of the next quote, backslash or control character, or of the end.
+fn plain(bytes: &[u8], from: usize) -> usize {
+    let is_stop = |word| words::any_of(word, [b'"', b'\\']) | words::below(word, 0x20);
+    let mut at = words::find(bytes, from, is_stop);
     while bytes.get(at).is_some_and(|&b| b != b'"' && b != b'\\' && b >= 0x20) {
         at += 1;
     }

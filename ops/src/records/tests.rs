@@ -341,14 +341,11 @@ fn records_are_found_again_in_any_order() {
         assert_eq!(seen.len(), 3000);
         for step in [1, 7, 2999] {
             for index in (0..3000).map(|n| n * step % 3000) {
-                let (at, _, fields) = &seen[index];
+                let (at, line, fields) = &seen[index];
                 let record = records.record_at(*at).unwrap();
-                assert_eq!((record.at, record.line), (*at, 0));
+                assert_eq!((record.at, record.line), (*at, *line), "{name} {index}");
                 assert_eq!(&format!("{:?}", record.fields().collect::<Vec<_>>()), fields);
             }
-        }
-        for index in [0, 1, 1500, 2999] {
-            assert_eq!(records.line_at(seen[index].0).unwrap(), seen[index].1, "{name} {index}");
         }
         if name != "a.csv" {
             let error = records.record_at(seen[3].0 + 1).unwrap_err().to_string();

@@ -53,7 +53,7 @@ pub struct Coercion {
 
 #[derive(Debug, Clone)]
 enum Rule {
-    Sqlite(sqlite::Affinity),
+    Sqlite(sqlite::Storage),
     Postgres(postgres::Type),
 }
 
@@ -180,7 +180,7 @@ impl Coercion {
     /// What `column` does with fields in a database of this dialect.
     pub fn new(dialect: Dialect, column: &Column) -> Self {
         let rule = match dialect {
-            Dialect::Sqlite => Rule::Sqlite(sqlite::Affinity::of(&column.type_name)),
+            Dialect::Sqlite => Rule::Sqlite(sqlite::Storage::new(column)),
             Dialect::Postgres => Rule::Postgres(postgres::Type::new(column.kind, &column.type_name)),
         };
         Self { rule }
@@ -189,7 +189,7 @@ impl Coercion {
     /// The value that would be stored. An empty cell is a text here; which cells are NULL is the caller's to say.
     pub fn coerce(&self, field: Field<'_>, scratch: &mut Scratch) -> Result<Coerced, CellError> {
         match &self.rule {
-            Rule::Sqlite(affinity) => affinity.coerce(Given::of(field), scratch),
+            Rule::Sqlite(storage) => storage.coerce(Given::of(field), scratch),
             Rule::Postgres(rule) => rule.coerce(Given::of(field), scratch),
         }
     }

@@ -5,11 +5,45 @@
 
 use super::{CellError, Coerced, Form, Given, Scratch, json, tagged, unescape};
 use crate::change::decimal::{Spelled, is_integer};
+use crate::target::schema::{Column, Origin};
 use crate::value::Kind;
+
+/// A column: what it does with values, and which it takes at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Storage {
+    affinity: Affinity,
+    /// The only kind that a column of a STRICT table takes, and integers where the column is the rowid.
+    only: Option<Kind>,
+}
+
+impl Storage {
+    pub(super) fn new(column: &Column) -> Self {
+        let only = if column.origin == Origin::Numbered { Kind::Int } else { column.kind };
+        Self { affinity: Affinity::of(&column.type_name), only: (only != Kind::Any).then_some(only) }
+    }
+
+    pub(super) fn coerce(self, given: Given<'_>, scratch: &mut Scratch) -> Result<Coerced, CellError> {
+        let coerced = self.affinity.coerce(given, scratch)?;
+        let kind = match coerced {
+            Coerced::Int(_) => Some(Kind::Int),
+            Coerced::Real(_) => Some(Kind::Real),
+            Coerced::Bytes(_) => Some(Kind::Bytes),
+            Coerced::Null => self.only,
+            _ => Some(Kind::Text),
+        };
+        match self.only.filter(|_| kind != self.only) {
+            None => Ok(coerced),
+            Some(Kind::Int) => Err(CellError::new("an integer")),
+            Some(Kind::Real) => Err(CellError::new("a number")),
+            Some(Kind::Bytes) => Err(CellError::new("bytes, as {\"$bytes\":\"00ff\"}")),
+            Some(_) => Err(CellError::new("a text")),
+        }
+    }
+}
 
 /// What a column does with values, in SQLite's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Affinity {
+enum Affinity {
     Integer,
     Text,
     /// None: values stay what they are.
@@ -20,7 +54,7 @@ pub(super) enum Affinity {
 
 impl Affinity {
     /// By SQLite's own rules, in its order. `ANY` is a word of STRICT tables, where it converts nothing.
-    pub(super) fn of(declared: &str) -> Self {
+    fn of(declared: &str) -> Self {
         let declared = declared.to_ascii_uppercase();
         let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
         match () {
@@ -32,7 +66,7 @@ impl Affinity {
         }
     }
 
-    pub(super) fn coerce(self, given: Given<'_>, scratch: &mut Scratch) -> Result<Coerced, CellError> {
+    fn coerce(self, given: Given<'_>, scratch: &mut Scratch) -> Result<Coerced, CellError> {
         let start = scratch.text.len();
         match given {
             Given::Null => Ok(Coerced::Null),

@@ -195,9 +195,9 @@ fn rows_are_found_again_and_facts_are_known_at_the_end() {
     assert_eq!(file.facts().unwrap().rows, 2);
     assert_eq!(file.given(), [true, true, false, false, false]);
     let row = file.row_at(places[1]).unwrap();
+    assert_eq!((row.at, row.line), (places[1], 2));
     assert_eq!(row.values[..2], [Some(ValueRef::Int(2)), Some(ValueRef::Text("bé"))]);
     assert_eq!(file.row_at(places[0]).unwrap().values[1], Some(ValueRef::Text("a")));
-    assert_eq!(file.line_at(places[1]).unwrap(), 2);
     assert!(file.row_at(places[1] + 1).unwrap_err().to_string().contains("was changed while it was in use"));
 }
 
