@@ -7,10 +7,11 @@ pub mod apply;
 pub mod error;
 pub mod journal;
 pub mod lock;
-pub mod outcome;
+
 pub mod pace;
 pub mod plan;
 pub mod sql;
+pub mod standing;
 pub mod throttle;
 
 use std::collections::BTreeMap;
