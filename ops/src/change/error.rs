@@ -2,6 +2,7 @@
 //!
 //! What happens to single rows is no error: that is in the ledger. Errors carry no contents of rows.
 
+use super::plan::PlanError;
 use crate::files::FileError;
 use crate::guard::Refusal;
 use crate::target::TargetError;
@@ -12,21 +13,15 @@ pub enum RunError {
     /// A guard stopped it; nothing was written.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A file of the plan or of the run.
+    /// A file of the run.
     #[error(transparent)]
     File(#[from] FileError),
     /// The target.
     #[error(transparent)]
     Target(TargetError),
-    /// A change that cannot be read from the plan.
-    #[error("failed to read change {position} of the plan")]
-    Change {
-        /// Its position.
-        position: u64,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    /// The plan.
+    #[error(transparent)]
+    Plan(PlanError),
 }
 
 impl From<TargetError> for RunError {
@@ -34,6 +29,16 @@ impl From<TargetError> for RunError {
         match error {
             TargetError::Refused(refusal) => Self::Refused(refusal),
             other => Self::Target(other),
+        }
+    }
+}
+
+impl From<PlanError> for RunError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Refused(refusal) => Self::Refused(refusal),
+            PlanError::File(error) => Self::File(error),
+            other => Self::Plan(other),
         }
     }
 }

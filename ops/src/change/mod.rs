@@ -13,12 +13,12 @@ pub mod error;
 pub mod gate;
 pub mod journal;
 pub mod lock;
-pub mod outcome;
 pub mod pace;
 pub mod plan;
 pub mod planner;
 pub mod snapshot;
 pub mod sql;
+pub mod standing;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

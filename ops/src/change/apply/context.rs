@@ -6,22 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::feed::Changes;
+use super::readback::Problem;
 use crate::change::error::RunError;
 use crate::change::journal::{Canary, Header};
-use crate::change::outcome::Shape;
 use crate::change::pace::Pace;
+use crate::change::plan::Layout;
 use crate::ids::Ids;
-use crate::target::schema::Table;
 use crate::target::{RunId, Target, TargetError, TargetIdentity};
-use crate::value::Kind;
 
 /// One run over a list of changes, in one direction.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
-    /// The table, as it is now.
-    pub table: &'a Table,
-    /// The columns that the changes hold, and their key.
-    pub shape: &'a Shape,
+    /// The table, and how the rows of the changes lie.
+    pub layout: &'a Layout,
     /// Plan and direction.
     pub run: &'a RunId,
     /// The changes.
@@ -30,6 +27,12 @@ pub struct Job<'a> {
     pub identity: &'a TargetIdentity,
     /// SHA-256 of the changes where they are not those of the plan itself.
     pub digest: Option<&'a str>,
+    /// The keys that a person named, where it is about those only.
+    pub keys: Option<&'a [String]>,
+    /// Rows that a person may miss in it, for the report.
+    pub left_out: &'a [Problem],
+    /// All of it is one batch, and one transaction: it goes through whole or not at all.
+    pub is_whole: bool,
     /// Where journal, outcomes and report go.
     pub folder: &'a Path,
     /// Whether a written row must read back as planned, or as the run stored it.
@@ -48,16 +51,12 @@ impl Job<'_> {
         Header {
             plan: self.run.plan.clone(),
             direction: self.run.direction.clone(),
-            table: self.table.name.to_string(),
-            columns: self.shape.names().to_vec(),
+            table: self.layout.table.name.to_string(),
+            columns: self.layout.each_column().map(|column| column.name.clone()).collect(),
             total: self.changes.total(),
             changes: self.digest.map(str::to_owned),
+            keys: self.keys.map(<[String]>::to_vec),
         }
-    }
-
-    /// The kinds of its columns.
-    pub(crate) fn kinds(&self) -> Vec<Kind> {
-        self.shape.columns.iter().map(|c| self.table.columns[*c].kind).collect()
     }
 }
 
@@ -166,6 +165,11 @@ pub enum Why {
     },
     /// Another runner took the table.
     Lost(String),
+    /// All was to be one transaction, and the target refused it.
+    Whole {
+        /// What it said.
+        reason: String,
+    },
     /// Something else went wrong.
     Error(RunError),
 }
@@ -207,6 +211,10 @@ impl fmt::Display for Why {
                 write!(f, "the target was not available, tried {tries} times: {reason}; it can be resumed")
             }
             Self::Lost(who) => write!(f, "the table is no longer held by this run: {who}"),
+            Self::Whole { reason } => write!(
+                f,
+                "the target refused the one transaction, and nothing was changed: {reason}; try it in batches"
+            ),
             Self::Error(error) => f.write_str(&chain(error)),
         }
     }

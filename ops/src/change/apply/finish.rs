@@ -53,7 +53,7 @@ pub(crate) fn finish(
     report.replan = replan;
     report.journal_torn = facts.torn;
     report.journal_recovered = facts.recovered;
-    report.problems = checked.problems;
+    report.problems.extend(checked.problems);
     if let Some(Why::Canary(canary)) = &stopped {
         report.canary = Some(*canary);
     }

@@ -9,6 +9,7 @@ mod context;
 mod double;
 mod feed;
 mod finish;
+mod past;
 mod preview;
 mod readback;
 mod report;
@@ -31,16 +32,15 @@ pub use self::session::Effort;
 pub use self::settings::{BatchRows, Budget, OnDrift, Retry, Settings};
 
 use self::feed::Feed;
-use self::readback::JOURNAL;
+use self::past::JOURNAL;
 use self::runner::Runner;
 use self::session::Session;
 use self::sizing::Sizing;
 use super::error::RunError;
 use super::journal::{self, Durability, Found, Journal};
-use super::outcome::RowOutcome;
 use super::throttle::Throttle;
 use crate::guard::Refusal;
-use crate::target::{RunState, Target};
+use crate::target::{Outcome, RunState, Target};
 
 /// Whether a run may find that it was begun before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +71,14 @@ pub fn run(
     plan_again: Option<PlanAgain<'_>>,
 ) -> Result<RunReport, RunError> {
     let path = job.folder.join(JOURNAL);
-    let known = journal::peek(&path, &job.header(), &job.kinds())?;
+    let known = journal::peek(&path, &job.header())?;
     if let Some(closed) = known.as_ref().filter(|found| found.is_closed) {
         return Ok(RunReport::already(job, closed, context.pace.now()));
     }
     check_start(start, known.as_ref(), settings, job)?;
     let started_at = context.pace.now();
     let mut session = Session::new(context, settings, job.run, job.changes.total());
-    let state = session.begin(job.table).map_err(not_begun)?;
+    let state = session.begin(&job.layout.table).map_err(not_begun)?;
     let opened = open(&mut session, job, start, known.is_some(), &state, &path);
     let (mut journal, found, recovered) = match opened {
         Ok(opened) => opened,
@@ -220,7 +220,7 @@ fn open(
         .into());
     }
     let durability = if has_books { Durability::Relaxed } else { Durability::Strict };
-    let (mut journal, found) = Journal::open(path, &job.header(), &job.kinds(), durability)?;
+    let (mut journal, found) = Journal::open(path, &job.header(), durability)?;
     let mut found = found.unwrap_or_default();
     if !has_books {
         return Ok((journal, found, 0));
@@ -255,7 +255,6 @@ fn recover(
     books: u64,
 ) -> Result<u64, RunError> {
     let from = found.next;
-    let mut changes = job.changes.read(from)?;
     while found.next < books {
         let (run, at) = (job.run, found.next);
         let batches = session.ask(|target| target.recorded(run, at)).map_err(not_begun)?;
@@ -266,15 +265,9 @@ fn recover(
         for batch in batches {
             let gap = batch.first.checked_sub(found.next).ok_or_else(|| unknown(at, books))?;
             for _ in 0..gap {
-                changes.next().transpose()?;
                 put(journal, found, &[lost_reason()], session)?;
             }
-            let mut outcomes = Vec::with_capacity(batch.outcomes.len());
-            for outcome in batch.outcomes {
-                let change = changes.next().transpose()?.ok_or_else(|| unknown(at, books))?;
-                outcomes.push(job.shape.outcome(&change, outcome));
-            }
-            put(journal, found, &outcomes, session)?;
+            put(journal, found, &batch.outcomes, session)?;
         }
     }
     Ok(found.next - from)
@@ -284,7 +277,7 @@ fn recover(
 fn put(
     journal: &mut Journal,
     found: &mut Found,
-    outcomes: &[RowOutcome],
+    outcomes: &[Outcome],
     session: &Session<'_, '_>,
 ) -> Result<(), RunError> {
     let pace = &session.context.pace;
@@ -297,8 +290,8 @@ fn put(
 }
 
 /// A change that the books leave out: the target refused it, and why was in a journal that is gone.
-fn lost_reason() -> RowOutcome {
-    RowOutcome::Failed { reason: "refused by the database; the reason is lost with the journal".to_owned() }
+fn lost_reason() -> Outcome {
+    Outcome::Failed { reason: "refused by the database; the reason is lost with the journal".to_owned() }
 }
 
 fn unknown(at: u64, books: u64) -> Refusal {

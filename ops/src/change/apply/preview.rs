@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::context::{Job, Why};
-use super::readback::{self, key_json, op};
+use super::readback;
 use super::session::Session;
 use super::settings::Settings;
 use super::{Context, not_begun};
 use crate::change::error::RunError;
-use crate::change::outcome::{Standing, Tally};
+use crate::change::journal::Tally;
+use crate::change::plan::{Op, key_json};
+use crate::change::standing::Standing;
 use crate::report::{Align, Document, Table};
 use crate::target::Change;
 use crate::text::thousands;
@@ -95,7 +97,7 @@ fn look(
     rows: usize,
     preview: &mut Preview,
 ) -> Result<(), Why> {
-    let standings = readback::standings(session, job, first, batch)?;
+    let standings = readback::standings(session, job, batch)?;
     let mut counts = BatchCounts { first, ..BatchCounts::default() };
     for ((position, change), standing) in (first..).zip(batch).zip(standings) {
         *match change {
@@ -118,8 +120,14 @@ fn look(
             }
         };
         if preview.rows.len() < rows {
-            let key = key_json(&job.shape.key(change, position)?);
-            preview.rows.push(PreviewRow { position, op: op(change), key, cells: cells(job, change), now });
+            let key = key_json(&job.layout.key_of(change));
+            preview.rows.push(PreviewRow {
+                position,
+                op: Op::of(change).as_str(),
+                key,
+                cells: cells(job, change),
+                now,
+            });
         }
     }
     preview.expected.already += counts.already;
@@ -134,15 +142,15 @@ fn cells(job: &Job<'_>, change: &Change) -> Vec<String> {
         write_json(value.as_ref(), &mut json);
         format!("{name} = {}", String::from_utf8_lossy(&json))
     };
-    let names = job.shape.names();
+    let names = job.layout.each_column().map(|column| &column.name);
     match change {
         Change::Delete { .. } => Vec::new(),
         Change::Insert { after } => {
-            let given = names.iter().zip(after);
+            let given = names.zip(after);
             given.filter_map(|(name, value)| value.as_ref().map(|value| cell(name, value))).collect()
         }
         Change::Update { before, after } => {
-            let pairs = names.iter().zip(before.iter().zip(after));
+            let pairs = names.zip(before.iter().zip(after));
             let changed = pairs.filter(|(_, (before, after))| !before.as_ref().same(after.as_ref()));
             changed.map(|(name, (_, after))| cell(name, after)).collect()
         }

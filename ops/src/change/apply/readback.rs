@@ -11,24 +11,23 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::context::{Expect, Job, State, Why};
-use super::feed::ChangeIter;
+use super::past::{Done, Past};
 use super::session::Session;
 use crate::change::error::RunError;
-use crate::change::journal::Outcomes;
-use crate::change::outcome::{RowOutcome, Standing};
+use crate::change::plan::{Op, key_json};
+use crate::change::sql::Undone;
+use crate::change::standing::{Standing, differing, seen};
 use crate::files::{self, FileError};
-use crate::target::{Change, TargetError};
-use crate::value::{Row, Value, write_json};
+use crate::target::{Change, Outcome, TargetError};
+use crate::value::Row;
 
 /// Rows that are read at once.
 const READ_ROWS: usize = 500;
-/// Rows with a problem that a report lists; all are counted, and all are in the list of outcomes.
+/// Rows that a report lists; all are counted, and all are in the list of outcomes.
 const LISTED_MAX: usize = 100;
 
 /// The list of outcomes, one line a row.
-pub(crate) const OUTCOMES: &str = "outcomes.ndjson";
-/// The journal.
-pub(crate) const JOURNAL: &str = "journal.ndjson";
+const OUTCOMES: &str = "outcomes.ndjson";
 
 /// What reading back has shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,47 +38,47 @@ pub(crate) struct Checked {
     pub(crate) altered: u64,
     /// The first rows that drifted, failed or are not as written.
     pub(crate) problems: Vec<Problem>,
+    /// Rows that this run has written.
+    pub(crate) written: Undone,
 }
 
 /// One row that somebody should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Its position in the plan.
+    /// Its position in the run.
     pub position: u64,
     /// Its key, as JSON.
     pub key: String,
     /// `insert`, `update` or `delete`.
     pub op: &'static str,
-    /// `drifted`, `failed`, or `altered` when it does not read back as written.
+    /// `drifted`, `failed`, `altered` when it does not read back as written, `left_out` when it is not in the run.
     pub what: &'static str,
     /// More.
     pub detail: String,
 }
 
-/// Where each of these changes, which follow each other from `at` on, stands now.
+/// Where each of these changes stands now.
 pub(crate) fn standings(
     session: &mut Session<'_, '_>,
     job: &Job<'_>,
-    at: u64,
     changes: &[Change],
 ) -> Result<Vec<Standing>, Why> {
-    let keys: Result<Vec<Row>, RunError> =
-        (at..).zip(changes).map(|(n, change)| job.shape.key(change, n)).collect();
-    let found = read(session, job, &keys?)?;
-    let standing = |(change, found): (&Change, Option<Row>)| job.shape.standing(change, found);
-    Ok(changes.iter().zip(found).map(standing).collect())
+    let keys: Vec<Row> = changes.iter().map(|change| job.layout.key_of(change)).collect();
+    let found = read(session, job, &keys)?;
+    Ok(changes.iter().zip(found).map(|(change, found)| Standing::of(change, found)).collect())
 }
 
-/// Rows by key, over the run's columns.
+/// Rows by key, over the layout's columns.
 fn read(session: &mut Session<'_, '_>, job: &Job<'_>, keys: &[Row]) -> Result<Vec<Option<Row>>, Why> {
+    let layout = job.layout;
     let mut all = Vec::with_capacity(keys.len());
     for keys in keys.chunks(READ_ROWS) {
-        let rows = session.ask(|target| target.read(job.table, &job.shape.key, keys))?;
+        let rows = session.ask(|target| target.read(&layout.table, &layout.key, keys))?;
         if rows.len() != keys.len() {
             let said = format!("{} rows for {} keys", rows.len(), keys.len());
             return Err(TargetError::failed("read rows by key", said).into());
         }
-        all.extend(rows.into_iter().map(|row| row.map(|row| job.shape.pick(&row))));
+        all.extend(rows.into_iter().map(|row| row.map(|row| layout.project(&row))));
     }
     Ok(all)
 }
@@ -87,15 +86,14 @@ fn read(session: &mut Session<'_, '_>, job: &Job<'_>, keys: &[Row]) -> Result<Ve
 /// Reads back the first `rows` rows of a run.
 pub(crate) fn canary(session: &mut Session<'_, '_>, job: &Job<'_>, rows: u64) -> Result<Checked, Why> {
     let mut checked = Checked::default();
-    let mut past = Past::open(job)?;
-    while past.position < rows {
-        let chunk = past.chunk(rows)?;
-        check(session, job, &chunk, true, &mut checked, None)?;
+    let mut past = Past::open(job.changes, job.folder, rows)?;
+    while let Some(chunk) = chunk(&mut past)? {
+        check(session, job, &chunk, true, &mut checked, &mut std::io::sink()).map_err(unwritable)?;
     }
     Ok(checked)
 }
 
-/// Makes the list of outcomes of every row that has one, and reads the written ones back where `verify` says so.
+/// Makes the list of outcomes of the first `reached` rows, and reads the written ones back where `verify` says so.
 pub(crate) fn list(
     session: &mut Session<'_, '_>,
     job: &Job<'_>,
@@ -104,68 +102,49 @@ pub(crate) fn list(
 ) -> Result<Checked, Why> {
     let path = job.folder.join(OUTCOMES);
     let partial = files::partial_name(&path);
-    let file = File::create(&partial).map_err(|e| file_error(&partial, e))?;
+    let unwritten = |error: Stop| match error {
+        Stop::Why(why) => why,
+        Stop::Write(error) => RunError::from(FileError::new("write", &path, error)).into(),
+    };
+    let file = File::create(&partial).map_err(|e| unwritten(Stop::Write(e)))?;
     let mut out = BufWriter::with_capacity(1 << 16, file);
     let mut checked = Checked::default();
-    let mut past = Past::open(job)?;
-    while past.position < reached {
+    let mut past = Past::open(job.changes, job.folder, reached)?;
+    let mut done = 0;
+    while let Some(chunk) = chunk(&mut past)? {
         if verify {
             session.check()?;
             session.keep()?;
         }
-        let chunk = past.chunk(reached)?;
-        check(session, job, &chunk, verify, &mut checked, Some((&mut out, &partial)))?;
+        check(session, job, &chunk, verify, &mut checked, &mut out).map_err(unwritten)?;
+        done += chunk.len() as u64;
         if verify {
-            session.done(past.position, State::Verifying);
+            session.done(done, State::Verifying);
         }
     }
     let synced = out.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|f| f.sync_all());
-    synced.map_err(|e| file_error(&partial, e))?;
+    synced.map_err(|e| unwritten(Stop::Write(e)))?;
     files::rename(&partial, &path).map_err(RunError::from)?;
     Ok(checked)
 }
 
-fn file_error(path: &Path, error: std::io::Error) -> RunError {
-    FileError::new("write", path, error).into()
+/// Why a list is not finished.
+enum Stop {
+    Why(Why),
+    Write(std::io::Error),
 }
 
-/// A row of a run that has an outcome.
-struct Done {
-    position: u64,
-    key: Row,
-    change: Change,
-    outcome: RowOutcome,
-}
-
-/// The rows of a run that have outcomes, from the plan and the journal side by side.
-struct Past<'a> {
-    job: &'a Job<'a>,
-    changes: ChangeIter<'a>,
-    outcomes: Outcomes,
-    position: u64,
-}
-
-impl<'a> Past<'a> {
-    fn open(job: &'a Job<'a>) -> Result<Self, RunError> {
-        let outcomes = Outcomes::open(&job.folder.join(JOURNAL), &job.kinds())?;
-        Ok(Self { job, changes: job.changes.read(0)?, outcomes, position: 0 })
+/// Nothing is written where nothing is listed.
+fn unwritable(stop: Stop) -> Why {
+    match stop {
+        Stop::Why(why) => why,
+        Stop::Write(error) => RunError::from(FileError::new("write", Path::new(OUTCOMES), error)).into(),
     }
+}
 
-    /// The next rows before position `end`.
-    fn chunk(&mut self, end: u64) -> Result<Vec<Done>, RunError> {
-        let mut chunk = Vec::with_capacity(READ_ROWS);
-        while self.position < end && chunk.len() < READ_ROWS {
-            let position = self.position;
-            let missing = |what: &str| RunError::Change { position, source: what.into() };
-            let change = self.changes.next().ok_or_else(|| missing("the plan ends before it"))??;
-            let outcome = self.outcomes.next_outcome()?;
-            let outcome = outcome.ok_or_else(|| missing("the journal ends before it"))?;
-            let key = self.job.shape.key(&change, position)?;
-            chunk.push(Done { position, key, change, outcome });
-            self.position += 1;
-        }
-        Ok(chunk)
-    }
+fn chunk(past: &mut Past<'_>) -> Result<Option<Vec<Done>>, RunError> {
+    let chunk: Vec<Done> = past.take(READ_ROWS).collect::<Result<_, _>>()?;
+    Ok((!chunk.is_empty()).then_some(chunk))
 }
 
 /// What reading a row back has shown.
@@ -182,22 +161,17 @@ fn check(
     chunk: &[Done],
     verify: bool,
     checked: &mut Checked,
-    mut list: Option<(&mut dyn Write, &Path)>,
-) -> Result<(), Why> {
-    let is_read =
-        |done: &Done| verify && matches!(done.outcome, RowOutcome::Applied { .. } | RowOutcome::Already);
-    let keys: Vec<Row> = chunk.iter().filter(|d| is_read(d)).map(|d| d.key.clone()).collect();
-    let mut found = read(session, job, &keys)?.into_iter();
-    let mut line = Vec::new();
+    list: &mut dyn Write,
+) -> Result<(), Stop> {
+    let is_read = |done: &Done| verify && matches!(done.outcome, Outcome::Applied { .. } | Outcome::Already);
+    let keys: Vec<Row> = chunk.iter().filter(|d| is_read(d)).map(|d| job.layout.key_of(&d.change)).collect();
+    let mut found = read(session, job, &keys).map_err(Stop::Why)?.into_iter();
     for done in chunk {
         let back =
             if is_read(done) { read_back(job, done, found.next().flatten()) } else { ReadBack::Skipped };
-        note(checked, done, &back);
-        if let Some((out, path)) = &mut list {
-            line.clear();
-            write_line(done, &back, &mut line);
-            out.write_all(&line).map_err(|e| file_error(path, e))?;
-        }
+        let row = describe(job, done);
+        list.write_all(line(&row, &back).as_bytes()).map_err(Stop::Write)?;
+        note(checked, done, row, back);
     }
     Ok(())
 }
@@ -206,14 +180,14 @@ fn read_back(job: &Job<'_>, done: &Done, found: Option<Row>) -> ReadBack {
     let expected: Vec<_> = match (&done.change, &done.outcome) {
         (Change::Delete { .. }, _) if found.is_none() => return ReadBack::AsWritten,
         (Change::Delete { .. }, _) => return ReadBack::Altered("the row is there again".to_owned()),
-        (_, RowOutcome::Applied { stored: Some(row) }) if job.expect == Expect::Stored => {
+        (_, Outcome::Applied { stored: Some(row) }) if job.expect == Expect::Stored => {
             row.iter().map(Some).collect()
         }
         (Change::Update { after, .. }, _) => after.iter().map(Some).collect(),
         (Change::Insert { after }, _) => after.iter().map(Option::as_ref).collect(),
     };
     let Some(found) = found else { return ReadBack::Altered("the row is gone".to_owned()) };
-    let columns = job.shape.differing(expected.into_iter(), &found);
+    let columns = differing(job.layout, &expected, &found);
     if columns.is_empty() {
         ReadBack::AsWritten
     } else {
@@ -221,67 +195,61 @@ fn read_back(job: &Job<'_>, done: &Done, found: Option<Row>) -> ReadBack {
     }
 }
 
-fn note(checked: &mut Checked, done: &Done, back: &ReadBack) {
-    let (what, detail) = match (back, done.outcome.detail()) {
-        (ReadBack::AsWritten, _) => {
+/// A row as lists show it, `what` being its outcome.
+fn describe(job: &Job<'_>, done: &Done) -> Problem {
+    let change = &done.change;
+    let (what, detail) = match &done.outcome {
+        Outcome::Applied { .. } => ("applied", String::new()),
+        Outcome::Already => ("already", String::new()),
+        Outcome::Drifted { found: None } => ("drifted", "the row is gone".to_owned()),
+        Outcome::Drifted { found: Some(found) } => {
+            let columns = differing(job.layout, &seen(change), found);
+            ("drifted", format!("changed: {}", columns.join(", ")))
+        }
+        Outcome::Failed { reason } => ("failed", reason.clone()),
+    };
+    let (key, op) = (key_json(&job.layout.key_of(change)), Op::of(change).as_str());
+    Problem { position: done.position, key, op, what, detail }
+}
+
+fn note(checked: &mut Checked, done: &Done, row: Problem, back: ReadBack) {
+    if matches!(done.outcome, Outcome::Applied { .. }) {
+        *match Op::of(&done.change) {
+            Op::Insert => &mut checked.written.insert,
+            Op::Update => &mut checked.written.update,
+            Op::Delete => &mut checked.written.delete,
+        } += 1;
+    }
+    let problem = match back {
+        ReadBack::AsWritten => {
             checked.verified += 1;
             return;
         }
-        (ReadBack::Altered(detail), _) => {
+        ReadBack::Altered(detail) => {
             checked.altered += 1;
-            ("altered", detail.clone())
+            Problem { what: "altered", detail, ..row }
         }
-        (ReadBack::Skipped, Some(detail)) => (done.outcome.word(), detail),
-        (ReadBack::Skipped, None) => return,
+        ReadBack::Skipped if row.detail.is_empty() => return,
+        ReadBack::Skipped => row,
     };
     if checked.problems.len() < LISTED_MAX {
-        let (position, key, op) = (done.position, key_json(&done.key), op(&done.change));
-        checked.problems.push(Problem { position, key, op, what, detail });
+        checked.problems.push(problem);
     }
-}
-
-/// The stable word for what a change does.
-pub(crate) fn op(change: &Change) -> &'static str {
-    match change {
-        Change::Insert { .. } => "insert",
-        Change::Update { .. } => "update",
-        Change::Delete { .. } => "delete",
-    }
-}
-
-/// A key as JSON.
-pub(crate) fn key_json(key: &[Value]) -> String {
-    let mut out = Vec::new();
-    write_key(key, &mut out);
-    String::from_utf8(out).expect("JSON is UTF-8")
-}
-
-fn write_key(key: &[Value], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (i, value) in key.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_json(value.as_ref(), out);
-    }
-    out.push(b']');
 }
 
 /// `{"n":4,"key":[17],"op":"update","outcome":"drifted","detail":"changed: name"}`, with `"reads_back"` where the
 /// row was read back.
-fn write_line(done: &Done, back: &ReadBack, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!(r#"{{"n":{},"key":"#, done.position).as_bytes());
-    write_key(&done.key, out);
-    let words = format!(r#","op":"{}","outcome":"{}""#, op(&done.change), done.outcome.word());
-    out.extend_from_slice(words.as_bytes());
-    if let Some(detail) = done.outcome.detail() {
-        out.extend_from_slice(b",\"detail\":");
-        serde_json::to_writer(&mut *out, &detail).expect("a text is JSON");
+fn line(row: &Problem, back: &ReadBack) -> String {
+    let Problem { position, key, op, what, detail } = row;
+    let mut line = format!(r#"{{"n":{position},"key":{key},"op":"{op}","outcome":"{what}""#);
+    if !detail.is_empty() {
+        line.push_str(",\"detail\":");
+        line.push_str(&serde_json::to_string(detail).expect("a text is JSON"));
     }
-    match back {
-        ReadBack::Skipped => {}
-        ReadBack::AsWritten => out.extend_from_slice(b",\"reads_back\":true"),
-        ReadBack::Altered(_) => out.extend_from_slice(b",\"reads_back\":false"),
-    }
-    out.extend_from_slice(b"}\n");
+    line.push_str(match back {
+        ReadBack::Skipped => "}\n",
+        ReadBack::AsWritten => ",\"reads_back\":true}\n",
+        ReadBack::Altered(_) => ",\"reads_back\":false}\n",
+    });
+    line
 }

@@ -111,7 +111,7 @@ pub struct RunReport {
     pub journal_torn: u64,
     /// Outcomes that were missing in the journal and came from the target's books.
     pub journal_recovered: u64,
-    /// The first rows that somebody should look at; all are in `outcomes.ndjson`.
+    /// The first rows that somebody should look at; `outcomes.ndjson` has all of the run.
     pub problems: Vec<Problem>,
     /// What must hold for the run to be done.
     pub checks: Vec<Check>,
@@ -149,7 +149,7 @@ impl RunReport {
             plan: job.run.plan.clone(),
             direction: job.run.direction.clone(),
             target: job.identity.clone(),
-            table: job.table.name.to_string(),
+            table: job.layout.table.name.to_string(),
             started_at: now,
             ended_at: now,
             end: End::Failed,
@@ -163,7 +163,7 @@ impl RunReport {
             canary: found.canary,
             journal_torn: found.torn,
             journal_recovered: 0,
-            problems: Vec::new(),
+            problems: job.left_out.to_vec(),
             checks: Vec::new(),
         }
     }
@@ -176,7 +176,7 @@ impl RunReport {
             _ if !self.ledger.balances() => End::Failed,
             Some(Why::Interrupted) => End::Interrupted,
             Some(Why::Error(RunError::Refused(_))) if reached == 0 => End::Refused,
-            Some(Why::Error(_)) if reached == 0 => End::Failed,
+            Some(Why::Error(_) | Why::Whole { .. }) if reached == 0 => End::Failed,
             None if self.checks.iter().all(|check| check.met) => End::Done,
             _ => End::Partly,
         };

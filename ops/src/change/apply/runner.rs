@@ -11,8 +11,9 @@ use super::session::Session;
 use super::settings::OnDrift;
 use super::sizing::Sizing;
 use crate::change::error::RunError;
-use crate::change::journal::{Canary, Doubt, Journal};
-use crate::change::outcome::{RowOutcome, Standing, Tally};
+use crate::change::journal::{Canary, Doubt, Journal, Tally};
+use crate::change::plan::{Layout, PlanError};
+use crate::change::standing::Standing;
 use crate::change::throttle::Throttle;
 use crate::target::{Batch, Change, Outcome, RecordedBatch, TargetError};
 
@@ -47,7 +48,7 @@ enum Part {
     /// Sent, and nobody knows what became of it.
     Doubt(Piece),
     /// Decided.
-    Known { from: usize, outcomes: Vec<RowOutcome> },
+    Known { from: usize, outcomes: Vec<Outcome> },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,12 +103,15 @@ impl Runner<'_, '_, '_, '_> {
         if self.next == total {
             return Ok(());
         }
-        let source = format!("the changes end here, and the plan counts {total}").into();
-        Err(RunError::Change { position: self.next, source }.into())
+        let what = format!("{} changes were read, and the plan counts {total}", self.next);
+        Err(RunError::from(PlanError::Invalid(what)).into())
     }
 
     /// Rows of the next batch.
     fn rows(&self) -> usize {
+        if self.job.is_whole {
+            return usize::MAX;
+        }
         let rows = self.sizing.rows().min(self.throttle.rows_max().unwrap_or(usize::MAX));
         let canary = self.canary.map(|rows| rows.saturating_sub(self.next));
         rows.min(canary.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX))).max(1)
@@ -118,7 +122,7 @@ impl Runner<'_, '_, '_, '_> {
         if self.has_books {
             return Ok(());
         }
-        let standings = readback::standings(self.session, self.job, self.next, changes)?;
+        let standings = readback::standings(self.session, self.job, changes)?;
         let is_after = |(n, standing)| matches!(standing, Standing::After { .. }).then_some(n);
         self.already = (self.next..).zip(standings).filter_map(is_after).collect();
         Ok(())
@@ -167,10 +171,9 @@ impl Runner<'_, '_, '_, '_> {
         self.journal.intent(at, piece.rows(), &self.already)?;
         let pace = &self.session.context.pace;
         let (began, now) = (pace.elapsed(), pace.now());
-        let (shape, table) = (self.job.shape, self.job.table);
         let sent = &changes[piece.from..piece.to];
-        let (columns, key, run) = (&shape.columns, &shape.key, self.job.run);
-        let batch = Batch { table, columns, key, run, first: at, changes: sent, now };
+        let Layout { table, columns, key, .. } = self.job.layout;
+        let batch = Batch { table, columns, key, run: self.job.run, first: at, changes: sent, now };
         let can_halve = piece.rows() > 1;
         match self.session.context.target.apply(&batch) {
             Ok(outcomes) => {
@@ -180,6 +183,9 @@ impl Runner<'_, '_, '_, '_> {
                 effort.batches += 1;
                 effort.rows_max = effort.rows_max.max(piece.rows() as u64);
                 parts.push(self.known(piece, sent, outcomes)?);
+            }
+            Err(TargetError::TooSlow { reason } | TargetError::Rejected { reason }) if self.job.is_whole => {
+                return Err(Why::Whole { reason });
             }
             Err(TargetError::TooSlow { .. }) if can_halve => {
                 self.sizing.too_slow(piece.rows());
@@ -235,12 +241,11 @@ impl Runner<'_, '_, '_, '_> {
         }
         // Without books, a row that has become as wanted after a lost answer was written by us.
         let is_ours = |n| piece.was_in_doubt && !self.has_books && !self.already.contains(&n);
-        let outcome = |(n, (change, outcome))| match outcome {
-            Outcome::Already if is_ours(n) => RowOutcome::Applied { stored: None },
-            outcome => self.job.shape.outcome(change, outcome),
+        let outcome = |(n, outcome)| match outcome {
+            Outcome::Already if is_ours(n) => Outcome::Applied { stored: None },
+            outcome => outcome,
         };
-        let first = self.next;
-        let outcomes = (first..).zip(sent.iter().zip(outcomes)).map(outcome).collect();
+        let outcomes = (self.next..).zip(outcomes).map(outcome).collect();
         Ok(Part::Known { from: piece.from, outcomes })
     }
 
@@ -265,13 +270,13 @@ impl Runner<'_, '_, '_, '_> {
             });
             return Ok(());
         }
-        let standings = readback::standings(self.session, self.job, at, sent)?;
+        let standings = readback::standings(self.session, self.job, sent)?;
         let mut decided: Vec<Part> = Vec::new();
         for (i, standing) in (piece.from..).zip(standings) {
             let outcome = match standing {
-                Standing::After { .. } if self.already.contains(&(first + i as u64)) => RowOutcome::Already,
-                Standing::After { stored } => RowOutcome::Applied { stored },
-                Standing::Other { columns } => RowOutcome::Drifted { columns },
+                Standing::After { .. } if self.already.contains(&(first + i as u64)) => Outcome::Already,
+                Standing::After { stored } => Outcome::Applied { stored },
+                Standing::Other { found } => Outcome::Drifted { found },
                 Standing::Before => {
                     match decided.last_mut() {
                         Some(Part::Send(open)) => open.to = i + 1,
@@ -290,7 +295,7 @@ impl Runner<'_, '_, '_, '_> {
     }
 
     /// Writes outcomes down and counts them.
-    fn book(&mut self, at: u64, outcomes: &[RowOutcome]) -> Result<(), Why> {
+    fn book(&mut self, at: u64, outcomes: &[Outcome]) -> Result<(), Why> {
         let pace = &self.session.context.pace;
         self.journal.done(at, outcomes, pace.now(), pace.elapsed())?;
         for outcome in outcomes {
@@ -325,5 +330,5 @@ impl Runner<'_, '_, '_, '_> {
 }
 
 fn refused(piece: Piece, reason: String) -> Part {
-    Part::Known { from: piece.from, outcomes: vec![RowOutcome::Failed { reason }] }
+    Part::Known { from: piece.from, outcomes: vec![Outcome::Failed { reason }] }
 }

@@ -16,11 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use self::line::Line;
 use super::error::RunError;
-use super::outcome::{RowOutcome, Tally};
 use crate::clock::Stamp;
 use crate::files::{self, FileError};
 use crate::guard::Refusal;
-use crate::value::Kind;
+use crate::target::Outcome;
 
 /// Version of the lines.
 const FORMAT: u32 = 1;
@@ -43,6 +42,8 @@ pub struct Header {
     pub total: u64,
     /// SHA-256 of the changes where they are not those of the plan itself.
     pub changes: Option<String>,
+    /// The keys that a person named, where the run is about those only.
+    pub keys: Option<Vec<String>>,
 }
 
 /// What the journal is all there is of, or not.
@@ -95,6 +96,31 @@ pub struct Found {
     pub torn: u64,
 }
 
+/// How many rows ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Written by the run.
+    pub applied: u64,
+    /// Were already as they shall be.
+    pub already: u64,
+    /// Were left alone.
+    pub drifted: u64,
+    /// Were refused by the database.
+    pub failed: u64,
+}
+
+impl Tally {
+    /// Counts one row.
+    pub fn count(&mut self, outcome: &Outcome) {
+        *match outcome {
+            Outcome::Applied { .. } => &mut self.applied,
+            Outcome::Already => &mut self.already,
+            Outcome::Drifted { .. } => &mut self.drifted,
+            Outcome::Failed { .. } => &mut self.failed,
+        } += 1;
+    }
+}
+
 /// A journal that is written to.
 #[derive(Debug)]
 pub struct Journal {
@@ -110,10 +136,9 @@ impl Journal {
     pub fn open(
         path: &Path,
         header: &Header,
-        kinds: &[Kind],
         durability: Durability,
     ) -> Result<(Self, Option<Found>), RunError> {
-        let found = read(path, header, kinds)?;
+        let found = read(path, header)?;
         let keep = found.as_ref().map_or(0, |(_, length)| *length);
         if let Some(parent) = path.parent() {
             files::create_dir(parent)?;
@@ -151,7 +176,7 @@ impl Journal {
     pub fn done(
         &mut self,
         first: u64,
-        outcomes: &[RowOutcome],
+        outcomes: &[Outcome],
         at: Stamp,
         elapsed: Duration,
     ) -> Result<(), RunError> {
@@ -205,8 +230,8 @@ impl Journal {
 }
 
 /// Where the run of a journal stands, without touching the journal; `None` when there is none.
-pub fn peek(path: &Path, header: &Header, kinds: &[Kind]) -> Result<Option<Found>, RunError> {
-    Ok(read(path, header, kinds)?.map(|(found, _)| found))
+pub fn peek(path: &Path, header: &Header) -> Result<Option<Found>, RunError> {
+    Ok(read(path, header)?.map(|(found, _)| found))
 }
 
 /// The header of a journal; `None` when there is no journal or its first line was cut off.
@@ -220,7 +245,7 @@ pub fn header(path: &Path) -> Result<Option<Header>, RunError> {
 }
 
 /// What the journal says, and how many of its bytes are whole lines; `None` when it has not even a whole first line.
-fn read(path: &Path, header: &Header, kinds: &[Kind]) -> Result<Option<(Found, u64)>, RunError> {
+fn read(path: &Path, header: &Header) -> Result<Option<(Found, u64)>, RunError> {
     match self::header(path)? {
         None => return Ok(None),
         Some(found) if found == *header => {}
@@ -237,7 +262,7 @@ fn read(path: &Path, header: &Header, kinds: &[Kind]) -> Result<Option<(Found, u
             Err(_) if lines.is_last()? => break,
             Err(_) => return Err(damaged(path, lines.number).into()),
         };
-        note(&mut found, &line, kinds).ok_or_else(|| damaged(path, lines.number))?;
+        note(&mut found, &line).ok_or_else(|| damaged(path, lines.number))?;
         whole = lines.end;
     }
     found.torn = lines.length - whole;
@@ -245,7 +270,7 @@ fn read(path: &Path, header: &Header, kinds: &[Kind]) -> Result<Option<(Found, u
 }
 
 /// Notes what a line says; `None` when it cannot follow what came before.
-fn note(found: &mut Found, line: &Line, kinds: &[Kind]) -> Option<()> {
+fn note(found: &mut Found, line: &Line) -> Option<()> {
     match line {
         Line::Run { .. } => return None,
         Line::Intent { first, rows, already } => {
@@ -255,10 +280,10 @@ fn note(found: &mut Found, line: &Line, kinds: &[Kind]) -> Option<()> {
         Line::Done(done) => {
             (done.first == found.next).then_some(())?;
             let before = found.next;
-            for outcome in done.outcomes(kinds)? {
+            for outcome in done.outcomes()? {
                 found.tally.count(&outcome);
                 found.next += 1;
-                if !matches!(outcome, RowOutcome::Failed { .. }) {
+                if !matches!(outcome, Outcome::Failed { .. }) {
                     found.accepted = found.next;
                 }
             }
@@ -304,19 +329,18 @@ fn damaged(path: &Path, line: u64) -> Refusal {
 pub struct Outcomes {
     lines: Option<Lines>,
     path: PathBuf,
-    kinds: Vec<Kind>,
-    batch: std::vec::IntoIter<RowOutcome>,
+    batch: std::vec::IntoIter<Outcome>,
 }
 
 impl Outcomes {
     /// Reads the outcomes of the journal at `path`, which was opened before and so is whole.
-    pub fn open(path: &Path, kinds: &[Kind]) -> Result<Self, RunError> {
+    pub fn open(path: &Path) -> Result<Self, RunError> {
         let lines = Lines::open(path)?;
-        Ok(Self { lines, path: path.to_path_buf(), kinds: kinds.to_vec(), batch: Vec::new().into_iter() })
+        Ok(Self { lines, path: path.to_path_buf(), batch: Vec::new().into_iter() })
     }
 
     /// The next outcome.
-    pub fn next_outcome(&mut self) -> Result<Option<RowOutcome>, RunError> {
+    pub fn next_outcome(&mut self) -> Result<Option<Outcome>, RunError> {
         loop {
             if let Some(outcome) = self.batch.next() {
                 return Ok(Some(outcome));
@@ -324,7 +348,7 @@ impl Outcomes {
             let Some(lines) = &mut self.lines else { return Ok(None) };
             let Some(bytes) = lines.next_line()? else { return Ok(None) };
             if let Ok(Line::Done(done)) = serde_json::from_slice::<Line>(bytes) {
-                let outcomes = done.outcomes(&self.kinds).ok_or_else(|| damaged(&self.path, lines.number))?;
+                let outcomes = done.outcomes().ok_or_else(|| damaged(&self.path, lines.number))?;
                 self.batch = outcomes.into_iter();
             }
         }

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use super::double::{COLUMNS, Crash, Fault, KEY, MemoryTarget, identity, row, start, table};
 use super::*;
-use crate::change::outcome::{Shape, Tally};
+use crate::change::journal::Tally;
 use crate::change::pace::{Pace, VirtualPace};
+use crate::change::plan::Layout;
 use crate::ids::Ids;
-use crate::target::{Change, RunId};
+use crate::target::{Change, RunId, TargetIdentity};
 use crate::value::Value;
 
 /// A plan, a target, a folder and a time.
@@ -44,6 +45,37 @@ pub(crate) fn half_and_half(rows: i64) -> Vec<Change> {
             _ => Change::Insert { after: row(id, "new").into_iter().map(Some).collect() },
         })
         .collect()
+}
+
+/// What a job borrows.
+pub(crate) struct Desk {
+    layout: Layout,
+    run: RunId,
+    identity: TargetIdentity,
+    folder: PathBuf,
+}
+
+impl Desk {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        let layout = Layout::new(table(), COLUMNS.to_vec(), KEY.to_vec()).unwrap();
+        let run = RunId { plan: "ab".repeat(32), direction: "apply".into() };
+        Self { layout, run, identity: identity(), folder }
+    }
+
+    pub(crate) fn job<'a>(&'a self, changes: &'a dyn Changes) -> Job<'a> {
+        Job {
+            layout: &self.layout,
+            run: &self.run,
+            changes,
+            identity: &self.identity,
+            digest: None,
+            keys: None,
+            left_out: &[],
+            is_whole: false,
+            folder: &self.folder,
+            expect: Expect::Stored,
+        }
+    }
 }
 
 impl Rig {
@@ -83,20 +115,8 @@ impl Rig {
         plan_again: Option<PlanAgain<'_>>,
         mut seen: impl FnMut(&Progress, &AtomicBool),
     ) -> Result<RunReport, RunError> {
-        let table = table();
-        let shape = Shape::new(&table, &COLUMNS, &KEY).unwrap();
-        let run_id = RunId { plan: "ab".repeat(32), direction: "apply".into() };
-        let (folder, identity) = (self.folder(), identity());
-        let job = Job {
-            table: &table,
-            shape: &shape,
-            run: &run_id,
-            changes: &self.plan,
-            identity: &identity,
-            digest: None,
-            folder: &folder,
-            expect: Expect::Stored,
-        };
+        let desk = Desk::new(self.folder());
+        let job = desk.job(&self.plan);
         self.seed += 1;
         let (states, stop) = (&mut self.states, &self.stop);
         let mut context = Context {

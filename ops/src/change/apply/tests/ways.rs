@@ -361,7 +361,7 @@ fn what_the_database_stored_is_what_must_read_back() {
     let report = rig.run(Start::Fresh).unwrap();
     assert_eq!(report.end, End::Done, "{report:?}");
     let journal = std::fs::read_to_string(rig.folder().join("journal.ndjson")).unwrap();
-    assert!(journal.contains(r#"[1,"applied",[1,"new","none",1]]"#), "{journal}");
+    assert!(journal.contains(r#"{"stored":[1,"new","none",1]}"#), "{journal}");
 }
 
 #[test]
@@ -393,21 +393,9 @@ fn a_plan_that_ends_early_is_not_done() {
         }
     }
     let mut rig = Rig::new(4, true);
-    let table = table();
-    let shape = Shape::new(&table, &COLUMNS, &KEY).unwrap();
-    let run_id = RunId { plan: "ab".into(), direction: "apply".into() };
-    let (folder, identity) = (rig.folder(), identity());
+    let desk = Desk::new(rig.folder());
     let short = Short(rig.plan.clone());
-    let job = Job {
-        table: &table,
-        shape: &shape,
-        run: &run_id,
-        changes: &short,
-        identity: &identity,
-        digest: None,
-        folder: &folder,
-        expect: Expect::Stored,
-    };
+    let job = desk.job(&short);
     let mut context = Context {
         target: &mut rig.target,
         pace: &mut rig.pace,
@@ -427,20 +415,8 @@ fn a_preview_reads_and_writes_nothing() {
     rig.target.set(&row(2, "theirs"));
     rig.target.set(&row(7, "new"));
     let before = rig.target.all();
-    let table = table();
-    let shape = Shape::new(&table, &COLUMNS, &KEY).unwrap();
-    let run_id = RunId { plan: "ab".into(), direction: "apply".into() };
-    let (folder, identity) = (rig.folder(), identity());
-    let job = Job {
-        table: &table,
-        shape: &shape,
-        run: &run_id,
-        changes: &rig.plan,
-        identity: &identity,
-        digest: None,
-        folder: &folder,
-        expect: Expect::Stored,
-    };
+    let desk = Desk::new(rig.folder());
+    let job = desk.job(&rig.plan);
     let mut context = Context {
         target: &mut rig.target,
         pace: &mut rig.pace,
