@@ -15,6 +15,7 @@ mod task;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ops::change::gate::GateError;
 use ops::guard::Refusal;
 
 use crate::exit::Code;
@@ -36,7 +37,10 @@ fn report(error: &anyhow::Error) -> Code {
     let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
     if let Some(refusal) = refusal {
         output::stderr(&format!("refused: {refusal}\n"));
-        return Code::Refused;
+        let is_gate = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref::<GateError>(), Some(GateError::NotMet(_)))
+        };
+        return if error.chain().any(is_gate) { Code::GateNotMet } else { Code::Refused };
     }
     let mut said = error.to_string();
     output::stderr(&format!("error: {said}\n"));

@@ -11,7 +11,7 @@ use crate::target::TargetError;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A guard stopped it; nothing was written.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// A file of the run.
     #[error(transparent)]

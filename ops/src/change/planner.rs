@@ -64,7 +64,7 @@ pub struct Surroundings<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanningError {
     /// A guard stopped.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// The target could not be read.
     #[error(transparent)]

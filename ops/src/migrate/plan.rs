@@ -10,7 +10,7 @@ use crate::guard::Refusal;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The database and this build do not share a history.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// A script of this build cannot be read.
     #[error("failed to read migration `{file}`")]

@@ -144,7 +144,7 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     /// A guard stopped before anything was sent.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// Nothing was changed; trying again later may work (busy, 429, 503, connection refused).
     #[error("the target is not available for now: {reason}")]

@@ -85,7 +85,7 @@ pub enum DiffError {
     #[error("failed to read the desired rows")]
     Desired(#[source] SourceError),
     /// A guard stopped.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// Keys do not tell the rows apart.
     #[error("the key does not tell the rows apart: {0}")]

@@ -218,10 +218,10 @@ impl Record {
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
     /// A gate is not met: exit code 6.
-    #[error(transparent)]
-    NotMet(Refusal),
+    #[error("{0}")]
+    NotMet(#[source] Refusal),
     /// The records are not what was written, or cannot be added to: exit code 3.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// The file system failed.
     #[error(transparent)]

@@ -26,7 +26,7 @@ pub enum CheckError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// It is not the target of this plan, or its table changed.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
 }
 

@@ -60,7 +60,7 @@ pub mod names {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A guard stopped: the plan is not what it was, or cannot be made from what was given.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// The file system failed.
     #[error(transparent)]

@@ -107,7 +107,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// A guard stopped it.
-    #[error(transparent)]
+    #[error("{0}")]
     Refused(#[from] Refusal),
     /// A script cannot be read.
     #[error("failed to read migration `{file}`")]
