@@ -34,12 +34,14 @@ pub(super) struct Chain {
     pub(super) findings: Vec<Finding>,
     /// SHA-256 of the last whole line.
     pub(super) head: Option<String>,
+    /// Bytes up to the end of the last whole line, when something follows it.
+    torn_at: Option<usize>,
 }
 
 impl Chain {
     /// Reads the text of a file.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut chain = Self { records: Vec::new(), findings: Vec::new(), head: None };
+        let mut chain = Self { records: Vec::new(), findings: Vec::new(), head: None, torn_at: None };
         let end = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
         let (lines, torn) = bytes.split_at(end);
         let mut number = 0;
@@ -52,6 +54,7 @@ impl Chain {
             chain.head = Some(sha256(line));
         }
         if !torn.is_empty() {
+            chain.torn_at = Some(end);
             let what = format!("{} bytes without a line feed follow byte {end}", torn.len());
             chain.find(number + 1, FindingKind::Torn, what);
         }
@@ -97,14 +100,16 @@ impl Chain {
     }
 }
 
-fn refused(path: &Path, finding: &Finding) -> Refusal {
+fn refused(path: &Path, finding: &Finding, torn_at: Option<usize>) -> Refusal {
     let what = format!("the gates in `{}` cannot be relied on", path.display());
     let found = format!("line {}: {}: {}", finding.line, finding.kind.as_str(), finding.what);
     let refusal = Refusal::new(what, "a chain of records without a break", found);
-    if finding.kind == FindingKind::Torn {
-        let end = finding.what.split_once("byte ").map_or("", |(_, end)| end);
+    if let (FindingKind::Torn, Some(end)) = (finding.kind, torn_at) {
         return refusal
-            .next("look at the end of the file: a record was being written when its program was killed, and nobody has relied on it")
+            .next(
+                "look at the end of the file: a record was being written when its program was killed, and nobody has \
+                 relied on it",
+            )
             .next(format!("truncate -s {end} {}", path.display()));
     }
     refusal.next(format!("cargo xtask gates audit --gates {}", path.display()))
@@ -124,7 +129,7 @@ impl Gates {
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Refusal> {
         let chain = Chain::read(bytes);
         match chain.findings.first() {
-            Some(finding) => Err(refused(path, finding)),
+            Some(finding) => Err(refused(path, finding, chain.torn_at)),
             None => Ok(Self {
                 path: path.to_path_buf(),
                 records: chain.records.into_iter().map(|(_, record)| record).collect(),

@@ -64,7 +64,9 @@ fn row(layout: &Layout, n: u64, change: &Change) -> Document {
         }
         changed.row([one_line(name), cell(before), cell(after)]);
         for (side, value) in [("before", before), ("after", after)] {
-            long.extend(value.and_then(long_text).map(|text| (format!("{}, {side}", one_line(name)), text)));
+            long.extend(
+                value.and_then(long_text).map(|text| (format!("{}, {side}", one_line(name)), visible(text))),
+            );
         }
     }
     document.table(changed);
@@ -88,4 +90,26 @@ fn sides(change: &Change, at: usize) -> (Option<&Value>, Option<&Value>) {
 fn long_text(value: &Value) -> Option<&str> {
     let (Value::Text(text) | Value::Json(text)) = value else { return None };
     (text.contains('\n') || text.chars().count() > VALUE_CHARS).then_some(text)
+}
+
+/// The text with its lines, and every other control character as its picture, so that no value can speak to a terminal.
+fn visible(text: &str) -> String {
+    let picture = |c: char| match c {
+        '\n' => c,
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(picture).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn no_value_speaks_to_a_terminal() {
+        assert_eq!(visible("a\r\n\u{1b}[2J\0\u{7f}\u{9b}é"), "a␍\n␛[2J␀␡\u{fffd}é");
+    }
 }

@@ -297,6 +297,47 @@ proptest! {
 }
 
 #[test]
+fn changes_are_read_from_anywhere_in_a_long_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let change = |id: i64| {
+        let mut row = vec![Value::Null; KINDS.len()];
+        row[0] = Value::Int(id);
+        row[1] = Value::Text("a".into());
+        Change::Delete { before: row }
+    };
+    let changes: Vec<Change> = (0..3000).map(change).collect();
+    let written = plan(dir.path(), &changes);
+    let read = PlanDir::open(written.path()).unwrap();
+    for plan in [&written, &read] {
+        for n in [0, 1, 1023, 1024, 1025, 2047, 2048, 2999] {
+            let mut from = plan.changes_from(n).unwrap();
+            assert_eq!(&from.next().unwrap().unwrap(), &changes[usize::try_from(n).unwrap()]);
+            assert_eq!(from.count() as u64, 2999 - n);
+        }
+        for n in [3000, 3001, u64::MAX] {
+            assert_eq!(plan.changes_from(n).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_breaks_later_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(dir.path(), &some_changes());
+    let path = plan.path().join(names::CHANGES);
+    let text = std::fs::read_to_string(&path).unwrap();
+    crate::files::write_atomic(&path, text.replace("\"n\":1", "\"n\":5").as_bytes()).unwrap();
+    let mut changes = plan.changes().unwrap();
+    assert!(changes.next().unwrap().is_ok());
+    let error = changes.next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "`changes.ndjson` line 2: position 5 where 1 belongs");
+    assert!(changes.next().is_none(), "after an error nothing is trusted");
+    crate::files::write_atomic(&path, &text.as_bytes()[..text.len() - 1]).unwrap();
+    let error = plan.changes_from(2).unwrap().next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "`changes.ndjson` line 3: the file ends here");
+}
+
+#[test]
 fn what_lies_beside_a_plan_is_nobodys_business() {
     let dir = tempfile::tempdir().unwrap();
     let plan = with_backup(dir.path());
