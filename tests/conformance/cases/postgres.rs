@@ -87,8 +87,10 @@ pub(crate) fn other_types(world: &mut dyn World) -> Verdict {
     }
     // Another client takes the same values for the same.
     for (i, (ty, text, _)) in OTHER_TYPES.iter().enumerate() {
-        let sql =
-            format!("SELECT c{i}::text, '{}'::{ty}::text FROM t WHERE id = 1", text.replace('\'', "''"));
+        let sql = format!(
+            "SET intervalstyle = iso_8601; SELECT c{i}::text, '{}'::{ty}::text FROM t WHERE id = 1",
+            text.replace('\'', "''")
+        );
         let found = kit.world.sql(&sql).remove(0);
         assert_eq!(found[0], found[1], "{ty}");
         assert_eq!(found[0].as_deref(), Some(*text), "{ty}");
