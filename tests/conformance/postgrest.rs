@@ -2,7 +2,6 @@
 //! PostgreSQL is the other client.
 
 use std::path::Path;
-use std::process::Command;
 
 use ops::clock::Stamp;
 use ops::target::Target;
@@ -42,16 +41,11 @@ BEGIN
 END $$";
 
 impl PostgrestWorld {
-    #[expect(clippy::disallowed_methods, reason = "psql installs the functions as people do")]
     pub(crate) fn new(stack: Stack, has_functions: bool) -> Self {
         if has_functions {
             let file =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres/change_functions.sql");
-            let mut psql = Command::new("psql");
-            psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", stack.fact("database_url"), "-f"])
-                .arg(file);
-            let output = psql.output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            stack.install(&file);
             stack.reload();
         }
         let client = Client::connect(stack.fact("database_url"), NoTls).unwrap();

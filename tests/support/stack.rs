@@ -125,6 +125,13 @@ impl Stack {
         String::from_utf8(output.stdout).expect("psql prints text").trim_end().to_owned()
     }
 
+    /// Runs a file of SQL with psql, as superuser.
+    pub(crate) fn install(&self, file: &Path) {
+        let flags = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.fact("database_url"), "-f"];
+        let output = command("psql").args(flags).arg(file).output().expect("psql runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Waits until PostgREST knows every table as it is now. (It learns of changes by itself, only later.)
     pub(crate) fn reload(&self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -250,16 +250,10 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// Whether the handshake failed. Its error is wrapped in I/O errors, whose `source` leaves out what they wrap.
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>()
-            || inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|wrapped| is_tls(wrapped))
+        || error.source().is_some_and(is_tls)
 }

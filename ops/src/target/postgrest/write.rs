@@ -21,6 +21,9 @@ use crate::value::{Digest128, Row, Value, digest_row, same_row};
 const RETURN: &str = "return=representation,timezone=UTC";
 const RETURN_NEW: &str = "return=representation,resolution=ignore-duplicates,timezone=UTC";
 
+/// How often a row is looked at that others write at the same time.
+const LOOKS_MAX: usize = 3;
+
 /// What is known to have been applied of a batch that failed half-way.
 #[derive(Debug, Default)]
 pub(super) struct Made {
@@ -123,35 +126,55 @@ impl Writer<'_> {
         format!("write rows of {}", self.batch.table.name)
     }
 
-    /// An update or a delete of a row that was found as `found`.
+    /// An update or a delete of a row that was found as `found`. A row that others write meanwhile, to what the batch says
+    /// it is, is looked at again a few times.
     fn one(&self, change: &Change, key: &Row, found: Option<Found>) -> Result<Outcome, TargetError> {
         let (before, after) = match change {
             Change::Update { before, after } => (before, Some(after)),
             Change::Delete { before } => (before, None),
             Change::Insert { .. } => unreachable!("inserts go in bulk"),
         };
-        let found = match judge(found, before, after) {
-            Ok(found) => found,
-            Err(outcome) => return Ok(outcome),
-        };
-        let Some(request) = self.request_of(&found, key, after) else {
-            return Ok(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
-        };
-        let answer = match self.view.http.write_again(&request) {
-            Ok(answer) => answer,
-            Err(Fault { class: Class::Rejected, reason, .. }) => return Ok(Outcome::Failed { reason }),
-            Err(fault) => return Err(fault.during(&self.action())),
-        };
-        let mut rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
-        match (rows.pop(), rows.is_empty(), after) {
-            (Some(_), true, None) => Ok(Outcome::Applied { stored: None }),
-            (Some(row), true, Some(after)) => Ok(applied(row, after)),
-            (Some(_), false, _) => {
-                let found = format!("{} rows", rows.len() + 1);
-                Err(TargetError::failed(self.action(), format!("the key of one row found {found}")))
+        let (mut found, mut was_lost) = (found, false);
+        for _ in 0..LOOKS_MAX {
+            let row = match judge(found, before, after) {
+                Ok(row) => row,
+                // The answer to our own first attempt was lost.
+                Err(Outcome::Already) if was_lost => return Ok(Outcome::Applied { stored: None }),
+                Err(outcome) => return Ok(outcome),
+            };
+            let Some(request) = self.request_of(&row, key, after) else {
+                return Ok(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
+            };
+            match self.view.http.write_again(&request) {
+                Ok(answer) => {
+                    was_lost |= answer.was_repeated;
+                    if let Some(outcome) = self.written(&answer, after)? {
+                        return Ok(outcome);
+                    }
+                }
+                Err(Fault { class: Class::Rejected, reason, .. }) => return Ok(Outcome::Failed { reason }),
+                Err(fault) => return Err(fault.during(&self.action())),
             }
-            // Somebody was faster, or the answer to our own first attempt was lost.
-            (None, ..) => self.settle(key, before, after, answer.was_repeated),
+            found = self.view.find(self.batch.key, std::slice::from_ref(key))?.remove(0);
+        }
+        Ok(match judge(found, before, after) {
+            Err(Outcome::Already) if was_lost => Outcome::Applied { stored: None },
+            Err(outcome) => outcome,
+            Ok(found) => Outcome::Drifted { found: Some(found.row) },
+        })
+    }
+
+    /// What a PATCH or DELETE of one row did; `None` when it met no row.
+    fn written(&self, answer: &Answer, after: Option<&Row>) -> Result<Option<Outcome>, TargetError> {
+        let mut rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        match (rows.pop(), after) {
+            (None, _) => Ok(None),
+            (Some(_), _) if !rows.is_empty() => {
+                let found = format!("{} rows have the key of one", rows.len() + 1);
+                Err(TargetError::failed(self.action(), found))
+            }
+            (Some(_), None) => Ok(Some(Outcome::Applied { stored: None })),
+            (Some(row), Some(after)) => Ok(Some(applied(row, after))),
         }
     }
 
@@ -175,23 +198,6 @@ impl Writer<'_> {
             request.body = self.object(&changed, |i| &after[i])?;
         }
         Some(request)
-    }
-
-    /// What became of a row that was not there as it had been found.
-    fn settle(
-        &self,
-        key: &Row,
-        before: &Row,
-        after: Option<&Row>,
-        was_repeated: bool,
-    ) -> Result<Outcome, TargetError> {
-        let found = self.view.find(self.batch.key, std::slice::from_ref(key))?.remove(0);
-        Ok(match judge(found, before, after) {
-            Err(Outcome::Already) if was_repeated => Outcome::Applied { stored: None },
-            Err(outcome) => outcome,
-            // As it was before, but in another version: somebody writes it while we look.
-            Ok(found) => Outcome::Drifted { found: Some(found.row) },
-        })
     }
 
     /// Inserts that give the same columns. A group that the database refuses is halved until single rows are left.
