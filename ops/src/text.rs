@@ -50,6 +50,39 @@ pub fn one_line(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Those of `names` that may have been meant by `wanted`, the closest first, at most three: equal but for case, one
+/// the beginning of the other, or few letters apart.
+pub fn alike<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let wanted = wanted.to_lowercase();
+    let limit = 1 + wanted.chars().count() / 4;
+    let mut found: Vec<(usize, &str)> = names
+        .filter_map(|name| {
+            let lower = name.to_lowercase();
+            let is_part = lower.starts_with(&wanted) || (!lower.is_empty() && wanted.starts_with(&lower));
+            let distance = edits(&wanted, &lower);
+            (is_part || distance <= limit).then_some((distance, name))
+        })
+        .collect();
+    found.sort_unstable();
+    found.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// How many letters must be added, removed or replaced to get from one text to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +109,18 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(2_134_016), "2.0 MiB");
         assert_eq!(one_line("a\tb\n\u{1b}[1m  c"), "a b [1m c");
+    }
+
+    #[test]
+    fn names_that_may_have_been_meant() {
+        let names = ["glyphs", "glyph_parts", "users", "Orders", "order_lines"];
+        let alike = |wanted| alike(wanted, names.iter().copied());
+        assert_eq!(alike("glyps"), ["glyphs"]);
+        assert_eq!(alike("glyph"), ["glyphs", "glyph_parts"]);
+        assert_eq!(alike("ORDERS"), ["Orders"]);
+        assert_eq!(alike("order"), ["Orders", "order_lines"]);
+        assert_eq!(alike("invoices"), [""; 0]);
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "ab"), 2);
     }
 }

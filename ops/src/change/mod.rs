@@ -8,6 +8,9 @@ pub mod compare;
 mod decimal;
 pub mod desired;
 pub mod diff;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 

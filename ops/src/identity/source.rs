@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::contents::lineage;
-use super::sqlite::IdentityError;
-use crate::db::Lineage;
+use super::sqlite::{IdentityError, fingerprint, place};
 use crate::db::sqlite::Snapshot;
+use crate::db::{Lineage, Reader};
 use crate::url::{DbUrl, SqliteUrl};
 
 /// Where data came from.
@@ -14,6 +14,8 @@ use crate::url::{DbUrl, SqliteUrl};
 pub struct Source {
     /// The URL without credentials.
     pub url: String,
+    /// As in [`super::Identity::fingerprint`].
+    pub fingerprint: String,
     /// The lineage, where there is one.
     pub lineage: Option<Lineage>,
 }
@@ -29,7 +31,12 @@ impl fmt::Display for Source {
 
 /// Names a SQLite file by URL and lineage, without changing it.
 pub fn source_of_sqlite(url: &SqliteUrl, scratch: &Path) -> Result<Source, IdentityError> {
-    let mut snapshot = Snapshot::open(url.path(), scratch)?;
-    let lineage = lineage(&mut snapshot)?;
-    Ok(Source { url: DbUrl::Sqlite(url.clone()).to_string(), lineage })
+    source_of_reader(url, &mut Snapshot::open(url.path(), scratch)?)
+}
+
+/// Names a SQLite file that `reader` has open.
+pub fn source_of_reader(url: &SqliteUrl, reader: &mut dyn Reader) -> Result<Source, IdentityError> {
+    let lineage = lineage(reader)?;
+    let fingerprint = fingerprint(lineage.as_ref(), &place(url.path())?);
+    Ok(Source { url: DbUrl::Sqlite(url.clone()).to_string(), fingerprint, lineage })
 }

@@ -1,13 +1,13 @@
 //! Identity of a SQLite file.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
 
 use super::{FileFacts, ForeignKeys, Identity, contents};
 use crate::clock::Stamp;
 use crate::db::sqlite::{OpenError, Snapshot};
-use crate::db::{DbError, Reader};
+use crate::db::{DbError, Lineage, Reader};
 use crate::files::FileError;
 use crate::migrate::embedded;
 use crate::url::{DbUrl, SqliteUrl};
@@ -28,16 +28,12 @@ pub enum IdentityError {
 /// private copy, needed only when the last writer was killed.
 pub fn of_sqlite(url: &SqliteUrl, scratch: &Path) -> Result<Identity, IdentityError> {
     let mut snapshot = Snapshot::open(url.path(), scratch)?;
-    let path = url.path();
-    let canonical =
-        fs::canonicalize(path).map_err(|e| OpenError::from(FileError::new("resolve", path, e)))?;
-    let metadata =
-        fs::metadata(&canonical).map_err(|e| OpenError::from(FileError::new("look at", path, e)))?;
+    let Place { path, metadata } = place(url.path())?;
     let modified = metadata.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
     let stamp = modified.and_then(|age| Stamp::from_unix(i64::try_from(age.as_secs()).ok()?));
     let header = snapshot.header().clone();
     let file = FileFacts {
-        path: canonical,
+        path: path.clone(),
         id: os::file_id(&metadata),
         size_bytes: snapshot.size(),
         modified_at: stamp.map(Stamp::iso),
@@ -71,17 +67,32 @@ pub fn of_sqlite(url: &SqliteUrl, scratch: &Path) -> Result<Identity, IdentityEr
             None
         }
     };
-    identity.fingerprint = fingerprint(&identity, &file);
+    identity.fingerprint = fingerprint(identity.lineage.as_ref(), &Place { path, metadata });
     identity.file = Some(file);
     Ok(identity)
 }
 
-fn fingerprint(identity: &Identity, file: &FileFacts) -> String {
-    let lineage = identity.lineage.as_ref().map_or("-", |lineage| lineage.id.as_str());
+/// Where a file really is.
+pub(super) struct Place {
+    /// Absolute, symbolic links resolved.
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+pub(super) fn place(path: &Path) -> Result<Place, IdentityError> {
+    let canonical =
+        fs::canonicalize(path).map_err(|e| OpenError::from(FileError::new("resolve", path, e)))?;
+    let metadata =
+        fs::metadata(&canonical).map_err(|e| OpenError::from(FileError::new("look at", path, e)))?;
+    Ok(Place { path: canonical, metadata })
+}
+
+pub(super) fn fingerprint(lineage: Option<&Lineage>, place: &Place) -> String {
+    let lineage = lineage.map_or("-", |lineage| lineage.id.as_str());
     // The path only where there is no inode: a renamed file is the same database.
-    let place = match file.id {
+    let place = match os::file_id(&place.metadata) {
         Some(id) => format!("{}:{}", id.device, id.inode),
-        None => file.path.display().to_string(),
+        None => place.path.display().to_string(),
     };
     ids::sha256(format!("sqlite\n{lineage}\n{place}").as_bytes())[..12].to_owned()
 }

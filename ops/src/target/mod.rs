@@ -4,7 +4,9 @@
 //! for each row what became of it. It knows nothing of plans, gates, journals on disk or throttles: those are
 //! above. A driver must never overwrite a row that is not what the batch says it was.
 
+pub mod outcomes;
 pub mod schema;
+pub mod sqlite;
 
 use std::time::Duration;
 

@@ -99,9 +99,29 @@ fn ordered_float(x: f64) -> [u8; 8] {
     (bits ^ mask).to_be_bytes()
 }
 
+/// The one spelling of a decimal that has it already but for zeros at its end, as databases print them; `None` for
+/// all others.
+fn plain(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let is_zero = whole == "0" && fraction.bytes().all(|b| b == b'0');
+    if is_zero || (whole.starts_with('0') && whole.len() > 1) {
+        return (text == "0").then_some(text);
+    }
+    let is_whole = !digits.contains('.');
+    Some(if is_whole { text } else { text.trim_end_matches('0').trim_end_matches('.') })
+}
+
 /// A decimal in the one spelling that equal values share: no exponent, no leading or trailing zeros, no `-0`.
 /// Words such as `NaN` stay as they are.
 pub(super) fn decimal(text: &str) -> Cow<'_, str> {
+    if let Some(plain) = plain(text) {
+        return Cow::Borrowed(plain);
+    }
     let (sign, digits) = match text.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
@@ -149,6 +169,14 @@ mod tests {
             ("1e3", "1000"),
             (".5", "0.5"),
             ("12345678901234567890.10", "12345678901234567890.1"),
+            ("100", "100"),
+            ("-100.00", "-100"),
+            ("0.50", "0.5"),
+            ("-0.50", "-0.5"),
+            ("0.00", "0"),
+            ("-0", "0"),
+            ("00.5", "0.5"),
+            ("1.", "1"),
             ("-1e-3", "-0.001"),
             ("NaN", "NaN"),
             ("-Infinity", "-Infinity"),

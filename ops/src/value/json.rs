@@ -77,25 +77,31 @@ fn write_int(n: i64, out: &mut Vec<u8>) {
 /// A JSON string with the fewest escapes: quotes, backslashes and control characters.
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[from..at]);
-        from = at + 1;
-        match byte {
+    let mut rest = text.as_bytes();
+    while let Some(at) = first_escape(rest) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
             b'"' => out.extend_from_slice(b"\\\""),
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            byte => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
         }
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&bytes[from..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Where the first byte is that cannot stand in a JSON string as it is.
+fn first_escape(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let must = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Without an early exit from a block, the compiler compares all of its bytes at once.
+    let is_clean = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | must(byte));
+    let clean = bytes.chunks_exact(BLOCK).take_while(is_clean).count() * BLOCK;
+    bytes[clean..].iter().position(must).map(|at| clean + at)
 }
 
 /// A JSON array or object on one line that cannot be taken for one of the `$` forms.

@@ -8,7 +8,7 @@ use crate::value::ValueRef;
 /// One desired row.
 #[derive(Debug)]
 pub struct DesiredRow<'a> {
-    /// Where it is, in a way that [`Desired::row_at`] understands; below 2^63, larger for every later row.
+    /// Where it is, in a way that [`Desired::row_at`] understands; larger for every later row.
     pub at: u64,
     /// Where it is for people: the line or the ordinal in the file, from 1.
     pub line: u64,

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ pub struct Snapshot {
     header: Header,
     size: u64,
     note: Option<&'static str>,
+    /// Where the file is read without its locks: what it was before.
+    unlocked: Option<Unlocked>,
     /// Keeps the private copy alive, where one was needed.
     copy: Option<TempDir>,
 }
@@ -73,6 +75,9 @@ pub enum OpenError {
     /// Another process holds it.
     #[error("`{0}` is locked by another process; waited {secs} s for it", secs = BUSY_TIMEOUT.as_secs())]
     Locked(PathBuf),
+    /// It was written while it was read without its locks.
+    #[error("`{0}` was opened and written by another process while it was read")]
+    Changed(PathBuf),
     /// Damaged inside.
     #[error("`{path}` is damaged")]
     Corrupt {
@@ -94,6 +99,21 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+}
+
+/// A file that nobody had open, as it was before it was read.
+#[derive(Debug)]
+struct Unlocked {
+    path: PathBuf,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Unlocked {
+    fn of(path: &Path) -> Result<Self, OpenError> {
+        let metadata = fs::metadata(path).map_err(|e| FileError::new("look at", path, e))?;
+        Ok(Self { path: path.to_path_buf(), size: metadata.len(), modified: metadata.modified().ok() })
+    }
 }
 
 /// Refuses a file that ends within its last page, which SQLite would read as zeros; gives its size. Asked
@@ -127,6 +147,7 @@ impl Snapshot {
     /// writer was killed: replaying its journal in place would change the file.
     pub fn open(path: &Path, scratch: &Path) -> Result<Self, OpenError> {
         let (header, size) = inspect(path)?;
+        let as_it_was = Unlocked::of(path)?;
         let way = choose(path, header.wal);
         let opened = match way {
             Way::Copy => Err(None),
@@ -135,9 +156,10 @@ impl Snapshot {
         match opened {
             Ok(conn) if way != Way::SharedLog => {
                 let size = require_whole(&conn, path)?;
-                Ok(Self { conn, header, size, note: None, copy: None })
+                let unlocked = (way == Way::Immutable).then_some(as_it_was);
+                Ok(Self { conn, header, size, note: None, unlocked, copy: None })
             }
-            Ok(conn) => Ok(Self { conn, header, size, note: None, copy: None }),
+            Ok(conn) => Ok(Self { conn, header, size, note: None, unlocked: None, copy: None }),
             Err(Some(error)) if !needs_replay(&error) => Err(explain(path, &header, size, error)),
             Err(_) => Self::open_copy(path, scratch, header, size),
         }
@@ -160,7 +182,7 @@ impl Snapshot {
             .map_err(|error| explain(path, &header, size, error))?;
         let note =
             "the last writer was killed; its journal was replayed in a private copy, the file is untouched";
-        Ok(Self { conn, header, size, note: Some(note), copy: Some(copy) })
+        Ok(Self { conn, header, size, note: Some(note), unlocked: None, copy: Some(copy) })
     }
 
     /// What the file's header says.
@@ -176,6 +198,22 @@ impl Snapshot {
     /// What a reader should know about how the file was read.
     pub fn note(&self) -> Option<&'static str> {
         self.note
+    }
+
+    /// Refuses what was read when the file was read without its locks and somebody wrote it meanwhile: pages of two
+    /// states may be mixed. To be asked after a long read.
+    pub(crate) fn require_unchanged(&self) -> Result<(), OpenError> {
+        let Some(before) = &self.unlocked else { return Ok(()) };
+        let now = Unlocked::of(&before.path)?;
+        if (now.size, now.modified) == (before.size, before.modified) {
+            return Ok(());
+        }
+        Err(OpenError::Changed(before.path.clone()))
+    }
+
+    /// The connection, inside its transaction.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.conn
     }
 
     /// The connection without its transaction, for a reader that opens its own; and the private copy it is
