@@ -16,6 +16,8 @@ mod corpus;
 mod postgres_stores;
 #[path = "coerce/sqlite.rs"]
 mod sqlite_stores;
+#[path = "coerce/unchanged.rs"]
+mod unchanged;
 
 use ops::change::coerce::{Coercion, Dialect, Scratch};
 use ops::records::Field;

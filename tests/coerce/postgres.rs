@@ -134,7 +134,7 @@ fn check(database: &mut Database, type_name: &str, kind: Kind, verdict: Verdict,
 }
 
 /// Every type with its kind and its spellings.
-fn scalar_cases() -> Vec<(&'static str, Kind, Cases)> {
+pub(crate) fn scalar_cases() -> Vec<(&'static str, Kind, Cases)> {
     let of = |kind, names: &[&'static str], cases| {
         names.iter().map(|name| (*name, kind, cases)).collect::<Vec<_>>()
     };

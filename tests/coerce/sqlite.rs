@@ -1,13 +1,16 @@
 //! Against the SQLite that the driver is built with: what is bound must come back as it was foreseen.
 
 use ops::change::coerce::Dialect;
-use ops::records::Field;
+use ops::records::{Field, Format};
 use ops::target::schema::{Column, Origin};
+use ops::target::sqlite::{SqliteOptions, SqliteTarget};
+use ops::url::DbUrl;
 use ops::value::{Kind, Value};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::types::Value as Stored;
 
+use super::unchanged::{assert_unchanged, csv, ndjson};
 use super::{column, escaped, foresee, foresee_in, is_json_number};
 
 const DECLARED: [&str; 14] = [
@@ -241,6 +244,34 @@ fn json_values_are_stored_as_foreseen() {
         let lone = foresee_value(declared, Field::Json(r#""\ud800""#));
         assert!(lone.is_err(), "{declared}: {lone:?}");
     }
+}
+
+#[test]
+fn a_file_of_what_was_inserted_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("all.db");
+    let names: Vec<String> = (0..DECLARED.len()).map(|n| format!("c{n}")).collect();
+    let columns: Vec<String> = names.iter().zip(DECLARED).map(|(n, d)| format!("{n} {d}")).collect();
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, {})", columns.join(", ")))
+        .unwrap();
+    let places: Vec<&str> = names.iter().map(|_| "?2").collect();
+    let insert = format!("INSERT INTO t VALUES (?1, {})", places.join(", "));
+    for (id, text) in TEXTS.iter().enumerate() {
+        connection.execute(&insert, (i64::try_from(id).unwrap(), text)).unwrap();
+    }
+    drop(connection);
+    let header: Vec<&str> = std::iter::once("id").chain(names.iter().map(String::as_str)).collect();
+    let rows = || {
+        TEXTS.iter().enumerate().map(|(id, text)| {
+            std::iter::once(id.to_string()).chain(names.iter().map(|_| (*text).to_owned())).collect()
+        })
+    };
+    let Ok(DbUrl::Sqlite(url)) = DbUrl::parse(path.to_str().unwrap(), dir.path()) else { panic!("a path") };
+    let mut target = SqliteTarget::open(&url, dir.path(), SqliteOptions::default()).unwrap();
+    assert_unchanged(&mut target, "t", Format::Csv, &csv(&header, rows()), TEXTS.len());
+    assert_unchanged(&mut target, "t", Format::Ndjson, &ndjson(&header, rows()), TEXTS.len());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Rows from files, whatever the format: one record at a time, with the place it came from.
 //!
 //! A reader gives fields as they stand in the file and guesses no types; what a field means for a column is
-//! decided where the column is known. Memory grows by a byte for each KiB of the file, no more. What is not exactly the format is an
-//! error with its line: a row that was understood wrongly is worse than none.
+//! decided where the column is known. Memory grows by a byte for each KiB of the file and no more. What is not
+//! exactly the format is an error with its line: a row that was understood wrongly is worse than none.
 
 mod delimited;
 mod error;
