@@ -10,6 +10,7 @@ pub mod lock;
 
 pub mod pace;
 pub mod plan;
+pub mod rollback;
 pub mod sql;
 pub mod standing;
 pub mod throttle;
