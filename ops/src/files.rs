@@ -3,7 +3,7 @@
 //! Everything the toolkit leaves on disk goes through here; `std::fs::write` is banned by lint.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Why a file could not be written; the cause is the operating system's own error.
@@ -51,6 +51,48 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     rename(&partial, path)
 }
 
+/// A file that is written in pieces, beside its name, and is there only when it is complete.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    /// `None` once it is in place.
+    file: Option<BufWriter<File>>,
+}
+
+impl AtomicFile {
+    /// Begins a file that will be `path`. Parents are created.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        if let Some(parent) = path.parent() {
+            create_dir(parent)?;
+        }
+        let file = File::create(partial_name(path)).map_err(|e| FileError::new("write", path, e))?;
+        Ok(Self { path: path.to_path_buf(), file: Some(BufWriter::with_capacity(1 << 16, file)) })
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let file = self.file.as_mut().expect("it is not in place yet");
+        file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))
+    }
+
+    /// Flushes it to disk and puts it in place of what is there.
+    pub fn commit(mut self) -> Result<(), FileError> {
+        let file = self.file.as_mut().expect("it is not in place yet");
+        let flushed = file.flush().and_then(|()| file.get_ref().sync_all());
+        flushed.map_err(|e| FileError::new("write", &self.path, e))?;
+        self.file = None;
+        rename(&partial_name(&self.path), &self.path)
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let _ = fs::remove_file(partial_name(&self.path));
+        }
+    }
+}
+
 /// Renames and flushes the directory, so that the new name survives a power cut.
 pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).map_err(|e| FileError::new("rename a finished file to", to, e))?;
@@ -86,6 +128,24 @@ mod tests {
         write_atomic(&path, b"one").unwrap();
         write_atomic(&path, b"two").unwrap();
         assert_eq!(read_text(&path).unwrap(), "two");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_there_when_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b.txt");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write(b"ne").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "old");
+        drop(file);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "given up without a trace");
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write(b"ne").unwrap();
+        file.write(b"w").unwrap();
+        file.commit().unwrap();
+        assert_eq!(read_text(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

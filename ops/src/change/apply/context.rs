@@ -11,6 +11,7 @@ use crate::change::error::RunError;
 use crate::change::journal::{Canary, Header};
 use crate::change::pace::Pace;
 use crate::change::plan::Layout;
+use crate::files::FileError;
 use crate::ids::Ids;
 use crate::target::{RunId, Target, TargetError, TargetIdentity};
 
@@ -177,6 +178,12 @@ pub enum Why {
 impl From<RunError> for Why {
     fn from(error: RunError) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<FileError> for Why {
+    fn from(error: FileError) -> Self {
+        Self::Error(error.into())
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn finish(
         Ok(ended) => ended,
         Err(error) => {
             if is_ours {
-                let _ = session.close(false);
+                let _ = session.close(&job.layout.table, false);
             }
             return Err(error);
         }
@@ -53,12 +53,14 @@ pub(crate) fn finish(
     report.replan = replan;
     report.journal_torn = facts.torn;
     report.journal_recovered = facts.recovered;
+    report.written = checked.written;
     report.problems.extend(checked.problems);
     if let Some(Why::Canary(canary)) = &stopped {
         report.canary = Some(*canary);
     }
     if facts.was_closed {
         report.why = RunReport::was_done(job);
+        report.is_old = true;
     }
     report.conclude(stopped.as_ref());
     write(job, &report)?;
@@ -102,7 +104,7 @@ fn end(
                 .unwrap_or_else(|error| Replan::NotPlanned { reason: chain(&error) }),
         );
     }
-    if is_ours && let Err(why) = session.close(stopped.is_none()) {
+    if is_ours && let Err(why) = session.close(&job.layout.table, stopped.is_none()) {
         // A lease that is not given back runs out; a run that is not closed is not done.
         stopped = stopped.or(Some(why));
     }

@@ -6,10 +6,11 @@
 
 mod context;
 #[cfg(test)]
-mod double;
+pub(crate) mod double;
 mod feed;
 mod finish;
 mod past;
+mod plan;
 mod preview;
 mod readback;
 mod report;
@@ -25,22 +26,25 @@ use std::path::Path;
 
 pub use self::context::{Context, Expect, Job, Progress, State, Why};
 pub use self::feed::{ChangeIter, Changes};
+pub use self::plan::{AGE_MAX, Gate, Order, apply};
 pub use self::preview::{Preview, preview};
-pub use self::readback::Problem;
+pub use self::readback::{Problem, Written};
 pub use self::report::{End, Replan, RunReport, Seconds, Verification};
 pub use self::session::Effort;
 pub use self::settings::{BatchRows, Budget, OnDrift, Retry, Settings};
 
 use self::feed::Feed;
-use self::past::JOURNAL;
+pub(crate) use self::past::{JOURNAL, Past};
+pub(crate) use self::plan::{APPLY, ROLLBACK, require_target};
+pub(crate) use self::readback::standings;
 use self::runner::Runner;
-use self::session::Session;
+pub(crate) use self::session::Session;
 use self::sizing::Sizing;
 use super::error::RunError;
 use super::journal::{self, Durability, Found, Journal};
 use super::throttle::Throttle;
 use crate::guard::Refusal;
-use crate::target::{Outcome, RunState, Target};
+use crate::target::{Outcome, RunState, Target, TargetError};
 
 /// Whether a run may find that it was begun before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,24 @@ pub enum Start {
     Either,
 }
 
+/// What the caller adds to a run.
+#[derive(Default)]
+pub struct Hooks<'a> {
+    /// A last look once the table is held by this run, before the first row.
+    pub begun: Option<Begun<'a>>,
+    /// Plans again at the end.
+    pub plan_again: Option<PlanAgain<'a>>,
+}
+
+impl std::fmt::Debug for Hooks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}
+
+/// Looks at the target and may refuse to go on.
+pub type Begun<'a> = &'a mut dyn FnMut(&mut dyn Target) -> Result<(), TargetError>;
+
 /// Plans again after everything was applied, and says what is left to do.
 pub type PlanAgain<'a> = &'a mut dyn FnMut(&mut dyn Target) -> Result<Replan, RunError>;
 
@@ -68,7 +90,7 @@ pub fn run(
     settings: &Settings,
     start: Start,
     context: &mut Context<'_>,
-    plan_again: Option<PlanAgain<'_>>,
+    hooks: Hooks<'_>,
 ) -> Result<RunReport, RunError> {
     let path = job.folder.join(JOURNAL);
     let known = journal::peek(&path, &job.header())?;
@@ -79,12 +101,16 @@ pub fn run(
     let started_at = context.pace.now();
     let mut session = Session::new(context, settings, job.run, job.changes.total());
     let state = session.begin(&job.layout.table).map_err(not_begun)?;
-    let opened = open(&mut session, job, start, known.is_some(), &state, &path);
+    let opened = match hooks.begun {
+        Some(begun) => session.ask(begun).map_err(not_begun),
+        None => Ok(()),
+    }
+    .and_then(|()| open(&mut session, job, start, known.is_some(), &state, &path));
     let (mut journal, found, recovered) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             if !state.is_closed {
-                let _ = session.close(false);
+                let _ = session.close(&job.layout.table, false);
             }
             return Err(error);
         }
@@ -95,7 +121,7 @@ pub fn run(
     } else {
         work(&mut session, job, &mut journal, start, &found)?
     };
-    finish::finish(&mut session, job, journal, stopped, &ran, &facts, plan_again)
+    finish::finish(&mut session, job, journal, stopped, &ran, &facts, hooks.plan_again)
 }
 
 /// What a run has come to when it ends.
@@ -144,13 +170,13 @@ fn work(
 }
 
 /// What a table that could not be taken means: nothing has happened yet.
-fn not_begun(why: Why) -> RunError {
+pub(crate) fn not_begun(why: Why) -> RunError {
     match why {
         Why::Error(error) => error,
         Why::Lost(who) => Refusal::new("another runner holds the table", "nobody else at work on it", who)
             .next("wait until it has ended; the lease of a runner that was killed runs out by itself")
             .into(),
-        other => crate::target::TargetError::failed("begin the run", other.to_string()).into(),
+        other => TargetError::failed("begin the run", other.to_string()).into(),
     }
 }
 
@@ -247,7 +273,7 @@ fn open(
 }
 
 /// Writes into the journal what the books know beyond it.
-fn recover(
+pub(crate) fn recover(
     session: &mut Session<'_, '_>,
     job: &Job<'_>,
     journal: &mut Journal,

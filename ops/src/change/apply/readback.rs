@@ -4,10 +4,6 @@
 //! Only reads. The list is made from the journal and the plan whenever a run ends, so a crash can at worst leave the
 //! old list or none.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::context::{Expect, Job, State, Why};
@@ -15,9 +11,8 @@ use super::past::{Done, Past};
 use super::session::Session;
 use crate::change::error::RunError;
 use crate::change::plan::{Op, key_json};
-use crate::change::sql::Undone;
 use crate::change::standing::{Standing, differing, seen};
-use crate::files::{self, FileError};
+use crate::files::AtomicFile;
 use crate::target::{Change, Outcome, TargetError};
 use crate::value::Row;
 
@@ -39,7 +34,18 @@ pub(crate) struct Checked {
     /// The first rows that drifted, failed or are not as written.
     pub(crate) problems: Vec<Problem>,
     /// Rows that this run has written.
-    pub(crate) written: Undone,
+    pub(crate) written: Written,
+}
+
+/// Rows that a run has written, by what it did to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// Rows that it inserted.
+    pub insert: u64,
+    /// Rows that it updated.
+    pub update: u64,
+    /// Rows that it deleted.
+    pub delete: u64,
 }
 
 /// One row that somebody should look at.
@@ -51,7 +57,8 @@ pub struct Problem {
     pub key: String,
     /// `insert`, `update` or `delete`.
     pub op: &'static str,
-    /// `drifted`, `failed`, `altered` when it does not read back as written, `left_out` when it is not in the run.
+    /// `drifted`, `failed`, `altered` when it does not read back as written; `left_out` when it was named and there
+    /// is nothing to do, `unknown` when nobody knows what to do.
     pub what: &'static str,
     /// More.
     pub detail: String,
@@ -88,7 +95,7 @@ pub(crate) fn canary(session: &mut Session<'_, '_>, job: &Job<'_>, rows: u64) ->
     let mut checked = Checked::default();
     let mut past = Past::open(job.changes, job.folder, rows)?;
     while let Some(chunk) = chunk(&mut past)? {
-        check(session, job, &chunk, true, &mut checked, &mut std::io::sink()).map_err(unwritable)?;
+        check(session, job, &chunk, true, &mut checked, None)?;
     }
     Ok(checked)
 }
@@ -100,14 +107,7 @@ pub(crate) fn list(
     reached: u64,
     verify: bool,
 ) -> Result<Checked, Why> {
-    let path = job.folder.join(OUTCOMES);
-    let partial = files::partial_name(&path);
-    let unwritten = |error: Stop| match error {
-        Stop::Why(why) => why,
-        Stop::Write(error) => RunError::from(FileError::new("write", &path, error)).into(),
-    };
-    let file = File::create(&partial).map_err(|e| unwritten(Stop::Write(e)))?;
-    let mut out = BufWriter::with_capacity(1 << 16, file);
+    let mut out = AtomicFile::create(&job.folder.join(OUTCOMES))?;
     let mut checked = Checked::default();
     let mut past = Past::open(job.changes, job.folder, reached)?;
     let mut done = 0;
@@ -116,30 +116,14 @@ pub(crate) fn list(
             session.check()?;
             session.keep()?;
         }
-        check(session, job, &chunk, verify, &mut checked, &mut out).map_err(unwritten)?;
+        check(session, job, &chunk, verify, &mut checked, Some(&mut out))?;
         done += chunk.len() as u64;
         if verify {
             session.done(done, State::Verifying);
         }
     }
-    let synced = out.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|f| f.sync_all());
-    synced.map_err(|e| unwritten(Stop::Write(e)))?;
-    files::rename(&partial, &path).map_err(RunError::from)?;
+    out.commit()?;
     Ok(checked)
-}
-
-/// Why a list is not finished.
-enum Stop {
-    Why(Why),
-    Write(std::io::Error),
-}
-
-/// Nothing is written where nothing is listed.
-fn unwritable(stop: Stop) -> Why {
-    match stop {
-        Stop::Why(why) => why,
-        Stop::Write(error) => RunError::from(FileError::new("write", Path::new(OUTCOMES), error)).into(),
-    }
 }
 
 fn chunk(past: &mut Past<'_>) -> Result<Option<Vec<Done>>, RunError> {
@@ -161,16 +145,18 @@ fn check(
     chunk: &[Done],
     verify: bool,
     checked: &mut Checked,
-    list: &mut dyn Write,
-) -> Result<(), Stop> {
+    mut list: Option<&mut AtomicFile>,
+) -> Result<(), Why> {
     let is_read = |done: &Done| verify && matches!(done.outcome, Outcome::Applied { .. } | Outcome::Already);
     let keys: Vec<Row> = chunk.iter().filter(|d| is_read(d)).map(|d| job.layout.key_of(&d.change)).collect();
-    let mut found = read(session, job, &keys).map_err(Stop::Why)?.into_iter();
+    let mut found = read(session, job, &keys)?.into_iter();
     for done in chunk {
         let back =
             if is_read(done) { read_back(job, done, found.next().flatten()) } else { ReadBack::Skipped };
         let row = describe(job, done);
-        list.write_all(line(&row, &back).as_bytes()).map_err(Stop::Write)?;
+        if let Some(list) = &mut list {
+            list.write(line(&row, &back).as_bytes())?;
+        }
         note(checked, done, row, back);
     }
     Ok(())

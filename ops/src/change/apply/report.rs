@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::context::{Job, Why};
-use super::readback::Problem;
+use super::readback::{Problem, Written};
 use super::session::Effort;
 use crate::change::error::RunError;
 use crate::change::journal::{Canary, Found};
@@ -85,6 +85,8 @@ pub struct RunReport {
     pub target: TargetIdentity,
     /// Which table.
     pub table: String,
+    /// The run was over before; this process has written nothing.
+    pub is_old: bool,
     /// When this process began.
     pub started_at: Stamp,
     /// When it ended.
@@ -95,6 +97,8 @@ pub struct RunReport {
     pub why: String,
     /// `planned = applied + already + drifted + failed + not_reached`, over all processes of the run.
     pub ledger: Ledger,
+    /// What the applied rows were, over all processes of the run.
+    pub written: Written,
     /// Rows that had an outcome before this process.
     pub before: u64,
     /// What this process took.
@@ -118,10 +122,19 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// The account of a run that has nothing to do.
+    pub(crate) fn nothing(job: &Job<'_>, why: impl Into<String>, now: Stamp) -> Self {
+        let mut report = Self::new(job, &Found::default(), now);
+        report.why = why.into();
+        report.conclude(None);
+        report
+    }
+
     /// The account of a run that was over before.
     pub(crate) fn already(job: &Job<'_>, found: &Found, now: Stamp) -> Self {
         let mut report = Self::new(job, found, now);
         report.before = found.next;
+        report.is_old = true;
         report.why = Self::was_done(job);
         report.conclude(None);
         report
@@ -150,11 +163,13 @@ impl RunReport {
             direction: job.run.direction.clone(),
             target: job.identity.clone(),
             table: job.layout.table.name.to_string(),
+            is_old: false,
             started_at: now,
             ended_at: now,
             end: End::Failed,
             why: String::new(),
             ledger: Ledger { total, ended },
+            written: Written::default(),
             before: 0,
             effort: Effort::default(),
             seconds: Seconds::default(),
@@ -207,6 +222,10 @@ impl RunReport {
                 format!("{} drifted, {} failed", thousands(count("drifted")), thousands(count("failed"))),
             ),
         ];
+        let unknown = self.problems.iter().filter(|problem| problem.what == "unknown").count() as u64;
+        if unknown > 0 {
+            checks.push(check("it is known of every row what to do", false, format!("{unknown} unknown")));
+        }
         if let Some(Verification { verified, altered }) = self.verification {
             let measured = format!("{} as written, {} not", thousands(verified), thousands(altered));
             checks.push(check("every written row reads back", altered == 0, measured));
@@ -250,6 +269,15 @@ impl RunReport {
             ("target", self.target.url.clone()),
             ("table", self.table.clone()),
             ("rows", self.ledger.equation().replace('_', " ")),
+            (
+                "written",
+                format!(
+                    "{} inserted, {} updated, {} deleted",
+                    thousands(self.written.insert),
+                    thousands(self.written.update),
+                    thousands(self.written.delete)
+                ),
+            ),
             ("from", self.started_at.iso()),
             ("to", self.ended_at.iso()),
             (

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::context::{Context, Progress, State, Why};
 use super::settings::Settings;
 use crate::clock::Stamp;
+use crate::target::schema::Table;
 use crate::target::{RunId, RunState, Target, TargetError};
 
 /// A wait looks up this often: at the stop flag, at the deadline, at the lease.
@@ -40,7 +41,8 @@ pub(crate) struct Session<'r, 'c> {
     pub(crate) effort: Effort,
     run: &'r RunId,
     owner: String,
-    lease_until: Stamp,
+    /// Until when the table is ours; `None` while it is not.
+    lease_until: Option<Stamp>,
     began: Duration,
     total: u64,
     done: u64,
@@ -56,24 +58,38 @@ impl<'r, 'c> Session<'r, 'c> {
         total: u64,
     ) -> Self {
         let owner = context.ids.hex("owner", 8);
-        let (lease_until, began) = (context.pace.now(), context.pace.elapsed());
+        let (lease_until, began) = (None, context.pace.elapsed());
         let effort = Effort::default();
         Self { context, settings, effort, run, owner, lease_until, began, total, done: 0, before: 0 }
     }
 
     /// Takes the table.
-    pub(crate) fn begin(&mut self, table: &crate::target::schema::Table) -> Result<RunState, Why> {
-        let (run, owner, lease) = (self.run, self.owner.clone(), self.settings.lease);
-        let pace = self.context.pace.now();
-        self.lease_until = pace.plus(lease);
-        let until = self.lease_until;
-        self.ask(|target| target.begin(table, run, &owner, pace, until))
+    pub(crate) fn begin(&mut self, table: &Table) -> Result<RunState, Why> {
+        let (run, owner) = (self.run, self.owner.clone());
+        let now = self.context.pace.now();
+        let until = now.plus(self.settings.lease);
+        let state = self.ask(|target| target.begin(table, run, &owner, now, until))?;
+        self.lease_until = (!state.is_closed).then_some(until);
+        Ok(state)
     }
 
-    /// Gives the table back.
-    pub(crate) fn close(&mut self, is_done: bool) -> Result<(), Why> {
+    /// Gives the table back; `is_done` closes the run for good. When the first answer was lost, a second try finds
+    /// nothing to give back: then the books are asked.
+    pub(crate) fn close(&mut self, table: &Table, is_done: bool) -> Result<(), Why> {
         let (run, owner) = (self.run, self.owner.clone());
-        self.ask(|target| target.close(run, &owner, is_done))
+        self.lease_until = None;
+        let mut tries = 0;
+        let closed = self.ask(|target| {
+            tries += 1;
+            target.close(run, &owner, is_done)
+        });
+        match closed {
+            Err(Why::Lost(who)) if tries > 1 && is_done => match self.begin(table)? {
+                RunState { is_closed: true, .. } => Ok(()),
+                RunState { .. } => Err(Why::Lost(who)),
+            },
+            other => other,
+        }
     }
 
     /// Asks the target for something that may be asked twice, until it answers or patience ends.
@@ -141,12 +157,12 @@ impl<'r, 'c> Session<'r, 'c> {
     /// later: whether the lease still holds, it says itself when a batch is applied.
     pub(crate) fn keep(&mut self) -> Result<(), Why> {
         let now = self.context.pace.now();
-        if self.lease_until.since(now) > self.settings.lease / 2 {
+        if self.lease_until.is_none_or(|until| until.since(now) > self.settings.lease / 2) {
             return Ok(());
         }
         let until = now.plus(self.settings.lease);
         match self.context.target.renew(self.run, &self.owner, until) {
-            Ok(()) => self.lease_until = until,
+            Ok(()) => self.lease_until = Some(until),
             Err(
                 TargetError::Transient { .. } | TargetError::TooSlow { .. } | TargetError::InDoubt { .. },
             ) => {}

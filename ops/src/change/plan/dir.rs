@@ -17,7 +17,7 @@ use crate::guard::Refusal;
 use crate::target::{Change, TargetIdentity};
 
 /// One offset is kept for so many lines.
-const INDEX_LINES: u64 = 1024;
+pub(crate) const INDEX_LINES: u64 = 1024;
 
 /// A plan whose seal was checked.
 #[derive(Debug, Clone)]
@@ -265,14 +265,24 @@ fn verify(dir: &Path, sealed: &FileSeal, seen: impl FnMut(&[u8])) -> Result<Opti
 
 /// Where every so many lines begin.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     offsets: Vec<u64>,
     lines: u64,
     bytes: u64,
 }
 
 impl Index {
-    pub(super) fn see(&mut self, bytes: &[u8]) {
+    /// Where the lines of block `n`, each of [`INDEX_LINES`] lines, begin.
+    pub(crate) fn offset(&self, n: usize) -> Option<u64> {
+        self.offsets.get(n).copied()
+    }
+
+    /// How many lines there are.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    pub(crate) fn see(&mut self, bytes: &[u8]) {
         if self.offsets.is_empty() && !bytes.is_empty() {
             self.offsets.push(0);
         }

@@ -13,7 +13,7 @@ use crate::target::Change;
 use crate::value::{Row, Value, ValueRef, parse_json, same_row, write_json};
 
 /// Appends the change at position `n`, with a line feed.
-pub(super) fn write_line(layout: &Layout, n: u64, change: &Change, out: &mut Vec<u8>) {
+pub(crate) fn write_line(layout: &Layout, n: u64, change: &Change, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"n\":");
     write_json(ValueRef::Int(n.cast_signed()), out);
     out.extend_from_slice(b",\"op\":\"");
@@ -70,7 +70,7 @@ fn write_row<'a>(
 }
 
 /// Reads the change at position `n`. The error says what is wrong, without the contents of the row.
-pub(super) fn parse_line(layout: &Layout, n: u64, line: &[u8]) -> Result<Change, String> {
+pub(crate) fn parse_line(layout: &Layout, n: u64, line: &[u8]) -> Result<Change, String> {
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let parsed = LineSeed(layout).deserialize(&mut deserializer);

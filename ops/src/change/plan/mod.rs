@@ -24,16 +24,19 @@ mod survey;
 
 pub use check::{CheckError, DriftedRow, Freshness, Standing, check, standing};
 pub use dir::{Changes, PlanDir};
+pub(crate) use dir::{INDEX_LINES, Index};
 pub use draft::{Findings, PlanDraft, PlanWriter, Subject};
 pub use invert::invert;
 pub use keys::{KeySet, key_json, key_text};
 pub(crate) use layout::changed;
 pub use layout::{Layout, Op};
+pub(crate) use line::{parse_line, write_line};
 pub use manifest::{
     BackupFacts, CapabilityFacts, ColumnFacts, CountFacts, Derived, FORMAT, Facts, FileSeal, InputFacts,
     LineageFacts, Manifest, PlanKind, RiskFacts, State, TableFacts, TargetFacts,
 };
 pub use select::{Selection, select};
+pub(crate) use seal::{SealedWriter, seal_of};
 
 use crate::files::FileError;
 use crate::guard::Refusal;

@@ -14,7 +14,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A file that is digested as it is written.
 #[derive(Debug)]
-pub(super) struct SealedWriter {
+pub(crate) struct SealedWriter {
     file: BufWriter<Digesting<File>>,
     path: PathBuf,
     name: &'static str,
@@ -22,7 +22,7 @@ pub(super) struct SealedWriter {
 
 impl SealedWriter {
     /// A new file `name` in the folder `dir`.
-    pub(super) fn create(dir: &Path, name: &'static str) -> Result<Self, FileError> {
+    pub(crate) fn create(dir: &Path, name: &'static str) -> Result<Self, FileError> {
         let path = dir.join(name);
         let file = File::create_new(&path).map_err(|e| FileError::new("create", &path, e))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, Digesting::new(file));
@@ -30,12 +30,12 @@ impl SealedWriter {
     }
 
     /// Appends bytes.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))
     }
 
     /// Flushes the file to disk and gives its seal.
-    pub(super) fn finish(self) -> Result<FileSeal, FileError> {
+    pub(crate) fn finish(self) -> Result<FileSeal, FileError> {
         let Self { file, path, name } = self;
         let flushed = file.into_inner().map_err(io::IntoInnerError::into_error);
         let finished = flushed.and_then(|file| file.inner.sync_all().map(|()| file));
@@ -76,7 +76,7 @@ impl<W: Write> Write for Digesting<W> {
 }
 
 /// The seal that the file `name` in `dir` has now. `seen` gets its bytes in order, piece by piece.
-pub(super) fn seal_of(dir: &Path, name: &str, mut seen: impl FnMut(&[u8])) -> Result<FileSeal, FileError> {
+pub(crate) fn seal_of(dir: &Path, name: &str, mut seen: impl FnMut(&[u8])) -> Result<FileSeal, FileError> {
     let path = dir.join(name);
     let failed = |e| FileError::new("read", &path, e);
     let mut file = Digesting::new(File::open(&path).map_err(failed)?);

@@ -51,6 +51,15 @@ pub struct Undone {
 }
 
 impl Undone {
+    /// Counts one change that is taken back.
+    pub fn count(&mut self, change: &Change) {
+        *match Op::of(change) {
+            Op::Insert => &mut self.insert,
+            Op::Update => &mut self.update,
+            Op::Delete => &mut self.delete,
+        } += 1;
+    }
+
     fn of(&self, op: Op) -> u64 {
         match op {
             Op::Insert => self.insert,

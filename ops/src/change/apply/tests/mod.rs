@@ -132,7 +132,8 @@ impl Rig {
                 seen(progress, stop);
             },
         };
-        run(&job, &self.settings, start, &mut context, plan_again)
+        let hooks = Hooks { plan_again, ..Hooks::default() };
+        run(&job, &self.settings, start, &mut context, hooks)
     }
 
     /// Runs, and gives back `None` when the process died.

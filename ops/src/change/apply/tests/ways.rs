@@ -403,7 +403,7 @@ fn a_plan_that_ends_early_is_not_done() {
         stop: &rig.stop,
         progress: &mut |_| (),
     };
-    let report = run(&job, &Settings::default(), Start::Fresh, &mut context, None).unwrap();
+    let report = run(&job, &Settings::default(), Start::Fresh, &mut context, Hooks::default()).unwrap();
     assert_eq!(report.end, End::Partly);
     assert!(report.why.contains("the plan counts 5"), "{}", report.why);
 }
