@@ -30,6 +30,8 @@ enum Task {
     Migrate(task::migrate::Args),
     BackupPlan(task::backup_plan::Args),
     Plan(task::plan::Args),
+    Upsert(task::upsert::Args),
+    Rollback(task::rollback::Args),
     Gates(task::gates::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
@@ -47,6 +49,8 @@ impl Cli {
             Task::Analyze(args) => task::analyze::run(&args, settings),
             Task::BackupPlan(args) => task::backup_plan::run(&args, settings),
             Task::Plan(args) => task::plan::run(&args, settings),
+            Task::Upsert(args) => task::upsert::run(&args, settings),
+            Task::Rollback(args) => task::rollback::run(&args, settings),
             Task::Gates(args) => task::gates::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),

@@ -10,5 +10,8 @@ mod fresh;
 pub(crate) mod gates;
 pub(crate) mod migrate;
 pub(crate) mod plan;
+pub(crate) mod rollback;
+mod run;
 pub(crate) mod seed_telemetry;
 mod target;
+pub(crate) mod upsert;

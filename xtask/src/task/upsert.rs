@@ -15,7 +15,7 @@ use ops::target::{Target, TargetError};
 
 use super::backup_plan::surroundings;
 use super::plan::PlanArgs;
-use super::run::{self, ApprovalArgs, RunArgs};
+use super::run::{self, ApprovalArgs, Asked, RunArgs};
 use super::target::{self, TargetArgs};
 use crate::exit::Code;
 use crate::output::Output;
@@ -80,25 +80,14 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     };
     let run_settings = args.run.settings(args.canary, settings);
     if !args.apply {
-        let preview = apply::preview(&plan, &run_settings, &mut context, ROWS_SHOWN)?;
+        let preview = apply::preview_plan(&plan, &run_settings, &mut context, ROWS_SHOWN)?;
         output.json(&preview)?;
         output.document(&preview.document());
         output.line(&format!("Nothing was sent but reads. To apply: {}", next(&plan)));
         return Ok(Code::Done);
     }
-    let mut gate_error = None;
-    let mut gate = |plan: &PlanDir, _: &ops::target::TargetIdentity| match gate(args, plan, settings) {
-        Ok(()) => Ok(()),
-        Err(GateError::NotMet(refusal) | GateError::Refused(refusal)) => {
-            gate_error = Some(GateError::NotMet(refusal.clone()));
-            Err(refusal)
-        }
-        Err(GateError::File(error)) => {
-            let refusal = ops::guard::Refusal::new("the gates cannot be used", "a file that can be written", error.to_string());
-            gate_error = Some(GateError::File(error));
-            Err(refusal)
-        }
-    };
+    let mut asked = Asked::default();
+    let mut gate = |plan: &PlanDir, _: &ops::target::TargetIdentity| asked.keep(gate(args, plan, settings));
     let request = args.desired.as_ref().map(|file| request(args, file, &plan, settings)).transpose()?;
     let around = surroundings(settings)?;
     let mut again = |target: &mut dyn Target| -> Result<Replan, RunError> {
@@ -117,10 +106,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     };
     let result = apply::apply(&plan, &run_settings, order, &mut context);
     drop(bar);
-    if let Some(error) = gate_error {
-        return Err(error.into());
-    }
-    let report = result?;
+    let report = asked.first(result)?;
     note(args, &plan, &report, settings)?;
     output.json(&report)?;
     output.document(&report.document());
@@ -132,14 +118,13 @@ const ROWS_SHOWN: usize = 20;
 
 /// The approval, and what was demanded besides it; noted before the first row is written.
 fn gate(args: &Args, plan: &PlanDir, settings: &Settings) -> Result<(), GateError> {
-    let (manifest, path) = (plan.manifest(), args.approval.path(settings));
+    let manifest = plan.manifest();
     if args.require_rehearsal {
-        Gates::load(&path)?.require_pass(Stage::Rehearse, manifest)?;
+        Gates::load(&args.approval.path(settings))?.require_pass(Stage::Rehearse, manifest)?;
     }
     args.approval.approve(manifest, settings)?;
     let begun = Entry::about(manifest, Stage::Apply, Decision::Begun);
-    Gates::append(&path, begun, settings.clock.now(), super::db_identity::VERSION)?;
-    Ok(())
+    args.approval.append(begun, settings)
 }
 
 /// The planning that the plan came from, to be made again.
@@ -170,7 +155,7 @@ fn note(args: &Args, plan: &PlanDir, report: &RunReport, settings: &Settings) ->
     if let Some(canary) = report.canary.filter(|_| stage == Stage::Canary) {
         entry.decision = if canary.altered == 0 { Decision::Pass } else { Decision::Fail };
     }
-    args.approval.note(entry, settings)
+    Ok(args.approval.append(entry, settings)?)
 }
 
 fn next(plan: &PlanDir) -> String {

@@ -26,8 +26,8 @@ use std::path::Path;
 
 pub use self::context::{Context, Expect, Job, Progress, State, Why};
 pub use self::feed::{ChangeIter, Changes};
-pub use self::plan::{AGE_MAX, Gate, Order, apply};
-pub use self::preview::{Preview, preview};
+pub use self::plan::{AGE_MAX, Gate, Order, apply, preview_plan};
+pub use self::preview::Preview;
 pub use self::readback::{Problem, Written};
 pub use self::report::{End, Replan, RunReport, Seconds, Verification};
 pub use self::session::Effort;

@@ -1,10 +1,12 @@
 //! Applying a plan: every guard that can stop it before the first row, and the run.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::context::{Context, Expect, Job};
 use super::feed::{ChangeIter, Changes};
 use super::past::Past;
+use super::preview::{Preview, preview};
 use super::report::RunReport;
 use super::session::Session;
 use super::settings::Settings;
@@ -80,18 +82,7 @@ pub fn apply(
     (order.gate)(plan, &identity)?;
     let _lock = PlanLock::take(plan.path())?;
     require_not_rolled_back(plan)?;
-    let job = Job {
-        layout: plan.layout(),
-        run: &run_id,
-        changes: plan,
-        identity: &identity,
-        digest: None,
-        keys: None,
-        left_out: &[],
-        is_whole: false,
-        folder: &folder,
-        expect: Expect::Stored,
-    };
+    let job = job(plan, &run_id, &identity, &folder);
     if plan.is_empty() {
         return Ok(RunReport::nothing(&job, "the plan changes nothing", context.pace.now()));
     }
@@ -104,6 +95,37 @@ pub fn apply(
     let report = run(&job, settings, order.start, context, hooks)?;
     write_script(plan, &job, &report)?;
     Ok(report)
+}
+
+/// Shows exactly what [`apply`] would send now, with reads alone: counts for every batch, the first `rows` rows whole.
+pub fn preview_plan(
+    plan: &PlanDir,
+    settings: &Settings,
+    context: &mut Context<'_>,
+    rows: usize,
+) -> Result<Preview, RunError> {
+    let run_id = RunId { plan: plan.id().to_owned(), direction: APPLY.to_owned() };
+    let identity = {
+        let mut session = Session::new(context, settings, &run_id, plan.len());
+        require_target(plan, &mut session)?
+    };
+    let folder = plan.run_dir(APPLY);
+    preview(&job(plan, &run_id, &identity, &folder), settings, context, rows)
+}
+
+fn job<'a>(plan: &'a PlanDir, run: &'a RunId, identity: &'a TargetIdentity, folder: &'a Path) -> Job<'a> {
+    Job {
+        layout: plan.layout(),
+        run,
+        changes: plan,
+        identity,
+        digest: None,
+        keys: None,
+        left_out: &[],
+        is_whole: false,
+        folder,
+        expect: Expect::Stored,
+    }
 }
 
 /// The way back from what is written, as a script.

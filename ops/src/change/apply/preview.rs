@@ -66,7 +66,7 @@ pub struct PreviewRow {
 
 /// Reads the rows that a run would change and says what it would do: counts for every batch, the first `rows` rows
 /// in full.
-pub fn preview(
+pub(super) fn preview(
     job: &Job<'_>,
     settings: &Settings,
     context: &mut Context<'_>,
