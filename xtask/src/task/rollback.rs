@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let mut gate = |plan: &PlanDir, _: &ops::target::TargetIdentity| {
         asked.keep(args.approval.approve(plan.manifest(), settings).and_then(|()| {
             let begun = Entry::about(plan.manifest(), Stage::Rollback, Decision::Begun);
-            args.approval.append(begun, settings)
+            if args.approval.was_applied(plan, settings)? { args.approval.append(begun, settings) } else { Ok(()) }
         }))
     };
     let mut pace = RealPace::new(settings.clock);
@@ -79,7 +79,10 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let result = rollback(&plan, &args.run.settings(None, settings), order, &mut context);
     drop(bar);
     let report = asked.first(result)?;
-    args.approval.append(run::entry(plan.manifest(), Stage::Rollback, &report), settings)?;
+    // A rollback of what was never applied does nothing, and is no stage.
+    if args.approval.was_applied(&plan, settings)? {
+        args.approval.append(run::entry(plan.manifest(), Stage::Rollback, &report), settings)?;
+    }
     output.json(&report)?;
     output.document(&report.document());
     Ok(run::code(report.end))

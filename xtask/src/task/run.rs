@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ops::change::apply::{BatchRows, Budget, End, OnDrift, Progress, RunReport, Settings as RunSettings};
 use ops::change::gate::{self, Decision, Entry, GateError, Gates, Stage, Typed, approve};
-use ops::change::plan::{Manifest, PlanKind};
+use ops::change::plan::{Manifest, PlanDir, PlanKind};
 use ops::change::throttle::{Limits, QueryLimit};
 use ops::guard::Refusal;
 
@@ -130,6 +130,11 @@ impl ApprovalArgs {
             }
         }
         Ok(())
+    }
+
+    /// Whether the chain knows that the plan was applied, wholly or partly.
+    pub(crate) fn was_applied(&self, plan: &PlanDir, settings: &Settings) -> Result<bool, GateError> {
+        Ok(Gates::load(&self.path(settings))?.last(Stage::Apply, plan.id()).is_some())
     }
 
     /// Adds a record to the chain.
