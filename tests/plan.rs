@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ops::change::Counts;
-use ops::change::plan::{BackupFacts, FileSeal, Findings, InputFacts, PlanDir, PlanDraft, Subject};
+use ops::change::gate::{Decision, Entry, Gates, Stage, Typed, approve, audit};
+use ops::change::plan::{BackupFacts, FileSeal, Findings, InputFacts, Manifest, PlanDir, PlanDraft, Subject};
 use ops::clock::Stamp;
 use ops::db::Lineage;
 use ops::files::write_atomic;
@@ -76,7 +77,7 @@ fn findings(counts: Counts, rows: BackupFacts) -> Findings {
         ignored_columns: vec!["fragment_flag".to_owned()],
         columns_not_given: vec!["edited_by".to_owned()],
         counts,
-        only_live: vec![vec![text("left-alone")], vec![text("left|alone `too`")]],
+        only_live: vec!["left-alone".to_owned(), "left|alone `too`".to_owned()],
         backup: Some(rows),
         incomplete: vec![],
         errors: vec![],
@@ -173,6 +174,27 @@ fn a_plan_for_sqlite_that_deletes() {
     let plan = make(dir.path(), subject, &changes, &[("name", 2), ("weight", 2), ("raw", 1)]);
     assert_plan("sqlite", &plan);
     plan.require_applyable().unwrap();
+    let diff = plan.diff("cold").unwrap();
+    assert_golden("plan/sqlite/expected/diff.txt", &diff.terminal(Style { colour: false }));
+    assert_gates(&dir.path().join("gates.ndjson"), plan.manifest());
+}
+
+/// What the gates of a plan look like, in the file and shown.
+fn assert_gates(path: &Path, manifest: &Manifest) {
+    let now = |at: &str| Stamp::parse(&format!("2026-01-02T{at}Z")).unwrap();
+    let typed = Typed { id: manifest.short.clone(), kind: manifest.plan.kind, lineage: None };
+    for (at, entry) in [
+        ("03:04:05", Entry::about(manifest, Stage::Plan, Decision::Pass).with("changes", 4)),
+        ("03:10:00", approve(manifest, &typed).unwrap()),
+        ("03:10:01", Entry::about(manifest, Stage::Apply, Decision::Begun)),
+        ("03:10:02", Entry::about(manifest, Stage::Apply, Decision::Pass).with("seconds", 0.25)),
+    ] {
+        Gates::append(path, entry, now(at), "0.1.0").unwrap();
+    }
+    assert_golden("plan/sqlite/expected/gates.ndjson", &std::fs::read_to_string(path).unwrap());
+    let mut shown = Gates::load(path).unwrap().document(None);
+    shown.append(audit(path).unwrap().document());
+    assert_golden("plan/sqlite/expected/gates.txt", &shown.terminal(Style { colour: false }));
 }
 
 fn postgres() -> Subject {

@@ -196,6 +196,9 @@ const PG_SMALL_APPLIED: &str =
     "UPDATE s.\"T\" SET a = 'ONE', b = 10 WHERE k = 1; DELETE FROM s.\"T\" WHERE k = 2;
     INSERT INTO s.\"T\" (k, a, b) VALUES (4, 'four', 1)";
 
+/// A decimal with another zero at its end is the same number.
+const HARMLESS: &str = "UPDATE s.\"T\" SET b = 10.0 WHERE k = 1";
+
 fn pg_small() -> (Layout, Vec<(Change, Option<Row>)>) {
     let kinds = [("k", Kind::Int), ("a", Kind::Text), ("b", Kind::Number), ("c", Kind::Int)];
     let columns: Vec<_> = kinds.iter().map(|(name, kind)| (*name, *kind, Origin::Written)).collect();
@@ -221,8 +224,8 @@ fn pg_small() -> (Layout, Vec<(Change, Option<Row>)>) {
 fn psql_changes_nothing_after_a_foreign_change() {
     let (layout, changes) = pg_small();
     for foreign in [
-        "SELECT 1",
-        "UPDATE s.\"T\" SET b = 10.0 WHERE k = 1",
+        HARMLESS,
+        "UPDATE s.\"T\" SET b = 10.01 WHERE k = 1",
         "UPDATE s.\"T\" SET a = NULL WHERE k = 4",
         "DELETE FROM s.\"T\" WHERE k = 1",
         "DELETE FROM s.\"T\" WHERE k = 4",
@@ -240,7 +243,7 @@ fn psql_changes_nothing_after_a_foreign_change() {
             let drifted = database.dump();
             let output = database.psql(&script("postgrest", &layout, &changes), stop);
             let (out, error) = shown(&output);
-            if foreign == "SELECT 1" {
+            if foreign == HARMLESS {
                 assert_eq!(error, "");
                 assert_eq!(database.dump(), before);
                 continue;

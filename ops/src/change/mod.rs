@@ -5,14 +5,13 @@
 
 pub mod apply;
 pub mod error;
+pub mod gate;
 pub mod journal;
 pub mod lock;
-
 pub mod pace;
 pub mod plan;
 pub mod rollback;
 pub mod sql;
-pub mod standing;
 pub mod throttle;
 
 use std::collections::BTreeMap;

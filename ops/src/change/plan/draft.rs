@@ -22,7 +22,7 @@ use crate::files::{self, FileError};
 use crate::guard::Refusal;
 use crate::target::schema::Table;
 use crate::target::{Capabilities, Change, TargetIdentity};
-use crate::value::{Row, order_key};
+use crate::value::order_key;
 
 /// A plan that has no changes yet. Dropping it removes what was written.
 #[derive(Debug)]
@@ -63,8 +63,8 @@ pub struct Findings {
     pub columns_not_given: Vec<String>,
     /// Both sides in counts. For a derived plan those of the larger plan; what was chosen is counted here.
     pub counts: Counts,
-    /// Keys of some rows that are only live.
-    pub only_live: Vec<Row>,
+    /// Keys of some rows that are only live, as [`super::key_text`] shows them.
+    pub only_live: Vec<String>,
     /// The complete read and its files below [`PlanDraft::backup_dir`]; `None` with `--no-backup`.
     pub backup: Option<BackupFacts>,
     /// Why applying will not make the table hold every desired row.
@@ -88,6 +88,11 @@ impl PlanDraft {
     /// Where the backup is written, before any change; not made yet.
     pub fn backup_dir(&self) -> PathBuf {
         self.dir.path().join(names::BACKUP)
+    }
+
+    /// Where a file with this path in the plan is written.
+    pub(super) fn file(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
     }
 
     /// Goes on to the changes.
@@ -229,7 +234,7 @@ impl PlanWriter {
             ignored_columns: findings.ignored_columns,
             columns_not_given: findings.columns_not_given,
             counts,
-            only_live_sample: findings.only_live.iter().map(|key| super::keys::key_text(key)).collect(),
+            only_live_sample: findings.only_live,
             state,
             risks: self.survey.facts.clone(),
             backup: findings.backup,
@@ -240,25 +245,24 @@ impl PlanWriter {
     }
 }
 
-/// What was written, held against what the planner counted.
+/// What was written, held against what the planner counted: both sides must add up.
 fn counts(written: CountFacts, findings: &Findings) -> Result<CountFacts, PlanError> {
-    let mut counts = CountFacts::from(&findings.counts);
-    if findings.derived_from.is_none() {
-        let differs = counts.insert != written.insert
-            || counts.update != written.update
-            || counts.delete != written.delete
-            || counts.cells_changed != written.cells_changed;
-        if differs || !findings.counts.balance() {
-            return Err(PlanError::Invalid(format!(
-                "{:?} was counted and {written:?} written",
-                findings.counts
-            )));
-        }
-    }
+    let counted = CountFacts::from(&findings.counts);
+    let mut counts = counted.clone();
     counts.insert = written.insert;
     counts.update = written.update;
     counts.delete = written.delete;
     counts.cells_changed = written.cells_changed;
+    let (insert, update, delete) = findings
+        .derived_from
+        .as_ref()
+        .map_or((0, 0, 0), |d| (d.left_out_insert, d.left_out_update, d.left_out_delete));
+    let is_balanced = counts.desired == counts.insert + counts.update + counts.unchanged + insert + update
+        && counts.live
+            == counts.update + counts.unchanged + counts.delete + counts.only_live + update + delete;
+    if !is_balanced || (findings.derived_from.is_none() && counts != counted) {
+        return Err(PlanError::Invalid(format!("{counted:?} was counted and {counts:?} written")));
+    }
     Ok(counts)
 }
 

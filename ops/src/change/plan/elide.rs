@@ -61,10 +61,13 @@ fn middle(text: &[char], width: usize) -> String {
     head.iter().chain(CUT.chars().collect::<Vec<_>>().iter()).chain(tail).collect()
 }
 
+/// The text as JSON, with the control characters that JSON lets pass escaped as well.
 fn quoted(text: &str) -> String {
     let mut out = Vec::new();
     write_json(ValueRef::Text(text), &mut out);
-    String::from_utf8(out).expect("JSON is UTF-8")
+    let json = String::from_utf8(out).expect("JSON is UTF-8");
+    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escape).collect()
 }
 
 #[cfg(test)]
@@ -83,6 +86,7 @@ mod tests {
             (text("NULL"), "\"NULL\""),
             (text(""), "\"\""),
             (text("a\nb\"é"), "\"a\\nb\\\"é\""),
+            (text("\u{1b}[\u{9b}"), "\"\\u001b[\\u009b\""),
             (text("0123456789abc"), "\"0123…9abc\""),
             (Value::Int(-5), "-5"),
             (Value::Bytes(vec![1, 2]), "\\x0102"),

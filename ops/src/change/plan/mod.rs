@@ -3,24 +3,30 @@
 //! A plan is written once, in a folder that gets its name when it is complete, and never changed. Reading one
 //! proves that it is what was written. Nothing here decides what to change, and nothing here writes to a target.
 
+mod check;
 pub mod commands;
 mod convert;
 mod dir;
 mod draft;
 mod elide;
+mod invert;
 mod keys;
 mod layout;
 mod line;
 mod manifest;
 mod review;
 mod risk;
+mod row;
 mod seal;
+mod select;
 mod sheet;
 mod survey;
 
+pub use check::{CheckError, DriftedRow, Freshness, Standing, check, standing};
 pub use dir::{Changes, PlanDir};
 pub(crate) use dir::{INDEX_LINES, Index};
 pub use draft::{Findings, PlanDraft, PlanWriter, Subject};
+pub use invert::invert;
 pub use keys::{KeySet, key_json, key_text};
 pub(crate) use layout::changed;
 pub use layout::{Layout, Op};
@@ -30,6 +36,7 @@ pub use manifest::{
     LineageFacts, Manifest, PlanKind, RiskFacts, State, TableFacts, TargetFacts,
 };
 pub(crate) use seal::{SealedWriter, seal_of};
+pub use select::{Selection, select};
 
 use crate::files::FileError;
 use crate::guard::Refusal;
@@ -77,4 +84,4 @@ pub enum PlanError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

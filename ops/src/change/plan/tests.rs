@@ -24,7 +24,7 @@ const KINDS: [(&str, Kind); 8] = [
 ];
 
 /// A table with a composite key and a column of every kind that is spelled in its own way.
-pub(super) fn subject() -> Subject {
+pub(crate) fn subject() -> Subject {
     let column = |(name, kind): &(&str, Kind)| Column {
         name: (*name).to_owned(),
         type_name: format!("{kind:?}").to_lowercase(),
@@ -61,7 +61,7 @@ pub(super) fn subject() -> Subject {
 }
 
 /// Findings that fit to `changes`.
-pub(super) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
+pub(crate) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
     let of = |op| changes.iter().filter(|change| Op::of(change) == op).count() as u64;
     let (insert, update, delete) = (of(Op::Insert), of(Op::Update), of(Op::Delete));
     let mut cells_changed = BTreeMap::new();
@@ -103,7 +103,7 @@ pub(super) fn findings(layout: &Layout, changes: &[Change]) -> Findings {
 }
 
 /// A plan of these changes in `out`.
-pub(super) fn plan(out: &Path, changes: &[Change]) -> PlanDir {
+pub(crate) fn plan(out: &Path, changes: &[Change]) -> PlanDir {
     let mut writer = PlanDraft::create(out).unwrap().begin(subject()).unwrap();
     let subject = subject();
     let layout = Layout::new(subject.table, subject.columns, subject.key).unwrap();
@@ -135,7 +135,7 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 /// Changes in the order of their keys.
-pub(super) fn changes() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
     let one = (any::<i8>(), "[ab]", row(), row(), any::<u8>(), 0..3_u8);
     let change = one.prop_map(|(id, part, mut before, mut after, given, op)| {
         for row in [&mut before, &mut after] {
@@ -185,7 +185,7 @@ proptest! {
 }
 
 /// A few changes of every kind.
-fn some_changes() -> Vec<Change> {
+pub(crate) fn some_changes() -> Vec<Change> {
     let row = |id: i64, name: &str| -> Row {
         let mut row = vec![Value::Null; KINDS.len()];
         row[0] = Value::Int(id);
@@ -201,7 +201,7 @@ fn some_changes() -> Vec<Change> {
 }
 
 /// A plan of [`some_changes`] with a backup of one file.
-pub(super) fn with_backup(out: &Path) -> PlanDir {
+pub(crate) fn with_backup(out: &Path) -> PlanDir {
     try_with_backup(out).unwrap()
 }
 
@@ -294,6 +294,47 @@ proptest! {
             prop_assert!(text.contains(&crate::ids::sha256(&whole)) && text.contains(&crate::ids::sha256(&edited)));
         }
     }
+}
+
+#[test]
+fn changes_are_read_from_anywhere_in_a_long_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let change = |id: i64| {
+        let mut row = vec![Value::Null; KINDS.len()];
+        row[0] = Value::Int(id);
+        row[1] = Value::Text("a".into());
+        Change::Delete { before: row }
+    };
+    let changes: Vec<Change> = (0..3000).map(change).collect();
+    let written = plan(dir.path(), &changes);
+    let read = PlanDir::open(written.path()).unwrap();
+    for plan in [&written, &read] {
+        for n in [0, 1, 1023, 1024, 1025, 2047, 2048, 2999] {
+            let mut from = plan.changes_from(n).unwrap();
+            assert_eq!(&from.next().unwrap().unwrap(), &changes[usize::try_from(n).unwrap()]);
+            assert_eq!(from.count() as u64, 2999 - n);
+        }
+        for n in [3000, 3001, u64::MAX] {
+            assert_eq!(plan.changes_from(n).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_breaks_later_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(dir.path(), &some_changes());
+    let path = plan.path().join(names::CHANGES);
+    let text = std::fs::read_to_string(&path).unwrap();
+    crate::files::write_atomic(&path, text.replace("\"n\":1", "\"n\":5").as_bytes()).unwrap();
+    let mut changes = plan.changes().unwrap();
+    assert!(changes.next().unwrap().is_ok());
+    let error = changes.next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "`changes.ndjson` line 2: position 5 where 1 belongs");
+    assert!(changes.next().is_none(), "after an error nothing is trusted");
+    crate::files::write_atomic(&path, &text.as_bytes()[..text.len() - 1]).unwrap();
+    let error = plan.changes_from(2).unwrap().next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "`changes.ndjson` line 3: the file ends here");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::Undone;
 use super::literal::{Dialect, identifier, literal};
 use crate::change::plan::{Layout, Op};
 use crate::target::Change;
-use crate::value::{Row, Value, ValueRef};
+use crate::value::{Kind, Row, Value, ValueRef};
 
 /// An INSERT takes at most so many rows or about so many bytes.
 const BATCH_ROWS: usize = 250;
@@ -192,10 +192,14 @@ impl Conditions<'_> {
         equal.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// `t` holds exactly the value that `u` has at a position of a side.
+    /// `t` holds exactly the value that `u` has at a position of a side. As everywhere, a decimal that was written is
+    /// the same with more zeros at its end; one that was put back is not.
     fn same_value(&self, side: char, at: usize) -> String {
         let column = quoted(&self.layout.column(at).name);
         match self.dialect {
+            Dialect::Postgres if side == 'w' && self.layout.column(at).kind == Kind::Number => {
+                format!("t.{column} IS NOT DISTINCT FROM u.{side}{at}")
+            }
             Dialect::Sqlite => {
                 format!(
                     "t.{column} COLLATE BINARY IS u.{side}{at} AND typeof(t.{column}) = typeof(u.{side}{at})"
