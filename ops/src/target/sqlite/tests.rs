@@ -445,8 +445,8 @@ fn text_that_is_none_is_never_read_as_something_else() {
 #[test]
 fn a_damaged_index_is_not_a_complete_read() {
     let f = Fixture::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, w TEXT, x TEXT); CREATE INDEX by_v ON t (v);
-         INSERT INTO t (id) VALUES (1), (2), (3);
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, w TEXT AS (v || 'w'), x TEXT AS (v || 'x'));
+         CREATE INDEX by_v ON t (v); INSERT INTO t (id) VALUES (1), (2), (3);
          CREATE TABLE spare (x); CREATE INDEX by_x ON spare (x); INSERT INTO spare VALUES (1);
          PRAGMA writable_schema = ON;
          UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'by_x') WHERE name = 'by_v';
@@ -548,6 +548,19 @@ fn a_read_without_locks_notices_a_writer() {
         .unwrap_err();
     assert!(matches!(error, TargetError::Transient { .. }), "{error:?}");
     assert_eq!(target.scan(&table, &mut |_| Ok(())).unwrap().rows, 3);
+}
+
+#[test]
+fn a_table_that_changed_since_the_run_began_is_left_alone() {
+    let mut f = Fixture::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v)");
+    f.one(insert(&[Value::Int(1), text("a")]));
+    f.other.execute_batch("CREATE TABLE else_where (id); CREATE INDEX by_v ON t (v)").unwrap();
+    assert_eq!(f.one(insert(&[Value::Int(2), text("b")])), APPLIED, "the table is as it was");
+    f.other.execute_batch("ALTER TABLE t ADD COLUMN w DEFAULT 'x'").unwrap();
+    let error = f.try_apply(&[0], &[insert(&[Value::Int(3), text("c")])]).unwrap_err();
+    assert!(matches!(error, TargetError::Refused(_)), "{error:?}");
+    assert!(error.to_string().starts_with("the table `t` changed since the run began"), "{error}");
+    assert_eq!(f.rows(), "1 'a', 2 'b'");
 }
 
 #[test]
