@@ -2,6 +2,7 @@
 //!
 //! What happens to single rows is no error: that is in the ledger. Errors carry no contents of rows.
 
+use super::gate::GateError;
 use super::plan::PlanError;
 use crate::files::FileError;
 use crate::guard::Refusal;
@@ -19,6 +20,9 @@ pub enum RunError {
     /// The target.
     #[error(transparent)]
     Target(TargetError),
+    /// A gate is not met; nothing was written. Exit code 6.
+    #[error(transparent)]
+    NotMet(Refusal),
     /// The plan.
     #[error(transparent)]
     Plan(PlanError),
@@ -29,6 +33,16 @@ impl From<TargetError> for RunError {
         match error {
             TargetError::Refused(refusal) => Self::Refused(refusal),
             other => Self::Target(other),
+        }
+    }
+}
+
+impl From<GateError> for RunError {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::NotMet(refusal) => Self::NotMet(refusal),
+            GateError::Refused(refusal) => Self::Refused(refusal),
+            GateError::File(error) => Self::File(error),
         }
     }
 }

@@ -19,7 +19,6 @@ pub mod planner;
 pub mod rollback;
 pub mod snapshot;
 pub mod sql;
-pub mod standing;
 #[cfg(test)]
 mod testing;
 pub mod throttle;

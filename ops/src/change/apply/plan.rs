@@ -12,6 +12,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::{Hooks, PlanAgain, Start, not_begun, run};
 use crate::change::error::RunError;
+use crate::change::gate::GateError;
 use crate::change::journal;
 use crate::change::lock::PlanLock;
 use crate::change::plan::{PlanDir, names};
@@ -28,7 +29,7 @@ pub(crate) const APPLY: &str = "apply";
 pub(crate) const ROLLBACK: &str = "rollback";
 
 /// Decides whether an approval is there; asked after everything about plan and target was found right.
-pub type Gate<'a> = &'a mut dyn FnMut(&PlanDir, &TargetIdentity) -> Result<(), Refusal>;
+pub type Gate<'a> = &'a mut dyn FnMut(&PlanDir, &TargetIdentity) -> Result<(), GateError>;
 
 /// What a person ordered.
 pub struct Order<'a> {

@@ -9,8 +9,7 @@ use super::settings::Settings;
 use super::{Context, not_begun};
 use crate::change::error::RunError;
 use crate::change::journal::Tally;
-use crate::change::plan::{Op, key_json};
-use crate::change::standing::Standing;
+use crate::change::plan::{Op, Standing, key_json};
 use crate::report::{Align, Document, Table};
 use crate::target::Change;
 use crate::text::thousands;
@@ -99,22 +98,22 @@ fn look(
 ) -> Result<(), Why> {
     let standings = readback::standings(session, job, batch)?;
     let mut counts = BatchCounts { first, ..BatchCounts::default() };
-    for ((position, change), standing) in (first..).zip(batch).zip(standings) {
+    for ((position, change), (standing, _)) in (first..).zip(batch).zip(standings) {
         *match change {
             Change::Insert { .. } => &mut counts.insert,
             Change::Update { .. } => &mut counts.update,
             Change::Delete { .. } => &mut counts.delete,
         } += 1;
         let now = match standing {
-            Standing::Before => {
+            Standing::Fresh => {
                 preview.expected.applied += 1;
                 "send"
             }
-            Standing::After { .. } => {
+            Standing::Already => {
                 counts.already += 1;
                 "already"
             }
-            Standing::Other { .. } => {
+            Standing::Drifted => {
                 counts.drifted += 1;
                 "drifted"
             }

@@ -10,11 +10,10 @@ use super::context::{Expect, Job, State, Why};
 use super::past::{Done, Past};
 use super::session::Session;
 use crate::change::error::RunError;
-use crate::change::plan::{Op, key_json};
-use crate::change::standing::{Standing, differing, seen};
+use crate::change::plan::{Layout, Op, Standing, key_json, standing};
 use crate::files::AtomicFile;
 use crate::target::{Change, Outcome, TargetError};
-use crate::value::Row;
+use crate::value::{Row, Value};
 
 /// Rows that are read at once.
 const READ_ROWS: usize = 500;
@@ -64,15 +63,19 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// Where the row of a change stands, and the row.
+pub(crate) type Found = (Standing, Option<Row>);
+
 /// Where each of these changes stands now.
 pub(crate) fn standings(
     session: &mut Session<'_, '_>,
     job: &Job<'_>,
     changes: &[Change],
-) -> Result<Vec<Standing>, Why> {
+) -> Result<Vec<Found>, Why> {
     let keys: Vec<Row> = changes.iter().map(|change| job.layout.key_of(change)).collect();
     let found = read(session, job, &keys)?;
-    Ok(changes.iter().zip(found).map(|(change, found)| Standing::of(change, found)).collect())
+    let stands = |(change, found): (&Change, Option<Row>)| (standing(change, found.as_deref()), found);
+    Ok(changes.iter().zip(found).map(stands).collect())
 }
 
 /// Rows by key, over the layout's columns.
@@ -179,6 +182,28 @@ fn read_back(job: &Job<'_>, done: &Done, found: Option<Row>) -> ReadBack {
     } else {
         ReadBack::Altered(format!("changed: {}", columns.join(", ")))
     }
+}
+
+/// Names of the columns in which `found` is not as expected; any value is where none is expected.
+fn differing<'l>(layout: &'l Layout, expected: &[Option<&Value>], found: &[Value]) -> Vec<&'l str> {
+    let is =
+        |expected: &Option<&Value>, found: &Value| expected.is_none_or(|e| e.as_ref().same(found.as_ref()));
+    let pairs = layout.each_column().zip(expected.iter().zip(found));
+    pairs.filter(|(_, (expected, found))| !is(expected, found)).map(|(column, _)| &*column.name).collect()
+}
+
+/// What the plan saw of a row; an insertion is compared with what it wants.
+fn seen(change: &Change) -> Vec<Option<&Value>> {
+    match change {
+        Change::Insert { after } => after.iter().map(Option::as_ref).collect(),
+        Change::Update { before, .. } | Change::Delete { before } => before.iter().map(Some).collect(),
+    }
+}
+
+/// What a lost answer has done to a row that is as wanted: with the row, where defaults made it.
+pub(crate) fn applied(change: &Change, found: Option<Row>) -> Outcome {
+    let is_open = matches!(change, Change::Insert { after } if after.iter().any(Option::is_none));
+    Outcome::Applied { stored: found.filter(|_| is_open) }
 }
 
 /// A row as lists show it, `what` being its outcome.

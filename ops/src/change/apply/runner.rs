@@ -12,8 +12,7 @@ use super::settings::OnDrift;
 use super::sizing::Sizing;
 use crate::change::error::RunError;
 use crate::change::journal::{Canary, Doubt, Journal, Tally};
-use crate::change::plan::{Layout, PlanError};
-use crate::change::standing::Standing;
+use crate::change::plan::{Layout, PlanError, Standing};
 use crate::change::throttle::Throttle;
 use crate::target::{Batch, Change, Outcome, RecordedBatch, TargetError};
 
@@ -123,7 +122,7 @@ impl Runner<'_, '_, '_, '_> {
             return Ok(());
         }
         let standings = readback::standings(self.session, self.job, changes)?;
-        let is_after = |(n, standing)| matches!(standing, Standing::After { .. }).then_some(n);
+        let is_after = |(n, (standing, _))| (standing == Standing::Already).then_some(n);
         self.already = (self.next..).zip(standings).filter_map(is_after).collect();
         Ok(())
     }
@@ -272,12 +271,12 @@ impl Runner<'_, '_, '_, '_> {
         }
         let standings = readback::standings(self.session, self.job, sent)?;
         let mut decided: Vec<Part> = Vec::new();
-        for (i, standing) in (piece.from..).zip(standings) {
+        for (i, (change, (standing, found))) in (piece.from..).zip(sent.iter().zip(standings)) {
             let outcome = match standing {
-                Standing::After { .. } if self.already.contains(&(first + i as u64)) => Outcome::Already,
-                Standing::After { stored } => Outcome::Applied { stored },
-                Standing::Other { found } => Outcome::Drifted { found },
-                Standing::Before => {
+                Standing::Already if self.already.contains(&(first + i as u64)) => Outcome::Already,
+                Standing::Already => readback::applied(change, found),
+                Standing::Drifted => Outcome::Drifted { found },
+                Standing::Fresh => {
                     match decided.last_mut() {
                         Some(Part::Send(open)) => open.to = i + 1,
                         _ => decided.push(Part::Send(Piece { from: i, to: i + 1, ..piece })),

@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 
 use super::Place;
-use super::inverse::{InverseFile, InverseWriter, undo};
+use super::inverse::{InverseFile, InverseWriter};
 use crate::change::apply::{
-    self, APPLY, Changes, Expect, Job, Past, Problem, Session, not_begun, recover, standings,
+    self, APPLY, Changes, Expect, Job, Past, Problem, Session, applied, not_begun, recover, standings,
 };
 use crate::change::error::RunError;
 use crate::change::journal::{self, Durability, Found, Journal};
-use crate::change::plan::{KeySet, Op, PlanDir, key_json};
-use crate::change::standing::Standing;
+use crate::change::plan::{KeySet, Op, PlanDir, Standing, invert, key_json};
 use crate::guard::Refusal;
 use crate::target::{Change, Outcome, RunId, TargetIdentity};
 use crate::value::{Digest128, digest_key};
@@ -125,13 +124,13 @@ fn resolve(
     let rows = usize::try_from(doubt.rows).unwrap_or(usize::MAX);
     let changes: Vec<Change> = job.changes.read(found.next)?.take(rows).collect::<Result<_, _>>()?;
     let standings = standings(session, job, &changes).map_err(not_begun)?;
-    let outcome = |(position, standing)| match standing {
-        Standing::After { .. } if doubt.already.contains(&position) => Some(Outcome::Already),
-        Standing::After { stored } => Some(Outcome::Applied { stored }),
-        Standing::Other { found } => Some(Outcome::Drifted { found }),
-        Standing::Before => None,
+    let outcome = |(position, (change, (standing, found)))| match standing {
+        Standing::Already if doubt.already.contains(&position) => Some(Outcome::Already),
+        Standing::Already => Some(applied(change, found)),
+        Standing::Drifted => Some(Outcome::Drifted { found }),
+        Standing::Fresh => None,
     };
-    Ok((found.next..).zip(standings).map(outcome).collect())
+    Ok((found.next..).zip(changes.iter().zip(standings)).map(outcome).collect())
 }
 
 /// The keys of rows that earlier rollbacks have put back: 16 bytes and a place in a table each.
@@ -167,7 +166,7 @@ impl<'p> Gathering<'p> {
         let mut what = "left_out";
         let detail = match outcome {
             Some(Outcome::Applied { .. }) if self.back.contains(&digest_key(&key)) => "rolled back before",
-            Some(Outcome::Applied { stored }) => match undo(change, stored) {
+            Some(Outcome::Applied { stored }) => match invert(&change, stored.as_ref()) {
                 Some(change) => return Ok(self.writer.push(&change)?),
                 None => {
                     what = "unknown";

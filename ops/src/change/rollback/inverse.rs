@@ -14,20 +14,6 @@ use crate::change::plan::{
 };
 use crate::files::{self, FileError};
 use crate::target::Change;
-use crate::value::Row;
-
-/// The change that undoes `change`, after which the row was `stored`, where that is not what was sent. `None` when
-/// nobody knows what was stored: an insertion that left columns to their defaults.
-pub(super) fn undo(change: Change, stored: Option<Row>) -> Option<Change> {
-    Some(match change {
-        Change::Insert { after } => {
-            let whole = stored.or_else(|| after.into_iter().collect());
-            Change::Delete { before: whole? }
-        }
-        Change::Update { before, after } => Change::Update { before: stored.unwrap_or(after), after: before },
-        Change::Delete { before } => Change::Insert { after: before.into_iter().map(Some).collect() },
-    })
-}
 
 /// A file of changes that undo others.
 #[derive(Debug)]
@@ -158,7 +144,6 @@ impl Iterator for Backwards<'_> {
 mod tests {
     use super::*;
     use crate::change::apply::double::{COLUMNS, KEY, row, table};
-    use crate::value::Value;
 
     #[test]
     fn everything_comes_back_from_any_position_in_the_opposite_order() {
@@ -182,22 +167,5 @@ mod tests {
         }
         InverseWriter::create(dir.path(), &layout).unwrap().finish().unwrap();
         assert_eq!(InverseFile::open(dir.path(), &layout).unwrap().total(), 0, "an old file is replaced");
-    }
-
-    #[test]
-    fn undoing_uses_what_was_stored() {
-        let whole = |name| row(1, name).into_iter().map(Some).collect::<Vec<_>>();
-        let insert = Change::Insert { after: whole("new") };
-        let update = Change::Update { before: row(1, "old"), after: row(1, "new") };
-        for (change, stored, expected) in [
-            (insert.clone(), None, Some(Change::Delete { before: row(1, "new") })),
-            (insert, Some(row(1, "stored")), Some(Change::Delete { before: row(1, "stored") })),
-            (update.clone(), None, Some(Change::Update { before: row(1, "new"), after: row(1, "old") })),
-            (update, Some(row(1, "s")), Some(Change::Update { before: row(1, "s"), after: row(1, "old") })),
-            (Change::Delete { before: row(1, "old") }, None, Some(Change::Insert { after: whole("old") })),
-            (Change::Insert { after: vec![Some(Value::Int(1)), None, None, None] }, None, None),
-        ] {
-            assert_eq!(undo(change, stored), expected);
-        }
     }
 }
