@@ -9,9 +9,10 @@ use ops::change::pace::RealPace;
 use ops::change::plan::{KeySet, PlanDir, commands};
 use ops::change::rollback::{RollbackOrder, rollback};
 use ops::guard::Refusal;
+use ops::target::TargetIdentity;
 
 use super::plan::PlanArgs;
-use super::run::{self, ApprovalArgs, Asked, RunArgs};
+use super::run::{self, ApprovalArgs, RunArgs};
 use super::target::{self, TargetArgs};
 use crate::exit::Code;
 use crate::output::Output;
@@ -58,12 +59,10 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         let text = ops::files::read_text(&settings.cwd.join(file)).context("the keys cannot be read")?;
         anyhow::Ok(KeySet::new(text.lines().filter(|line| !line.trim().is_empty())))
     });
-    let mut asked = Asked::default();
-    let mut gate = |plan: &PlanDir, _: &ops::target::TargetIdentity| {
-        asked.keep(args.approval.approve(plan.manifest(), settings).and_then(|()| {
-            let begun = Entry::about(plan.manifest(), Stage::Rollback, Decision::Begun);
-            if args.approval.was_applied(plan, settings)? { args.approval.append(begun, settings) } else { Ok(()) }
-        }))
+    let mut gate = |plan: &PlanDir, _: &TargetIdentity| {
+        args.approval.approve(plan.manifest(), settings)?;
+        let begun = Entry::about(plan.manifest(), Stage::Rollback, Decision::Begun);
+        if args.approval.was_applied(plan, settings)? { args.approval.append(begun, settings) } else { Ok(()) }
     };
     let mut pace = RealPace::new(settings.clock);
     let mut ids = settings.ids();
@@ -78,7 +77,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let order = RollbackOrder { keys: keys.transpose()?, in_batches: args.in_batches, gate: &mut gate };
     let result = rollback(&plan, &args.run.settings(None, settings), order, &mut context);
     drop(bar);
-    let report = asked.first(result)?;
+    let report = result?;
     // A rollback of what was never applied does nothing, and is no stage.
     if args.approval.was_applied(&plan, settings)? {
         args.approval.append(run::entry(plan.manifest(), Stage::Rollback, &report), settings)?;

@@ -8,7 +8,6 @@ use ops::change::apply::{BatchRows, Budget, End, OnDrift, Progress, RunReport, S
 use ops::change::gate::{self, Decision, Entry, GateError, Gates, Stage, Typed, approve};
 use ops::change::plan::{Manifest, PlanDir, PlanKind};
 use ops::change::throttle::{Limits, QueryLimit};
-use ops::guard::Refusal;
 
 use super::db_identity::VERSION;
 use crate::exit::Code;
@@ -141,36 +140,6 @@ impl ApprovalArgs {
     pub(crate) fn append(&self, entry: Entry, settings: &Settings) -> Result<(), GateError> {
         Gates::append(&self.path(settings), entry, settings.clock.now(), VERSION)?;
         Ok(())
-    }
-}
-
-/// What the gate said when it was asked, which decides the exit code; the run itself knows refusals only.
-#[derive(Debug, Default)]
-pub(crate) struct Asked(Option<GateError>);
-
-impl Asked {
-    /// Keeps an error, and gives it on as a refusal.
-    pub(crate) fn keep(&mut self, answer: Result<(), GateError>) -> Result<(), Refusal> {
-        let Err(error) = answer else { return Ok(()) };
-        let refusal = match &error {
-            GateError::NotMet(refusal) | GateError::Refused(refusal) => refusal.clone(),
-            GateError::File(error) => {
-                Refusal::new("the gates cannot be used", "a file that can be read and added to", error.to_string())
-            }
-        };
-        self.0 = Some(error);
-        Err(refusal)
-    }
-
-    /// The gate's own error, where it was what stopped the run.
-    pub(crate) fn first<T, E>(self, result: Result<T, E>) -> anyhow::Result<T>
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        match self.0 {
-            Some(error) => Err(error.into()),
-            None => Ok(result?),
-        }
     }
 }
 

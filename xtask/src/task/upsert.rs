@@ -11,11 +11,11 @@ use ops::change::pace::RealPace;
 use ops::change::plan::{PlanDir, PlanKind, commands};
 use ops::change::planner::{self, PlanningError, Request};
 use ops::records::Format;
-use ops::target::{Target, TargetError};
+use ops::target::{Target, TargetError, TargetIdentity};
 
 use super::backup_plan::surroundings;
 use super::plan::PlanArgs;
-use super::run::{self, ApprovalArgs, Asked, RunArgs};
+use super::run::{self, ApprovalArgs, RunArgs};
 use super::target::{self, TargetArgs};
 use crate::exit::Code;
 use crate::output::Output;
@@ -86,8 +86,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         output.line(&format!("Nothing was sent but reads. To apply: {}", next(&plan)));
         return Ok(Code::Done);
     }
-    let mut asked = Asked::default();
-    let mut gate = |plan: &PlanDir, _: &ops::target::TargetIdentity| asked.keep(gate(args, plan, settings));
+    let mut gate = |plan: &PlanDir, _: &TargetIdentity| gate(args, plan, settings);
     let request = args.desired.as_ref().map(|file| request(args, file, &plan, settings)).transpose()?;
     let around = surroundings(settings)?;
     let mut again = |target: &mut dyn Target| -> Result<Replan, RunError> {
@@ -106,7 +105,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     };
     let result = apply::apply(&plan, &run_settings, order, &mut context);
     drop(bar);
-    let report = asked.first(result)?;
+    let report = result?;
     note(args, &plan, &report, settings)?;
     output.json(&report)?;
     output.document(&report.document());

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -602,4 +604,60 @@ fn rows_may_have_columns_of_every_number() {
     assert_eq!(f.one(insert(&row(0))), APPLIED);
     assert_eq!(f.one(update(&row(0), &row(7))), APPLIED);
     assert_eq!(f.target.read(&f.table, &[0], &[vec![Value::Int(1)]]).unwrap(), [Some(row(7))]);
+}
+
+/// Whatever is sent to whatever column: what the outcome claims is stored is what is there, and it can be taken back.
+#[test]
+fn outcomes_tell_what_is_stored() {
+    let options = SqliteOptions { synchronous: Synchronous::Normal, ..SqliteOptions::default() };
+    let mut f = Fixture::with(
+        "PRAGMA journal_mode = wal;
+         CREATE TABLE t (id INTEGER PRIMARY KEY, a, b TEXT, c NUMERIC, d REAL, e INTEGER, f DATETIME)",
+        options,
+    );
+    let value = || {
+        prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Real),
+            (-4.0..4.0_f64).prop_map(|x| Value::Real(x.round())),
+            any::<String>().prop_map(Value::Text),
+            "[ 0-9eE.+-]{0,8}".prop_map(Value::Text),
+            any::<Vec<u8>>().prop_map(Value::Bytes),
+        ]
+    };
+    let row = || proptest::collection::vec(value(), 6);
+    let fixture = std::cell::RefCell::new(&mut f);
+    let id = std::cell::Cell::new(0);
+    let with_id = |mut row: Row, id: i64| {
+        row.insert(0, Value::Int(id));
+        row
+    };
+    TestRunner::new(Config { cases: 400, ..Config::default() })
+        .run(&(row(), row()), |(first, second)| {
+            let mut f = fixture.borrow_mut();
+            id.set(id.get() + 1);
+            let (first, second) = (with_id(first, id.get()), with_id(second, id.get()));
+            let there = |f: &mut Fixture| {
+                f.target.read(&f.table, &[0], &[vec![Value::Int(id.get())]]).unwrap().remove(0).unwrap()
+            };
+            let claimed = |outcome: Outcome, sent: &Row| match outcome {
+                Outcome::Applied { stored } => stored.unwrap_or_else(|| sent.clone()),
+                other => panic!("{other:?}"),
+            };
+            let inserted = claimed(f.one(insert(&first)), &first);
+            prop_assert!(crate::value::same_row(&inserted, &there(&mut f)));
+            let updated = match f.one(update(&inserted, &second)) {
+                Outcome::Already => inserted.clone(),
+                outcome => claimed(outcome, &second),
+            };
+            prop_assert!(crate::value::same_row(&updated, &there(&mut f)));
+            match f.one(update(&updated, &inserted)) {
+                APPLIED | Outcome::Already => {}
+                other => panic!("{other:?}"),
+            }
+            prop_assert!(crate::value::same_row(&inserted, &there(&mut f)));
+            Ok(())
+        })
+        .unwrap();
 }
