@@ -14,8 +14,9 @@ pub type Digest128 = u128;
 /// Appends the canonical encoding of one value: a tag, and the length before anything of variable size.
 pub fn encode(value: ValueRef<'_>, out: &mut Vec<u8>) {
     let mut text = |tag: u8, bytes: &[u8]| {
-        out.push(tag);
-        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        let mut head = [tag; 9];
+        head[1..].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(&head);
         out.extend_from_slice(bytes);
     };
     match value {
