@@ -6,8 +6,14 @@
 
 use std::fmt::Write;
 
-/// The float that reading PostgreSQL's text of a `real` gives.
-pub(super) fn widen(x: f32) -> f64 {
+/// The float that reading PostgreSQL's text of a `real` gives, which was itself read from `spelled`.
+pub(super) fn widen(x: f32, spelled: &str) -> f64 {
+    let spelled_as = || spelled.parse().unwrap_or(f64::NAN);
+    // A decimal of six digits is the shortest of its float, unless it lies exactly between two.
+    let is_middle = |x: f64| x.to_bits() & ((1 << 29) - 1) == 1 << 28;
+    if x.is_normal() && spelled.bytes().filter(u8::is_ascii_digit).count() <= 6 && !is_middle(spelled_as()) {
+        return spelled_as();
+    }
     let mut text = String::new();
     print_single(x, &mut text);
     text.parse().unwrap_or(f64::NAN)
@@ -186,8 +192,11 @@ mod tests {
         ] {
             assert_eq!(single(x), expected, "{x:e}");
         }
-        assert_eq!(widen(0.1).to_bits(), 0.1_f64.to_bits());
-        assert!(widen(f32::NAN).is_nan());
+        for (text, expected) in
+            [("0.1", 0.1), ("9.111e8", 9.111_000_3e8), ("16777217", 16_777_216.0), ("1e-45", 1e-45)]
+        {
+            assert_eq!(widen(text.parse().unwrap(), text).to_bits(), f64::to_bits(expected), "{text}");
+        }
     }
 
     proptest! {

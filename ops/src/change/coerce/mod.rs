@@ -150,7 +150,7 @@ enum Given<'a> {
     Bool(bool),
     /// A JSON number as it is spelled.
     Number(&'a str),
-    /// A text, and where in the field it starts.
+    /// A text, and where in the field it starts: 1 behind the quote of a JSON string, 0 in a cell.
     Text(&'a str, usize),
     /// A JSON text with escapes, in its quotes.
     Escaped(&'a str),

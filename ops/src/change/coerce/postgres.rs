@@ -277,10 +277,7 @@ impl Type {
         match self {
             Self::Single => {
                 let x: f32 = text.parse().ok()?;
-                // Every decimal of six digits is the shortest of its float.
-                let is_short = x.is_normal() && text.bytes().filter(u8::is_ascii_digit).count() <= 6;
-                fits(x.into())
-                    .then(|| text.parse().ok().filter(|_| is_short).unwrap_or_else(|| float::widen(x)))
+                fits(x.into()).then(|| float::widen(x, text))
             }
             _ => text.parse().ok().filter(|x| fits(*x)),
         }
