@@ -135,7 +135,11 @@ pub(crate) fn closed(world: &mut dyn World) -> Verdict {
     assert_eq!(state, RunState { next: 1, is_closed: true });
     let mut third = kit.world.open();
     let state = begin(third.as_mut(), &kit, 2, "owner-3", now()).unwrap();
-    assert_eq!(state, RunState { next: 0, is_closed: false }, "a closed run holds no table, and closes no other");
+    assert_eq!(
+        state,
+        RunState { next: 0, is_closed: false },
+        "a closed run holds no table, and closes no other"
+    );
     Verdict::Held
 }
 
