@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::change::pace::{Pace, VirtualPace};
 use crate::clock::Stamp;
+use crate::guard::Refusal;
 use crate::target::schema::{Column, Origin, Table, TableName};
 use crate::target::{
     Batch, Capabilities, Change, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
@@ -72,6 +73,8 @@ pub(crate) struct MemoryTarget {
     pub(crate) always: Option<Fault>,
     /// What other sessions do right before an operation: a row, or none to delete it.
     pub(crate) foreign: BTreeMap<u64, Vec<(i64, Option<Row>)>>,
+    /// Another runner puts a batch into the books of a direction right before an operation.
+    pub(crate) sneak: Option<(u64, String)>,
     pub(crate) operations: u64,
     /// The operations, by name and rows.
     pub(crate) log: Vec<(&'static str, usize)>,
@@ -85,7 +88,9 @@ pub(crate) struct MemoryTarget {
     pub(crate) has_trigger: bool,
     /// What a row costs.
     pub(crate) row_time: Duration,
-    pub(crate) measured: f64,
+    /// What the throttle query says; `None` where there are no queries.
+    pub(crate) measured: Option<f64>,
+    pub(crate) identity: TargetIdentity,
     pub(crate) ran_sql: u64,
 }
 
@@ -164,6 +169,7 @@ impl MemoryTarget {
             faults: BTreeMap::new(),
             always: None,
             foreign: BTreeMap::new(),
+            sneak: None,
             operations: 0,
             log: Vec::new(),
             writes: BTreeMap::new(),
@@ -171,7 +177,8 @@ impl MemoryTarget {
             rows_in_time: usize::MAX,
             has_trigger: false,
             row_time: Duration::ZERO,
-            measured: 0.0,
+            measured: Some(0.0),
+            identity: identity(),
             ran_sql: 0,
         }
     }
@@ -201,6 +208,13 @@ impl MemoryTarget {
             match row {
                 Some(row) => self.set(&row),
                 None => drop(self.rows.remove(&key(id))),
+            }
+        }
+        if let Some((_, direction)) = self.sneak.take_if(|(at, _)| *at == number) {
+            let books = self.books.iter_mut().filter(|((_, other), _)| *other == direction);
+            for (_, book) in books {
+                let next = book.batches.last().map_or(0, |b| b.first + b.outcomes.len() as u64);
+                book.batches.push(RecordedBatch { first: next, outcomes: vec![Outcome::Already] });
             }
         }
         let fault = self.always.or_else(|| self.faults.remove(&number));
@@ -330,7 +344,7 @@ fn whole(row: &[Value]) -> Row {
 
 impl Target for MemoryTarget {
     fn identity(&mut self) -> Result<TargetIdentity, TargetError> {
-        Ok(identity())
+        Ok(self.identity.clone())
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -459,6 +473,7 @@ impl Target for MemoryTarget {
 
     fn measure(&mut self, _: &str) -> Result<f64, TargetError> {
         self.ran_sql += 1;
-        Ok(self.measured)
+        let refusal = || Refusal::new("no queries here", "a target with queries", "none").next("do without");
+        self.measured.ok_or_else(|| TargetError::Refused(refusal()))
     }
 }

@@ -20,7 +20,7 @@ mod settings;
 mod sizing;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 

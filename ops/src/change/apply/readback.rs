@@ -187,9 +187,9 @@ fn read_back(job: &Job<'_>, done: &Done, found: Option<Row>) -> ReadBack {
 /// Names of the columns in which `found` is not as expected; any value is where none is expected.
 fn differing<'l>(layout: &'l Layout, expected: &[Option<&Value>], found: &[Value]) -> Vec<&'l str> {
     let is =
-        |expected: &Option<&Value>, found: &Value| expected.is_none_or(|e| e.as_ref().same(found.as_ref()));
+        |expected: Option<&Value>, found: &Value| expected.is_none_or(|e| e.as_ref().same(found.as_ref()));
     let pairs = layout.each_column().zip(expected.iter().zip(found));
-    pairs.filter(|(_, (expected, found))| !is(expected, found)).map(|(column, _)| &*column.name).collect()
+    pairs.filter(|(_, (expected, found))| !is(**expected, found)).map(|(column, _)| &*column.name).collect()
 }
 
 /// What the plan saw of a row; an insertion is compared with what it wants.

@@ -311,7 +311,11 @@ impl Runner<'_, '_, '_, '_> {
 
     fn within_budget(&self, beyond: u64) -> Result<(), Why> {
         let rows_max = self.failed_max();
-        if self.tally.failed > rows_max + beyond { Err(Why::Budget { rows_max }) } else { Ok(()) }
+        if self.tally.failed > rows_max.saturating_add(beyond) {
+            Err(Why::Budget { rows_max })
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads the canary back when its rows are done, and ends the run for somebody to look.

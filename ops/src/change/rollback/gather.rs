@@ -61,18 +61,18 @@ pub(super) fn gather<'p>(
     };
     for done in Past::open(plan, &folder, found.next)? {
         let done = done?;
-        gathering.take(done.position, done.change, Some(done.outcome))?;
+        gathering.take(done.position, &done.change, Some(done.outcome))?;
     }
     let mut rest = plan.read(found.next)?;
     for (position, outcome) in (found.next..).zip(doubtful) {
         if let Some(change) = rest.next() {
-            gathering.take(position, change?, outcome)?;
+            gathering.take(position, &change?, outcome)?;
         }
     }
     if gathering.keys.is_some() {
         let reached = found.next + found.in_doubt.map_or(0, |doubt| doubt.rows);
         for (position, change) in (reached..).zip(rest) {
-            gathering.take(position, change?, None)?;
+            gathering.take(position, &change?, None)?;
         }
     }
     gathering.finish(has_books.then_some(found.next))
@@ -157,29 +157,28 @@ struct Gathering<'p> {
 }
 
 impl<'p> Gathering<'p> {
-    fn take(&mut self, position: u64, change: Change, outcome: Option<Outcome>) -> Result<(), RunError> {
-        let key = self.plan.layout().key_of(&change);
+    fn take(&mut self, position: u64, change: &Change, outcome: Option<Outcome>) -> Result<(), RunError> {
+        let key = self.plan.layout().key_of(change);
         if self.keys.as_mut().is_some_and(|keys| !keys.takes(&key)) {
             return Ok(());
         }
-        let op = Op::of(&change);
-        let mut what = "left_out";
-        let detail = match outcome {
-            Some(Outcome::Applied { .. }) if self.back.contains(&digest_key(&key)) => "rolled back before",
-            Some(Outcome::Applied { stored }) => match invert(&change, stored.as_ref()) {
-                Some(change) => return Ok(self.writer.push(&change)?),
-                None => {
-                    what = "unknown";
-                    "it is not known what was stored"
+        let (what, detail) = match outcome {
+            Some(Outcome::Applied { .. }) if self.back.contains(&digest_key(&key)) => {
+                ("left_out", "rolled back before")
+            }
+            Some(Outcome::Applied { stored }) => {
+                if let Some(change) = invert(change, stored.as_ref()) {
+                    return Ok(self.writer.push(&change)?);
                 }
-            },
-            Some(Outcome::Already) => "not written: it already was as wanted",
-            Some(Outcome::Drifted { .. }) => "not written: it had drifted",
-            Some(Outcome::Failed { .. }) => "not written: the database refused it",
-            None => "not written: it was not reached",
+                ("unknown", "it is not known what was stored")
+            }
+            Some(Outcome::Already) => ("left_out", "not written: it already was as wanted"),
+            Some(Outcome::Drifted { .. }) => ("left_out", "not written: it had drifted"),
+            Some(Outcome::Failed { .. }) => ("left_out", "not written: the database refused it"),
+            None => ("left_out", "not written: it was not reached"),
         };
         if (self.keys.is_some() || what == "unknown") && self.left_out.len() < LISTED_MAX {
-            let (key, op, detail) = (key_json(&key), op.as_str(), detail.to_owned());
+            let (key, op, detail) = (key_json(&key), Op::of(change).as_str(), detail.to_owned());
             self.left_out.push(Problem { position, key, op, what, detail });
         }
         Ok(())

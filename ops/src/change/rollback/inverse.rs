@@ -152,7 +152,9 @@ mod tests {
         let changes: Vec<Change> =
             (0..2500).map(|id| Change::Update { before: row(id, "a"), after: row(id, "b\n") }).collect();
         let mut writer = InverseWriter::create(dir.path(), &layout).unwrap();
-        changes.iter().for_each(|change| writer.push(change).unwrap());
+        for change in &changes {
+            writer.push(change).unwrap();
+        }
         let written = writer.finish().unwrap();
         let opened = InverseFile::open(dir.path(), &layout).unwrap();
         assert_eq!(opened.sha256, written.sha256);

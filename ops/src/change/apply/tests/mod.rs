@@ -2,6 +2,7 @@
 //! everything fails.
 
 mod faults;
+pub(crate) mod plans;
 mod ways;
 
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use super::double::{COLUMNS, Crash, Fault, KEY, MemoryTarget, identity, row, start, table};
 use super::*;
+use crate::change::gate::GateError;
 use crate::change::journal::Tally;
 use crate::change::pace::{Pace, VirtualPace};
 use crate::change::plan::Layout;

@@ -228,7 +228,7 @@ fn a_limit_of_rows_a_second_is_kept() {
 #[test]
 fn the_throttle_query_is_asked_of_the_target() {
     let mut rig = Rig::new(10, true);
-    rig.target.measured = 11.0;
+    rig.target.measured = Some(11.0);
     let query = QueryLimit { sql: "SELECT lag".into(), most: 10.0 };
     rig.settings.limits = Limits { query: Some(query), ..Limits::default() };
     rig.settings.deadline = Duration::from_mins(1);
@@ -236,7 +236,7 @@ fn the_throttle_query_is_asked_of_the_target() {
     assert!(report.why.starts_with("the deadline"), "{}", report.why);
     assert_eq!(rig.states, ["throttled: the throttle query says 11, at most 10"]);
     assert_eq!(rig.target.ran_sql, 61);
-    rig.target.measured = 10.0;
+    rig.target.measured = Some(10.0);
     assert_eq!(rig.run(RESUME).unwrap().end, End::Done);
 }
 
