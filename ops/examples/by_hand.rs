@@ -76,8 +76,7 @@ fn sqlite(path: &str, mode: &str, batch: usize, items: &[Item]) -> Result<f64, F
         let transaction = connection.transaction()?;
         let mut statement = transaction.prepare_cached(&sql)?;
         for i in batch {
-            let row =
-                (&i.id, &i.name, &i.description, &i.tone, i.depth, i.weight, &i.updated_at, &i.meta);
+            let row = (&i.id, &i.name, &i.description, &i.tone, i.depth, i.weight, &i.updated_at, &i.meta);
             statement.execute(row)?;
         }
         drop(statement);

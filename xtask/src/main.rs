@@ -15,6 +15,7 @@ mod task;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ops::change::error::RunError;
 use ops::change::gate::GateError;
 use ops::guard::Refusal;
 
@@ -36,11 +37,16 @@ fn main() -> ExitCode {
 fn report(error: &anyhow::Error) -> Code {
     let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
     if let Some(refusal) = refusal {
-        output::stderr(&format!("refused: {refusal}\n"));
         let is_gate = |cause: &(dyn std::error::Error + 'static)| {
-            matches!(cause.downcast_ref::<GateError>(), Some(GateError::NotMet(_)))
+            matches!(cause.downcast_ref(), Some(GateError::NotMet(_)))
+                || matches!(cause.downcast_ref(), Some(RunError::NotMet(_)))
         };
-        return if error.chain().any(is_gate) { Code::GateNotMet } else { Code::Refused };
+        let (what, code) = match error.chain().any(is_gate) {
+            true => ("gate not met", Code::GateNotMet),
+            false => ("refused", Code::Refused),
+        };
+        output::stderr(&format!("{what}: {refusal}\n"));
+        return code;
     }
     let mut said = error.to_string();
     output::stderr(&format!("error: {said}\n"));

@@ -21,8 +21,8 @@ pub enum RunError {
     #[error(transparent)]
     Target(TargetError),
     /// A gate is not met; nothing was written. Exit code 6.
-    #[error(transparent)]
-    NotMet(Refusal),
+    #[error("{0}")]
+    NotMet(#[source] Refusal),
     /// The plan.
     #[error(transparent)]
     Plan(PlanError),

@@ -121,13 +121,18 @@ pub fn plan(
         key,
     };
     let given = desired.given();
-    let columns_not_given =
-        subject.columns.iter().filter(|i| !given[**i]).map(|i| subject.table.columns[*i].name.clone()).collect();
+    let columns_not_given = subject
+        .columns
+        .iter()
+        .filter(|i| !given[**i])
+        .map(|i| subject.table.columns[*i].name.clone())
+        .collect();
     let mut writer = draft.begin(subject)?;
     for change in comparison.by_ref() {
         writer.push(&change?.1)?;
     }
-    let backup = comparison.certificate.take().map(|certificate| backup_facts(&dir, &certificate)).transpose()?;
+    let backup =
+        comparison.certificate.take().map(|certificate| backup_facts(&dir, &certificate)).transpose()?;
     let findings = Findings {
         created_at: around.clock.now(),
         tool_version: around.tool_version.to_owned(),
@@ -192,9 +197,8 @@ fn key(names: &[String], table: &Table) -> Result<Vec<usize>, Refusal> {
     if found.len() == names.len() && table.is_key(&found) {
         return Ok(found);
     }
-    let list = |key: &Vec<usize>| {
-        key.iter().map(|i| table.columns[*i].name.as_str()).collect::<Vec<_>>().join(",")
-    };
+    let list =
+        |key: &Vec<usize>| key.iter().map(|i| table.columns[*i].name.as_str()).collect::<Vec<_>>().join(",");
     let keys: Vec<String> = std::iter::once(&table.primary_key)
         .chain(&table.unique)
         .filter(|key| table.is_key(key))
@@ -206,7 +210,9 @@ fn key(names: &[String], table: &Table) -> Result<Vec<usize>, Refusal> {
         names.join(","),
     );
     Err(match keys.as_slice() {
-        [] => refusal.next("the table has no such key; add one, for nothing else can tell which row to change"),
+        [] => {
+            refusal.next("the table has no such key; add one, for nothing else can tell which row to change")
+        }
         keys => keys.iter().fold(refusal, |refusal, key| refusal.next(format!("--key {key}"))),
     })
 }

@@ -62,7 +62,11 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let mut gate = |plan: &PlanDir, _: &TargetIdentity| {
         args.approval.approve(plan.manifest(), settings)?;
         let begun = Entry::about(plan.manifest(), Stage::Rollback, Decision::Begun);
-        if args.approval.was_applied(plan, settings)? { args.approval.append(begun, settings) } else { Ok(()) }
+        if args.approval.was_applied(plan, settings)? {
+            args.approval.append(begun, settings)
+        } else {
+            Ok(())
+        }
     };
     let mut pace = RealPace::new(settings.clock);
     let mut ids = settings.ids();
@@ -89,7 +93,11 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
 
 fn not_ordered(plan: &PlanDir) -> Refusal {
     let approve = commands::approve(plan.manifest());
-    Refusal::new("nothing is taken back without an order", "--apply and the approval of this plan", "no --apply")
-        .next("cargo xtask plan check says which rows still are what the plan wrote")
-        .next(format!("cargo xtask rollback --plan {} --apply {approve}", plan.path().display()))
+    Refusal::new(
+        "nothing is taken back without an order",
+        "--apply and the approval of this plan",
+        "no --apply",
+    )
+    .next("cargo xtask plan check says which rows still are what the plan wrote")
+    .next(format!("cargo xtask rollback --plan {} --apply {approve}", plan.path().display()))
 }

@@ -4,7 +4,7 @@ use ops::change::plan::PlanDir;
 use ops::guard::Refusal;
 use ops::report::Document;
 use ops::target::postgres::{PostgresOptions, PostgresTarget};
-use ops::target::postgrest::{PostgrestOptions, Postgrest};
+use ops::target::postgrest::{Postgrest, PostgrestOptions};
 use ops::target::sqlite::{SqliteOptions, SqliteTarget, Synchronous};
 use ops::target::{Target, TargetIdentity};
 use ops::url::DbUrl;
@@ -36,9 +36,14 @@ impl TargetArgs {
         let planned = plan.target();
         if self.target.is_some() || planned.url.contains("***") {
             if self.target.is_none() {
-                let refusal =
-                    Refusal::new("the target must be named", "--target URL", "a plan without the password of its target");
-                return Err(refusal.next(format!("add --target with the credentials of {}", planned.url)).into());
+                let refusal = Refusal::new(
+                    "the target must be named",
+                    "--target URL",
+                    "a plan without the password of its target",
+                );
+                return Err(refusal
+                    .next(format!("add --target with the credentials of {}", planned.url))
+                    .into());
             }
             return self.open(settings);
         }

@@ -35,8 +35,8 @@ pub use manifest::{
     BackupFacts, CapabilityFacts, ColumnFacts, CountFacts, Derived, FORMAT, Facts, FileSeal, InputFacts,
     LineageFacts, Manifest, PlanKind, RiskFacts, State, TableFacts, TargetFacts,
 };
-pub use select::{Selection, select};
 pub(crate) use seal::{SealedWriter, seal_of};
+pub use select::{Selection, select};
 
 use crate::files::FileError;
 use crate::guard::Refusal;
