@@ -231,7 +231,8 @@ impl Target for Postgrest {
                  the primary key only, and a write to such a column fails",
                 "row-level security is not known: the service role is trusted to see every row",
                 "a JSON null cannot be written",
-                "migrations/postgres/change_functions.sql in the database lifts all but the first and the last of these",
+                "with migrations/postgres/change_functions.sql in the database a batch is one transaction with books and \
+                 locks, and the catalogue is known",
             ]);
         }
         Capabilities {
@@ -239,7 +240,7 @@ impl Target for Postgrest {
             books_in_target: self.has_functions,
             atomic_batches: self.has_functions,
             atomic_rollback: false,
-            batch_rows_max: if self.has_functions { 5000 } else { 1000 },
+            batch_rows_max: if self.has_functions { 2000 } else { 1000 },
             limits: limits.into_iter().map(str::to_owned).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of one table, read by pages and by keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -58,7 +58,7 @@ impl<'a> View<'a> {
     /// The rows of an answer.
     pub(super) fn rows(&self, body: &[u8]) -> Result<Vec<Row>, Fault> {
         let mut rows = Vec::new();
-        wire::rows::<Fault>(body, &self.names(), &mut |cells| {
+        wire::rows::<Fault>(body, &self.names(), &mut |cells, _| {
             rows.push(self.row(cells)?);
             Ok(())
         })?;
@@ -116,14 +116,15 @@ impl<'a> View<'a> {
             }
             pages += 1;
             let mut last: Row = Vec::new();
-            let count = wire::rows::<TargetError>(&answer.body, &names, &mut |cells| {
+            let count = wire::rows::<TargetError>(&answer.body, &names, &mut |cells, is_last| {
                 let each = cells.iter().zip(&mut scratch).enumerate();
                 let values = each
                     .map(|(i, (raw, scratch))| wire::cell(raw, self.column(i), scratch))
                     .collect::<Result<Vec<_>, Fault>>()
                     .map_err(|fault| fault.during(&action))?;
-                last.clear();
-                last.extend(places.iter().map(|i| values[*i].to_value()));
+                if is_last {
+                    last.extend(places.iter().map(|i| values[*i].to_value()));
+                }
                 row(&values)
             })?;
             if count == 0 {
@@ -168,7 +169,8 @@ impl<'a> View<'a> {
             found.insert(digest, one);
         })?;
         let digests: Vec<Digest128> = keys.iter().map(|key| digest_key(key)).collect();
-        let is_strange = found.keys().any(|digest| !digests.contains(digest));
+        let wanted: HashSet<&Digest128> = digests.iter().collect();
+        let is_strange = found.keys().any(|digest| !wanted.contains(digest));
         let mut by_key: Vec<Option<Found>> =
             digests.iter().map(|digest| found.get(digest).cloned()).collect();
         // The database may take for equal what is spelled in two ways: then each key that is left is asked for alone.
@@ -210,7 +212,7 @@ impl<'a> View<'a> {
         let mut names = self.names();
         names.push(VERSION);
         let mut found = Vec::new();
-        wire::rows::<Fault>(&answer.body, &names, &mut |cells| {
+        wire::rows::<Fault>(&answer.body, &names, &mut |cells, _| {
             let (version, cells) = cells.split_last().expect("there is a version");
             let version = version.get().trim_matches('"').to_owned();
             found.push(Found { row: self.row(cells)?, version });

@@ -40,20 +40,21 @@ pub(super) struct Scratch {
     bytes: Vec<u8>,
 }
 
-/// Hands out the cells of each object of a JSON array, which must have exactly the members `names` in this order.
+/// Hands out the cells of each object of a JSON array, which must have exactly the members `names` in this order, and
+/// whether it is the last.
 pub(super) fn rows<'b, E: From<Fault>>(
     body: &'b [u8],
     names: &[&str],
-    each: &mut dyn FnMut(&[&'b RawValue]) -> Result<(), E>,
+    each: &mut impl FnMut(&[&'b RawValue], bool) -> Result<(), E>,
 ) -> Result<usize, E> {
     let strange = |_| Fault::failed("the answer does not have the columns that were asked for");
     let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(strange)?;
     let mut cells = Vec::with_capacity(names.len());
-    for row in &rows {
+    for (n, row) in rows.iter().enumerate() {
         cells.clear();
         let mut json = serde_json::Deserializer::from_str(row.get());
         Cells { names, into: &mut cells }.deserialize(&mut json).map_err(strange)?;
-        each(&cells)?;
+        each(&cells, n + 1 == rows.len())?;
     }
     Ok(rows.len())
 }
@@ -394,7 +395,7 @@ mod tests {
     fn rows_have_the_columns_that_were_asked_for() {
         let read = |body: &str| {
             let mut cells = Vec::new();
-            let count = rows::<Fault>(body.as_bytes(), &["a", "b\""], &mut |row| {
+            let count = rows::<Fault>(body.as_bytes(), &["a", "b\""], &mut |row, _| {
                 cells.push(row.iter().map(|c| c.get().to_owned()).collect::<Vec<_>>());
                 Ok(())
             });

@@ -6,6 +6,7 @@
 //! as applied.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 
@@ -23,6 +24,9 @@ const RETURN_NEW: &str = "return=representation,resolution=ignore-duplicates,tim
 
 /// How often a row is looked at that others write at the same time.
 const LOOKS_MAX: usize = 3;
+
+/// Requests at a time. PostgREST has ten connections to its database by default, and others want some.
+const REQUESTS_MAX: usize = 4;
 
 /// What is known to have been applied of a batch that failed half-way.
 #[derive(Debug, Default)]
@@ -62,6 +66,19 @@ pub(super) fn apply(http: &Http, batch: &Batch<'_>, made: &mut Made) -> Result<V
         return Err(error);
     }
     Ok(writer.outcomes.into_iter().map(|outcome| outcome.expect("every change has an outcome")).collect())
+}
+
+/// An update or a delete that is to be made.
+struct Single {
+    /// Its place in the batch.
+    at: usize,
+    key: Row,
+    /// The row as it was looked up.
+    found: Option<Found>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Writer<'a> {
@@ -107,10 +124,13 @@ impl Writer<'_> {
         // Deletes and updates first: they may free what an insert wants to have.
         let keys: Vec<Row> = others.iter().map(|(_, key)| key.clone()).collect();
         let found = self.view.find(self.batch.key, &keys)?;
-        for ((at, key), found) in others.into_iter().zip(found) {
-            let outcome = self.one(&self.batch.changes[at], &key, found)?;
+        let work =
+            others.into_iter().zip(found).map(|((at, key), found)| Single { at, key, found }).collect();
+        let (done, result) = self.each(work);
+        for (at, outcome) in done {
             self.outcomes[at] = Some(outcome);
         }
+        result?;
         for (given, group) in groups {
             self.insert(&given, &group)?;
         }
@@ -120,6 +140,36 @@ impl Writer<'_> {
     fn key_of<'v>(&self, row: impl Iterator<Item = &'v Value>) -> Row {
         let row: Vec<&Value> = row.collect();
         self.batch.key.iter().map(|k| row[self.view.position(*k)].clone()).collect()
+    }
+
+    /// Updates and deletes, a few at a time: most of a request is waiting for its answer. What was done until one failed.
+    fn each(&self, work: Vec<Single>) -> (Vec<(usize, Outcome)>, Result<(), TargetError>) {
+        let workers = work.len().min(REQUESTS_MAX);
+        let queue = Mutex::new(work.into_iter());
+        let failed: Mutex<Option<TargetError>> = Mutex::new(None);
+        let next = || {
+            let is_over = lock(&failed).is_some();
+            if is_over { None } else { lock(&queue).next() }
+        };
+        let worker = || {
+            let mut done = Vec::new();
+            while let Some(Single { at, key, found }) = next() {
+                match self.one(&self.batch.changes[at], &key, found) {
+                    Ok(outcome) => done.push((at, outcome)),
+                    Err(error) => {
+                        lock(&failed).get_or_insert(error);
+                    }
+                }
+            }
+            done
+        };
+        let done = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            let done = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
+            done.flatten().collect()
+        });
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (done, failed.map_or(Ok(()), Err))
     }
 
     fn action(&self) -> String {
