@@ -188,10 +188,6 @@ WITH col AS (
     SELECT 3, 'the right to SELECT every column', 'this role may not SELECT ' || string_agg(quote_ident(c.attname), ', ')
     FROM col c WHERE NOT has_column_privilege($1, c.attnum, 'SELECT') HAVING count(*) > 0
     UNION ALL
-    SELECT 3, 'the right to use the schema', format('this role has no USAGE of schema %I', n.nspname)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = $1 AND NOT has_schema_privilege(n.oid, 'USAGE')
-    UNION ALL
     SELECT 4, 'a role that sees every row', 'row-level security is active for this role'
     FROM pg_class c WHERE c.oid = $1 AND row_security_active(c.oid)
     UNION ALL
