@@ -278,17 +278,6 @@ BEGIN
 END
 $begin$;
 
--- The comparison of the column `name` of t with the text that the expression `given` says.
-CREATE OR REPLACE FUNCTION ops_change_same(name text, kind text, base text, given text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $same$
-SELECT CASE kind
-    WHEN 'number' THEN format('t.%I IS NOT DISTINCT FROM (%s)::numeric', name, given)
-    WHEN 'real' THEN format('t.%I::text IS NOT DISTINCT FROM (%s)::%s::text', name, given, base)
-    ELSE format('t.%I::text COLLATE "C" IS NOT DISTINCT FROM %s', name, given)
-END
-$same$;
-
 -- Makes the changes at the positions `todo` and returns the outcomes that are not "applied as sent". A row that the
 -- database refuses is an error, and then nothing was done.
 --
@@ -310,6 +299,7 @@ DECLARE
     summary constant text := $$ SELECT coalesce(array_agg(w.n), '{}'), coalesce(jsonb_agg(
         jsonb_build_object('at', w.n, 'is', 'applied', 'row', w.stored)) FILTER (WHERE w.stored IS NOT NULL), '[]') $$;
     f record;
+    written record;
     given record;
     asked constant bigint[] := todo;
     made bigint[];
@@ -318,6 +308,11 @@ DECLARE
     outcomes jsonb := '[]';
     passes int := 0;
 BEGIN
+    SELECT bool_or(x.e->>0 = 'd') AS deletes, bool_or(x.e->>0 = 'i') AS inserts,
+        array_agg(DISTINCT v.i::int - 1) FILTER (WHERE v.b IS DISTINCT FROM x.e->2->(v.i::int - 1)) AS columns
+    INTO written
+    FROM jsonb_array_elements(changes) AS x (e)
+    LEFT JOIN LATERAL jsonb_array_elements(CASE x.e->>0 WHEN 'u' THEN x.e->1 END) WITH ORDINALITY AS v (b, i) ON true;
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = relation) AS target,
@@ -332,19 +327,21 @@ BEGIN
         format('jsonb_build_array(%s)', string_agg(format('t.%I::text', s.name), ', ' ORDER BY s.i)) AS cells,
         string_agg(quote_ident(s.name), ', ') FILTER (WHERE s.is_key) AS key_names,
         string_agg(format('t.%I = (u.k->>%s)::%s', s.name, s.i, s.base), ' AND ') FILTER (WHERE s.is_key) AS has_key,
-        string_agg(ops_change_same(s.name, s.kind, s.base, format('(u.b->>%s)', s.i)), ' AND ' ORDER BY s.i)
-            AS is_before,
-        string_agg(ops_change_same(s.name, s.kind, s.base, format('(u.a->>%s)', s.i)), ' AND ' ORDER BY s.i)
-            AS is_after,
+        string_agg(format(s.same, s.name, format('(u.b->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_before,
+        string_agg(format(s.same, s.name, format('(u.a->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_after,
         string_agg(format('(u.a->%s = ''false'' OR %s)', s.i,
-            ops_change_same(s.name, s.kind, s.base, format('(u.a->>%s)', s.i))), ' AND ' ORDER BY s.i) AS is_given,
-        string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ') FILTER (WHERE s.is_set) AS assignments
+            format(s.same, s.name, format('(u.a->>%s)', s.i), s.base)), ' AND ' ORDER BY s.i) AS is_given,
+        string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ')
+            FILTER (WHERE s.i = ANY (written.columns)) AS assignments
     INTO f
     FROM (
-        SELECT p.i::int - 1 AS i, c.name, c.kind, c.base, c.name = ANY (key_columns) AS is_key,
-            EXISTS (
-                SELECT FROM jsonb_array_elements(changes) e
-                WHERE e->>0 = 'u' AND e->1->(p.i::int - 1) IS DISTINCT FROM e->2->(p.i::int - 1)) AS is_set
+        -- `same` compares the column of t with the text that an expression gives.
+        SELECT p.i::int - 1 AS i, c.name, c.base, c.name = ANY (key_columns) AS is_key,
+            CASE c.kind
+                WHEN 'number' THEN 't.%1$I IS NOT DISTINCT FROM %2$s::numeric'
+                WHEN 'real' THEN 't.%1$I::text IS NOT DISTINCT FROM %2$s::%3$s::text'
+                ELSE 't.%1$I::text COLLATE "C" IS NOT DISTINCT FROM %2$s'
+            END AS same
         FROM unnest(columns) WITH ORDINALITY AS p (name, i) JOIN ops_change_columns(relation) c USING (name)
         WHERE c.origin <> 'computed'
     ) s;
@@ -355,10 +352,12 @@ BEGIN
     -- time they are locked.
     WHILE cardinality(todo) > 0 AND passes < 3 LOOP
         passes := passes + 1;
-        EXECUTE format(u, '{d}', '') || format(
-            ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
-            f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
-        todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
+        IF written.deletes THEN
+            EXECUTE format(u, '{d}', '') || format(
+                ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
+                f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
+            todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
+        END IF;
         IF f.assignments IS NOT NULL THEN
             EXECUTE format(u, '{u}', ' AND x.e->1 <> x.e->2') || format(
                 ', w AS (UPDATE %s AS t SET %s FROM u WHERE %s AND %s'
@@ -380,7 +379,7 @@ BEGIN
                         WHERE v.v <> 'false' ORDER BY v.i
                     ) AS places
                     FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
-                    WHERE x.n - 1 = ANY (todo) AND x.e->>0 = 'i'
+                    WHERE written.inserts AND x.n - 1 = ANY (todo) AND x.e->>0 = 'i'
                 ) s GROUP BY s.places
             ) g, unnest(g.places) AS i
             GROUP BY g.places, g.rows ORDER BY g.rows
