@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
 mod support {
+    #[expect(dead_code, reason = "each test binary uses a part of the support")]
     pub(crate) mod postgres;
 }
 

@@ -53,8 +53,13 @@ impl<'w> Kit<'w> {
 
     /// The table `t` that is there, whose columns have these types.
     pub(crate) fn of(world: &'w mut dyn World, types: &[Type]) -> Self {
+        Self::named(world, "t", types)
+    }
+
+    /// A table that is there.
+    pub(crate) fn named(world: &'w mut dyn World, name: &str, types: &[Type]) -> Self {
         let mut target = world.open();
-        let table = target.table(&TableName::parse("t").unwrap()).unwrap();
+        let table = target.table(&TableName::parse(name).unwrap()).unwrap();
         assert_eq!(table.columns.len(), types.len());
         let key = table.primary_key.clone();
         let (run, owner) = (run(1), "owner-1".to_owned());

@@ -110,6 +110,22 @@ impl Dialect {
         }
     }
 
+    /// A key that the database numbers even when it is given.
+    pub(crate) fn always_numbered_key(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+        }
+    }
+
+    /// The type of a column that cannot hold every decimal.
+    pub(crate) fn rounding_column(self) -> &'static str {
+        match self {
+            Self::Sqlite => "NUMERIC",
+            Self::Postgres => "numeric(12, 2)",
+        }
+    }
+
     /// A trigger that makes the text column `column` upper case whenever a row of `table` is written.
     pub(crate) fn shouting_trigger(self, table: &str, column: &str) -> String {
         match self {

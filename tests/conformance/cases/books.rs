@@ -231,3 +231,16 @@ pub(crate) fn all_or_nothing(world: &mut dyn World) -> Verdict {
     assert_eq!(kit.target.recorded(&kit.run, 0).unwrap().len(), 1);
     Verdict::Held
 }
+
+pub(crate) fn or_nothing(world: &mut dyn World) -> Verdict {
+    let Some(mut kit) = kit(world) else { return NO_BOOKS };
+    kit.begin();
+    kit.world.ddl("ALTER TABLE ops_change_batches RENAME TO elsewhere");
+    let insert = kit.insert(&["1", "a"]);
+    assert!(kit.try_apply(std::slice::from_ref(&insert)).is_err());
+    assert_eq!(kit.number("SELECT count(*) FROM t"), 0);
+    kit.world.ddl("ALTER TABLE elsewhere RENAME TO ops_change_batches");
+    assert_eq!(kit.apply_one(insert), APPLIED);
+    assert_eq!(kit.target.recorded(&kit.run, 0).unwrap().len(), 1);
+    Verdict::Held
+}

@@ -122,6 +122,18 @@ pub(crate) fn quoted_names(world: &mut dyn World) -> Verdict {
     Verdict::Held
 }
 
+pub(crate) fn quoted_table(world: &mut dyn World) -> Verdict {
+    world.ddl("CREATE TABLE \"Order Items, größer & kleiner?\" (id INTEGER PRIMARY KEY, v TEXT)");
+    let mut kit = Kit::named(world, "Order Items, größer & kleiner?", &[Type::Int, Type::Text]);
+    let inserts = [kit.insert(&["1", "a"]), kit.insert(&["2", "b"])];
+    assert_eq!(kit.apply(&inserts), [APPLIED, APPLIED]);
+    let changes = [kit.update(&["1", "a"], &["1", "c"]), kit.delete(&["2", "b"])];
+    assert_eq!(kit.apply(&changes), [APPLIED, APPLIED]);
+    assert_eq!(kit.scan().0, [kit.row(&["1", "c"])]);
+    assert_eq!(kit.read(&["1"]), Some(kit.row(&["1", "c"])));
+    Verdict::Held
+}
+
 pub(crate) fn missing(world: &mut dyn World) -> Verdict {
     let mut kit = Kit::pair(world, Type::Int, Type::Text).unwrap();
     kit.world.sql("INSERT INTO t VALUES (1, 'a'), (3, 'c')");

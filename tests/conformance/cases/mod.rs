@@ -1,7 +1,10 @@
 //! The cases, one table for all drivers.
 
 mod books;
+mod inverse;
 mod keys;
+mod postgres;
+mod racing;
 mod reading;
 mod rows;
 mod values;
@@ -41,11 +44,14 @@ pub(crate) const CASES: &[Case] = &[
     ("composite keys", keys::composite),
     ("a unique key that is not the primary key", keys::unique),
     ("names that need quotes", keys::quoted_names),
+    ("a table whose name needs quotes", keys::quoted_table),
     ("a key that is not there is not found", keys::missing),
     ("a NULL in a key matches nothing", keys::null),
     ("columns that are not given take their defaults", rows::defaults),
     ("a key that is not given is numbered", rows::numbered),
     ("a key that is given is not numbered", rows::given_number),
+    ("a key that is always numbered can be restored", rows::always_numbered),
+    ("what a column rounds is reported", rows::rounded),
     ("computed columns are read and never written", rows::computed),
     ("an insert is done once", rows::insert),
     ("an insert that meets another row leaves it alone", rows::insert_drifted),
@@ -68,6 +74,10 @@ pub(crate) const CASES: &[Case] = &[
     ("a row that others changed and changed back is applied", rows::changed_twice),
     ("what another changes between reading and applying is not overwritten", rows::foreign_writer),
     ("reasons and errors do not show what rows hold", rows::reasons_are_discreet),
+    ("what another changes between two batches is not overwritten", rows::foreign_writer_between_batches),
+    ("updates of another client are not lost while batches are applied", racing::updates),
+    ("what was applied can be taken back", inverse::whole),
+    ("what others changed since is not taken back", inverse::spares_others),
     ("an identity is the same for each opening", reading::identity),
     ("a table that is described twice is the same", reading::described),
     ("another column is another schema", reading::schema_changes),
@@ -75,6 +85,7 @@ pub(crate) const CASES: &[Case] = &[
     ("an unknown table is refused by names that look alike", reading::unknown),
     ("an empty table is read as empty", reading::empty),
     ("20,000 rows are read and counted", reading::many),
+    ("every row is read once while others write", racing::scan),
     ("a scan stops when it is told to", reading::stopped),
     ("a table without a key is read", reading::keyless),
     ("reading leaves no trace", reading::no_trace),
@@ -93,4 +104,25 @@ pub(crate) const CASES: &[Case] = &[
     ("the books hold values exactly", books::exact),
     ("a batch that is in the books is not taken twice", books::once),
     ("a batch that failed is not in the books", books::all_or_nothing),
+    ("rows are not changed when the books cannot be written", books::or_nothing),
+];
+
+/// Cases that only PostgreSQL knows, whichever way it is reached.
+pub(crate) const POSTGRES: &[Case] = &[
+    ("types that are handled as text come back", postgres::other_types),
+    ("a domain is of the kind of its type", postgres::kinds),
+    ("a value that does not fit is not cut", postgres::nothing_is_cut),
+    ("what is rounded or respelled is reported", postgres::rounding),
+    ("an identity that is always generated", postgres::always_numbered),
+    ("spellings that a collation takes for one key", postgres::spellings),
+    ("a partitioned table", postgres::partitions),
+    ("a constraint that is deferred names its row", postgres::deferred),
+    ("what later triggers store is reported, what they prevent has failed", postgres::later_triggers),
+    ("a trigger that gives a row another key", postgres::another_key_by_trigger),
+    ("a table of 251 columns", postgres::wide),
+    ("an update that another session commits while the batch waits", postgres::racing_update),
+    ("an update that another session undoes while the batch waits", postgres::racing_update_undone),
+    ("a deletion that another session commits while the batch waits", postgres::racing_delete),
+    ("an insert that another session commits while the batch waits", postgres::racing_insert),
+    ("a deadlock is tried again", postgres::deadlock),
 ];

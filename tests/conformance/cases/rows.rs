@@ -56,6 +56,39 @@ pub(crate) fn given_number(world: &mut dyn World) -> Verdict {
     Verdict::Held
 }
 
+/// A deleted row comes back under its old number.
+pub(crate) fn always_numbered(world: &mut dyn World) -> Verdict {
+    let Some(key) = world.dialect().always_numbered_key() else {
+        return Verdict::NotApplicable("no such column");
+    };
+    world.ddl(&format!("CREATE TABLE t (id {key}, v TEXT)"));
+    let mut kit = Kit::of(world, &[Type::BigInt, Type::Text]);
+    let insert = kit.insert(&["9007199254740993", "a"]);
+    match kit.apply_one(insert) {
+        APPLIED => assert_eq!(kit.foreign("id", "t.id"), [Some("9007199254740993".into())]),
+        Outcome::Failed { .. } => return Verdict::NotApplicable("it cannot give such a number"),
+        other => panic!("{other:?}"),
+    }
+    Verdict::Held
+}
+
+pub(crate) fn rounded(world: &mut dyn World) -> Verdict {
+    let column = world.dialect().rounding_column();
+    world.ddl(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, v {column})"));
+    let mut kit = Kit::of(world, &[Type::Int, Type::Numeric]);
+    let long = "123456789.123456789123456789";
+    let insert = kit.insert(&["1", long]);
+    let Outcome::Applied { stored: Some(first) } = kit.apply_one(insert) else { panic!("it was rounded") };
+    assert_eq!(kit.read(&["1"]).as_ref(), Some(&first));
+    assert_ne!(first, kit.row(&["1", long]));
+    let after = kit.row(&["1", "-0.999999999999999999999"]);
+    let update = Change::Update { before: first, after: after.clone() };
+    let Outcome::Applied { stored: Some(second) } = kit.apply_one(update) else { panic!("it was rounded") };
+    assert_eq!(kit.read(&["1"]).as_ref(), Some(&second));
+    assert_ne!(second, after);
+    Verdict::Held
+}
+
 pub(crate) fn computed(world: &mut dyn World) -> Verdict {
     let columns = [
         ("id", Type::Int, "PRIMARY KEY"),
@@ -394,6 +427,20 @@ pub(crate) fn foreign_writer(world: &mut dyn World) -> Verdict {
         drifted(Some(kit.row(&["4", "theirs"]))),
     ];
     assert_eq!(kit.apply(&changes), expected);
+    Verdict::Held
+}
+
+pub(crate) fn foreign_writer_between_batches(world: &mut dyn World) -> Verdict {
+    let mut kit = Kit::pair(world, Type::Int, Type::Text).unwrap();
+    kit.world.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
+    let first = kit.update(&["1", "a"], &["1", "ours"]);
+    assert_eq!(kit.apply_one(first), APPLIED);
+    kit.world.sql("UPDATE t SET v = 'theirs' WHERE id <> 3");
+    let second = [kit.update(&["2", "b"], &["2", "ours"]), kit.update(&["3", "c"], &["3", "ours"])];
+    let found = Some(kit.row(&["2", "theirs"]));
+    assert_eq!(kit.apply(&second), [Outcome::Drifted { found }, APPLIED]);
+    let values = ["theirs", "theirs", "ours"].map(|v| Some(v.to_owned()));
+    assert_eq!(kit.foreign("v", "id"), values);
     Verdict::Held
 }
 

@@ -101,8 +101,9 @@ impl Cause {
     /// data or comes from a trigger.
     pub(crate) fn discreet(error: &::postgres::Error, secrets: &Secrets) -> Self {
         let Some(db) = error.as_db_error() else { return Self::driver(error, secrets) };
-        let quotes_data = matches!(&db.code().code()[..2], "22" | "23" | "38" | "39" | "44" | "P0");
-        let message = if quotes_data { "the server refused a value" } else { db.message() };
+        let quotes_data = matches!(&db.code().code()[..2], "22" | "23" | "38" | "39" | "44" | "P0")
+            || *db.code() == SqlState::SYNTAX_ERROR;
+        let message = if quotes_data { "the server refused a value or the statement" } else { db.message() };
         Self {
             message: secrets.hide(message, false),
             check: check_for_code(db.code()),

@@ -81,11 +81,12 @@ impl Fault {
     }
 }
 
-/// Classes that are about the values of a row: data, integrity, a trigger's own errors, a view's check; and the one
-/// code of another class that is about an identity column.
+/// Classes that are about the values of a row: data, integrity, a trigger's own errors, a view's check. Of another class
+/// is what some types say of a text that they cannot read (`tsquery`, `regclass`), and what identity columns say.
 fn refused_row(error: &DbError) -> Option<String> {
     let code = error.code().code();
-    if !matches!(&code[..2], "22" | "23" | "27" | "44" | "P0") && code != "428C9" {
+    let is_about_values = matches!(&code[..2], "22" | "23" | "27" | "44" | "P0");
+    if !is_about_values && !matches!(code, "42601" | "42704" | "428C9") {
         return None;
     }
     let mut reason = format!("SQLSTATE {code}");

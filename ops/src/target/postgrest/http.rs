@@ -121,18 +121,18 @@ impl Http {
     /// Asks, and asks again while the server is not available.
     pub(super) fn read(&self, request: &Request<'_>) -> Result<Answer, Fault> {
         assert!(is_read(&request.method), "only GET and HEAD are repeated like this");
-        self.repeat(request, self.options.deadline, |class| class == Class::Transient)
+        self.repeat(request, self.options.deadline, |fault| fault.class == Class::Transient)
     }
 
     /// Asks as [`Http::read`] does, but gives up soon: a wrong address should not take minutes to be found out.
     pub(super) fn knock(&self, request: &Request<'_>) -> Result<Answer, Fault> {
         assert!(is_read(&request.method), "only GET and HEAD are repeated like this");
-        self.repeat(request, self.options.connect_timeout, |class| class == Class::Transient)
+        self.repeat(request, self.options.connect_timeout, |fault| fault.class == Class::Transient)
     }
 
-    /// Writes what can be sent twice without harm: when the answer is lost, it is sent again.
+    /// Writes what can be sent twice without harm: when the answer is lost, or in a deadlock, it is sent again.
     pub(super) fn write_again(&self, request: &Request<'_>) -> Result<Answer, Fault> {
-        self.repeat(request, self.options.deadline, |class| class == Class::InDoubt)
+        self.repeat(request, self.options.deadline, Fault::asks_for_repetition)
     }
 
     /// Sends a request until it succeeds, fails in a way that is not `again`, or the time is over. What the API
@@ -141,7 +141,7 @@ impl Http {
         &self,
         request: &Request<'_>,
         deadline: Duration,
-        again: impl Fn(Class) -> bool,
+        again: impl Fn(&Fault) -> bool,
     ) -> Result<Answer, Fault> {
         let started = Instant::now();
         let (mut paused, mut pause) = (Duration::ZERO, PAUSE);
@@ -152,7 +152,7 @@ impl Http {
                 Ok(answer) => return Ok(Answer { was_repeated, ..answer }),
                 Err(fault) => fault,
             };
-            let is_again = again(fault.class) || fault.class == Class::Stale && !is_stale;
+            let is_again = again(&fault) || fault.class == Class::Stale && !is_stale;
             is_stale |= fault.class == Class::Stale;
             // A server that says `Retry-After: 0` would be asked in a tight loop.
             let wait = fault.retry_after.unwrap_or_default().max(pause);

@@ -260,8 +260,15 @@ impl Target for Postgrest {
     fn read(&mut self, table: &Table, key: &[usize], keys: &[Row]) -> Result<Vec<Option<Row>>, TargetError> {
         let columns: Vec<usize> = (0..table.columns.len()).collect();
         let view = View { http: &self.http, table, columns: &columns };
-        let found = view.find(key, keys)?;
-        Ok(found.into_iter().map(|found| found.map(|found| found.row)).collect())
+        let found = view.find(key, keys)?.into_iter().zip(keys);
+        // A collation may take another spelling for the same key; whoever asks means this one.
+        let is_exact = |row: &Row, wanted: &Row| {
+            key.iter().zip(wanted).all(|(i, value)| row[*i].as_ref().same(value.as_ref()))
+        };
+        let exact = |(found, wanted): (Option<rows::Found>, &Row)| {
+            found.map(|found| found.row).filter(|row| is_exact(row, wanted))
+        };
+        Ok(found.map(exact).collect())
     }
 
     fn begin(

@@ -55,14 +55,23 @@ impl<'a> View<'a> {
         self.columns.iter().map(|i| self.table.columns[*i].name.as_str()).collect()
     }
 
-    /// The rows of an answer.
-    pub(super) fn rows(&self, body: &[u8]) -> Result<Vec<Row>, Fault> {
-        let mut rows = Vec::new();
-        wire::rows::<Fault>(body, &self.names(), &mut |cells, _| {
-            rows.push(self.row(cells)?);
+    /// `select` for the columns of this view and the version.
+    pub(super) fn select(&self) -> String {
+        format!("{},{VERSION}", query::select(self.table, self.columns))
+    }
+
+    /// The rows of an answer to [`View::select`].
+    pub(super) fn found(&self, body: &[u8]) -> Result<Vec<Found>, Fault> {
+        let mut names = self.names();
+        names.push(VERSION);
+        let mut found = Vec::new();
+        wire::rows::<Fault>(body, &names, &mut |cells, _| {
+            let (version, cells) = cells.split_last().expect("there is a version");
+            let version = version.get().trim_matches('"').to_owned();
+            found.push(Found { row: self.row(cells)?, version });
             Ok(())
         })?;
-        Ok(rows)
+        Ok(found)
     }
 
     fn row(&self, cells: &[&RawValue]) -> Result<Row, Fault> {
@@ -205,20 +214,11 @@ impl<'a> View<'a> {
     /// The rows that pass a filter, and how many the server says that there are.
     fn fetch(&self, filter: &str) -> Result<(Vec<Found>, u64), TargetError> {
         let action = format!("read rows of {}", self.table.name);
-        let query = format!("{},{VERSION}{filter}", query::select(self.table, self.columns));
+        let query = self.select() + filter;
         let answer = self.http.read(&Request { query, prefer: UTC_COUNTED, ..self.request() });
         let answer = answer.map_err(|fault| fault.during(&action))?;
         self.require_utc(&answer)?;
-        let mut names = self.names();
-        names.push(VERSION);
-        let mut found = Vec::new();
-        wire::rows::<Fault>(&answer.body, &names, &mut |cells, _| {
-            let (version, cells) = cells.split_last().expect("there is a version");
-            let version = version.get().trim_matches('"').to_owned();
-            found.push(Found { row: self.row(cells)?, version });
-            Ok(())
-        })
-        .map_err(|fault| fault.during(&action))?;
+        let found = self.found(&answer.body).map_err(|fault| fault.during(&action))?;
         let total = answer.total().unwrap_or(u64::MAX);
         Ok((found, total))
     }

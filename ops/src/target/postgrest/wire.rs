@@ -17,7 +17,11 @@ use crate::value::{Kind, Value, ValueRef, write_json};
 /// Whether the JSON of a column loses nothing: the built-in types whose JSON is a plain scalar. Anything else is read
 /// as text; among it `json`, whose `null` could not be told from NULL, and domains, which may have a cast to JSON.
 pub(super) fn is_exact(column: &Column) -> bool {
-    let (name, _) = column.type_name.split_once('(').unwrap_or((&column.type_name, ""));
+    let name = match column.type_name.split_once('(') {
+        // What follows the length says that it is an array.
+        Some((name, rest)) if rest.ends_with(')') => name,
+        _ => &column.type_name,
+    };
     matches!(
         name,
         "boolean"
@@ -314,6 +318,23 @@ mod tests {
     fn read(raw: &str, type_name: &str, kind: Kind) -> Result<Value, Fault> {
         let raw: Box<RawValue> = serde_json::from_str(raw).unwrap();
         cell(&raw, &column(type_name, kind), &mut Scratch::default()).map(ValueRef::to_value)
+    }
+
+    #[test]
+    fn what_json_cannot_say_exactly_is_asked_for_as_text() {
+        for (type_name, expected) in [
+            ("numeric(6,2)", true),
+            ("character varying(3)", true),
+            ("double precision", true),
+            ("numeric(6,2)[]", false),
+            ("integer[]", false),
+            ("character(3)", false),
+            ("json", false),
+            ("timestamp(3) with time zone", false),
+            ("public.small_number", false),
+        ] {
+            assert_eq!(is_exact(&column(type_name, Kind::Other)), expected, "{type_name}");
+        }
     }
 
     #[test]

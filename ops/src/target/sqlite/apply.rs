@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior};
 
 use super::books;
-use super::catalog::{Facts, key_condition, quote, quoted};
+use super::catalog::{Facts, quote, quoted};
 use super::cell::{Bound, borrow, is_exactly};
 use super::error::{commit_failed, failed, is_about_the_row, reason};
+use crate::guard::Refusal;
 use crate::target::{Batch, Change, Outcome, TargetError};
 use crate::value::{Row, Value};
 
@@ -24,7 +25,7 @@ pub(super) fn apply(
 ) -> Result<Vec<Outcome>, TargetError> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
         .map_err(|e| failed("begin a batch", e))?;
-    let facts = Facts::refresh(facts, &tx, batch.table)?;
+    let facts = Facts::refresh(facts, &tx, batch.table, batch.key)?;
     books::fence(&tx, owner, batch)?;
     let outcomes = Applier::new(&tx, facts, batch)?.run()?;
     books::record(&tx, batch, &outcomes)?;
@@ -71,10 +72,10 @@ struct Applier<'c, 'b> {
     conn: &'c Connection,
     facts: &'c Facts,
     batch: &'b Batch<'b>,
+    /// The columns of the batch as SQL text.
+    names: Vec<String>,
     /// Where the key's columns are in the rows of the batch.
     key: Vec<usize>,
-    /// The key in SQL, with its columns numbered from 1.
-    condition: String,
     find: CachedStatement<'c>,
     /// By the columns that they write, and whether they return the row.
     statements: HashMap<Vec<usize>, CachedStatement<'c>>,
@@ -86,20 +87,21 @@ struct Applier<'c, 'b> {
 
 impl<'c, 'b> Applier<'c, 'b> {
     fn new(conn: &'c Connection, facts: &'c Facts, batch: &'b Batch<'b>) -> Result<Self, TargetError> {
+        let names: Vec<String> =
+            batch.columns.iter().map(|column| quote(&batch.table.columns[*column].name)).collect();
         let place = |column: &usize| batch.columns.iter().position(|c| c == column);
         let key: Option<Vec<usize>> = batch.key.iter().map(place).collect();
-        let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
-            TargetError::failed("apply a batch", "the key is not among the columns of the batch")
+        let key = key.filter(|_| batch.table.is_key(batch.key)).ok_or_else(|| {
+            let expected = "the primary key or a unique key that is never NULL, all of it in the batch";
+            let found = batch.key.iter().map(|column| batch.table.columns[*column].name.as_str());
+            let found = found.collect::<Vec<_>>().join(", ");
+            Refusal::new("rows are changed by a key only", expected, format!("columns {found}"))
         })?;
-        let condition = key_condition(conn, batch.table, batch.key)?;
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {condition}",
-            names(batch, 0..batch.columns.len()),
-            quoted(batch.table)
-        );
+        let (table, condition) = (quoted(batch.table), &facts.condition);
+        let sql = format!("SELECT {} FROM {table} WHERE {condition}", names.join(", "));
         let find = prepare(conn, &sql)?;
         let (statements, written, echoes) = (HashMap::new(), Vec::new(), Vec::new());
-        Ok(Self { conn, facts, batch, key, condition, find, statements, written, echoes })
+        Ok(Self { conn, facts, batch, names, key, find, statements, written, echoes })
     }
 
     fn run(mut self) -> Result<Vec<Outcome>, TargetError> {
@@ -128,40 +130,60 @@ impl<'c, 'b> Applier<'c, 'b> {
         Ok(outcomes)
     }
 
-    /// One change. Where triggers could leave half of it behind, it has a savepoint of its own.
+    /// One change. Where triggers could leave half of a refused one behind, it has a savepoint of its own.
     fn change(&mut self, i: usize, change: &'b Change) -> Result<Outcome, TargetError> {
-        let guarded = !self.facts.triggers.is_empty();
-        let savepoint = |conn: &Connection, sql: &str| {
-            conn.prepare_cached(sql)
-                .and_then(|mut statement| statement.execute([]))
-                .map_err(|e| failed("set a savepoint", e))
+        let guard = |sql: &str| {
+            if !self.facts.has_echo {
+                return Ok(());
+            }
+            self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([])).map(|_| ())
         };
-        if guarded {
-            savepoint(self.conn, "SAVEPOINT ops_row")?;
-        }
-        let outcome = match change {
+        let not_guarded = |e| failed("set a savepoint", e);
+        guard("SAVEPOINT ops_row").map_err(not_guarded)?;
+        let made = match change {
+            _ if self.has_null_key(change) => Err(Stop::Row("the key is NULL".to_owned())),
             Change::Insert { after } => self.insert(i, after),
             Change::Update { before, after } => self.update(i, before, after),
             Change::Delete { before } => self.delete(before),
         };
-        if self.conn.is_autocommit() {
-            // A trigger may end the transaction of whoever woke it.
-            let reason = match outcome {
-                Err(Stop::Row(reason)) => reason,
-                _ => "a trigger rolled the batch back".to_owned(),
-            };
-            return Err(TargetError::Rejected { reason });
-        }
-        if guarded {
-            if outcome.is_err() {
-                savepoint(self.conn, "ROLLBACK TO ops_row")?;
+        let reason = match made {
+            Ok(outcome) => {
+                guard("RELEASE ops_row").map_err(not_guarded)?;
+                return Ok(outcome);
             }
-            savepoint(self.conn, "RELEASE ops_row")?;
-        }
-        match outcome {
-            Ok(outcome) => Ok(outcome),
+            Err(Stop::Batch(error)) => return Err(error),
+            // A trigger may end the transaction of whoever woke it.
+            Err(Stop::Row(reason)) if self.conn.is_autocommit() => {
+                return Err(TargetError::Rejected { reason });
+            }
+            Err(Stop::Row(reason)) => reason,
+        };
+        guard("ROLLBACK TO ops_row").and_then(|()| guard("RELEASE ops_row")).map_err(not_guarded)?;
+        self.why(change, reason)
+    }
+
+    /// The outcome of a change that the database refused. An insert was refused because there is a row with its key,
+    /// if there is one, whatever else the database says.
+    fn why(&mut self, change: &'b Change, reason: String) -> Result<Outcome, TargetError> {
+        let Change::Insert { after } = change else { return Ok(Outcome::Failed { reason }) };
+        let value = |column: usize| after[column].as_ref();
+        match self.live(&value, None, Some(&value), false) {
+            Ok(Live::After | Live::Before) => Ok(Outcome::Already),
+            Ok(Live::Other(found)) => Ok(Outcome::Drifted { found: Some(found) }),
+            Ok(Live::Gone) => Ok(Outcome::Failed { reason }),
             Err(Stop::Row(reason)) => Ok(Outcome::Failed { reason }),
             Err(Stop::Batch(error)) => Err(error),
+        }
+    }
+
+    /// A row without a key would not be found again.
+    fn has_null_key(&self, change: &Change) -> bool {
+        let is_null = |value: &Value| value.is_null();
+        match change {
+            Change::Insert { after } => self.key.iter().any(|k| after[*k].as_ref().is_some_and(is_null)),
+            Change::Update { before, .. } | Change::Delete { before } => {
+                self.key.iter().any(|k| is_null(&before[*k]))
+            }
         }
     }
 
@@ -171,17 +193,10 @@ impl<'c, 'b> Applier<'c, 'b> {
         let value = |column: usize| after[column].as_ref();
         let is_whole = self.written.len() == after.len();
         let asks = !is_whole || self.facts.has_echo || !self.keeps(&value);
-        match self.write(Verb::Insert, asks, &value, &[]) {
-            Ok(Written::AsSent) => Ok(Outcome::Applied { stored: None }),
-            Ok(Written::Row(stored)) => Ok(self.applied(i, stored, &value)),
-            refused => {
-                // Whatever the database says: when a row with this key is there, that is the reason.
-                match self.live(&value, None, Some(&value), false)? {
-                    Live::After | Live::Before => Ok(Outcome::Already),
-                    Live::Other(found) => Ok(Outcome::Drifted { found: Some(found) }),
-                    Live::Gone => Err(refused.err().unwrap_or_else(|| ignored("insert"))),
-                }
-            }
+        match self.write(Verb::Insert, asks, &value, &[])? {
+            Written::AsSent => Ok(Outcome::Applied { stored: None }),
+            Written::Row(stored) => Ok(self.applied(i, stored, &value)),
+            Written::Nothing => Err(ignored("insert")),
         }
     }
 
@@ -309,8 +324,7 @@ impl<'c, 'b> Applier<'c, 'b> {
     }
 
     fn sql(&self, verb: Verb, written: &[usize], asks: bool) -> String {
-        let (batch, table, condition) = (self.batch, quoted(self.batch.table), &self.condition);
-        let name = |c: &usize| quote(&batch.table.columns[batch.columns[*c]].name);
+        let (table, condition) = (quoted(self.batch.table), &self.facts.condition);
         let list = |items: Vec<String>| items.join(", ");
         // `OR ABORT` stands against what a constraint may say in the schema: its `ON CONFLICT REPLACE` would remove
         // another row.
@@ -318,18 +332,19 @@ impl<'c, 'b> Applier<'c, 'b> {
             Verb::Insert if written.is_empty() => format!("INSERT OR ABORT INTO {table} DEFAULT VALUES"),
             Verb::Insert => {
                 let parameters = (1..=written.len()).map(|n| format!("?{n}")).collect();
-                let names = list(written.iter().map(name).collect());
+                let names = list(written.iter().map(|c| self.names[*c].clone()).collect());
                 format!("INSERT OR ABORT INTO {table} ({names}) VALUES ({})", list(parameters))
             }
             Verb::Update => {
                 let first = self.key.len() + 1;
-                let set = written.iter().enumerate().map(|(n, c)| format!("{} = ?{}", name(c), first + n));
+                let set =
+                    written.iter().enumerate().map(|(n, c)| format!("{} = ?{}", self.names[*c], first + n));
                 format!("UPDATE OR ABORT {table} SET {} WHERE {condition}", list(set.collect()))
             }
             Verb::Delete => format!("DELETE FROM {table} WHERE {condition}"),
         };
         if asks {
-            sql.push_str(&format!(" RETURNING {}", names(batch, 0..batch.columns.len())));
+            sql.push_str(&format!(" RETURNING {}", self.names.join(", ")));
         }
         sql
     }
@@ -388,12 +403,6 @@ fn ignored(verb: &str) -> Stop {
 
 fn prepare<'c>(conn: &'c Connection, sql: &str) -> Result<CachedStatement<'c>, TargetError> {
     conn.prepare_cached(sql).map_err(|e| failed("prepare a statement", e))
-}
-
-/// Columns of a batch as SQL text.
-fn names(batch: &Batch<'_>, columns: impl Iterator<Item = usize>) -> String {
-    let name = |c: usize| quote(&batch.table.columns[batch.columns[c]].name);
-    columns.map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// A copy of a row over the columns of the batch.

@@ -200,6 +200,9 @@ pub(super) struct Facts {
     version: i64,
     /// The table that these facts are of.
     digest: String,
+    key: Vec<usize>,
+    /// See [`key_condition`].
+    pub(super) condition: String,
     /// One a column of the table.
     pub(super) affinities: Vec<Affinity>,
     /// The text of its triggers.
@@ -209,42 +212,43 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// The facts of `table`, read anew when the schema changed; refused when the table did.
+    /// The facts of `table` and of finding rows by `key`, read anew when the schema changed; refused when the table
+    /// did.
     pub(super) fn refresh<'a>(
         facts: &'a mut Option<Self>,
         conn: &Connection,
         table: &Table,
+        key: &[usize],
     ) -> Result<&'a Self, TargetError> {
         let not_read = |e| failed("read the schema of the table", e);
         let version: i64 =
             conn.pragma_query_value(None, "schema_version", |row| row.get(0)).map_err(not_read)?;
         let digest = table.digest();
-        let is_valid = facts.as_ref().is_some_and(|facts| facts.version == version && facts.digest == digest);
-        if !is_valid {
+        let is_valid = |facts: &Self| facts.version == version && facts.digest == digest && facts.key == key;
+        if !facts.as_ref().is_some_and(is_valid) {
             let now = self::table(conn, &table.name)?;
             if now.digest() != digest {
                 let what = format!("the table `{}` changed since the run began", table.name);
                 let short = |digest: &str| format!("schema {}", &digest[..12]);
                 return Err(Refusal::new(what, short(&digest), short(&now.digest())).into());
             }
-            *facts = Some(Self::read(conn, table, version, digest).map_err(not_read)?);
+            let condition = key_condition(conn, table, key)?;
+            let (affinities, triggers) = Self::storage(conn, table).map_err(not_read)?;
+            // A cascade can come back to the table over others and their triggers.
+            let has_echo = !now.notes.is_empty();
+            let key = key.to_vec();
+            *facts = Some(Self { version, digest, key, condition, affinities, triggers, has_echo });
         }
         Ok(facts.as_ref().expect("they were just read"))
     }
 
-    fn read(conn: &Connection, table: &Table, version: i64, digest: String) -> rusqlite::Result<Self> {
+    fn storage(conn: &Connection, table: &Table) -> rusqlite::Result<(Vec<Affinity>, String)> {
         let name = &table.name.name;
         let is_strict = entry(conn, name)?.is_some_and(|entry| entry.is_strict);
-        let sql = "SELECT coalesce(group_concat(sql, ';'), '') FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
-        let triggers: String = conn.query_row(sql, [name], |row| row.get(0))?;
-        Ok(Self {
-            version,
-            digest,
-            affinities: table.columns.iter().map(|column| Affinity::of(column, is_strict)).collect(),
-            // A cascade can come back to the table over others and their triggers.
-            has_echo: !table.notes.is_empty() || !notes(conn, name)?.is_empty(),
-            triggers,
-        })
+        let affinities = table.columns.iter().map(|column| Affinity::of(column, is_strict)).collect();
+        let sql = "SELECT coalesce(group_concat(sql, ';'), '') FROM sqlite_schema
+            WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE";
+        Ok((affinities, conn.query_row(sql, [name], |row| row.get(0))?))
     }
 }
 

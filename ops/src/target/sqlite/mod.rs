@@ -235,3 +235,6 @@ impl Target for SqliteTarget {
         self.look(|conn| rows::measure(conn, sql))
     }
 }
+
+#[cfg(test)]
+mod tests;
