@@ -28,7 +28,7 @@ use server::Cluster;
 fn url(text: &str) -> PostgresUrl {
     match DbUrl::parse(text, Path::new("/")).unwrap() {
         DbUrl::Postgres(url) => url,
-        DbUrl::Sqlite(_) => panic!("{text} is not PostgreSQL"),
+        other => panic!("{text} is {other}"),
     }
 }
 

@@ -300,6 +300,7 @@ DECLARE
     summary constant text := $$ SELECT coalesce(array_agg(w.n), '{}'), coalesce(jsonb_agg(
         jsonb_build_object('at', w.n, 'is', 'applied', 'row', w.stored)) FILTER (WHERE w.stored IS NOT NULL), '[]') $$;
     f record;
+    written record;
     given record;
     asked constant bigint[] := todo;
     everywhere constant int[] := ARRAY(SELECT generate_series(0, cardinality(columns) - 1));
@@ -309,9 +310,11 @@ DECLARE
     outcomes jsonb := '[]';
     passes int := 0;
 BEGIN
-    WITH d AS MATERIALIZED (
-        SELECT e->1 AS b, e->2 AS a FROM jsonb_array_elements(changes) e WHERE e->>0 = 'u'
-    )
+    SELECT bool_or(x.e->>0 = 'd') AS deletes, bool_or(x.e->>0 = 'i') AS inserts,
+        array_agg(DISTINCT v.i::int - 1) FILTER (WHERE v.b IS DISTINCT FROM x.e->2->(v.i::int - 1)) AS columns
+    INTO written
+    FROM jsonb_array_elements(changes) AS x (e)
+    LEFT JOIN LATERAL jsonb_array_elements(CASE x.e->>0 WHEN 'u' THEN x.e->1 END) WITH ORDINALITY AS v (b, i) ON true;
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = relation) AS target,
@@ -319,29 +322,28 @@ BEGIN
             SELECT FROM pg_trigger g
             WHERE (g.tgrelid = relation OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p))
                 AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 2 = 0) AS has_echo,
-        EXISTS (SELECT FROM jsonb_array_elements(changes) e WHERE e->>0 = 'd') AS has_deletes,
         count(*) AS found,
         count(*) FILTER (WHERE s.is_key) AS keys,
         array_agg(quote_ident(s.name) ORDER BY s.i) AS names,
         array_agg(format('(u.a->>%s)::%s', s.i, s.base) ORDER BY s.i) AS given,
-        format('jsonb_build_array(%s)', string_agg(format('t.%I::text', s.name), ', ' ORDER BY s.i)) AS cells,
+        format('to_jsonb(ARRAY[%s])', string_agg(format('t.%I::text', s.name), ', ' ORDER BY s.i)) AS cells,
         string_agg(quote_ident(s.name), ', ') FILTER (WHERE s.is_key) AS key_names,
         string_agg(format('t.%I = (u.k->>%s)::%s', s.name, s.i, s.base), ' AND ') FILTER (WHERE s.is_key) AS has_key,
-        string_agg(format(s.same, format('u.b->>%s', s.i)), ' AND ' ORDER BY s.i) AS is_before,
-        string_agg(format(s.same, format('u.a->>%s', s.i)), ' AND ' ORDER BY s.i) AS is_after,
-        string_agg(format('(u.a->%s = ''false'' OR %s)', s.i, format(s.same, format('u.a->>%s', s.i))), ' AND '
-            ORDER BY s.i) AS is_given,
-        string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ') FILTER (WHERE s.is_set) AS assignments
+        string_agg(format(s.same, s.name, format('(u.b->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_before,
+        string_agg(format(s.same, s.name, format('(u.a->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_after,
+        string_agg(format('(u.a->%s = ''false'' OR %s)', s.i,
+            format(s.same, s.name, format('(u.a->>%s)', s.i), s.base)), ' AND ' ORDER BY s.i) AS is_given,
+        string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ')
+            FILTER (WHERE s.i = ANY (written.columns)) AS assignments
     INTO f
     FROM (
-        SELECT p.i::int - 1 AS i, c.name, c.kind, c.base, c.name = ANY (key_columns) AS is_key,
-            EXISTS (SELECT FROM d WHERE d.b->(p.i::int - 1) IS DISTINCT FROM d.a->(p.i::int - 1)) AS is_set,
-            -- A format for the text that it is compared with.
-            format(CASE c.kind
-                WHEN 'number' THEN 't.%s IS NOT DISTINCT FROM (%%s)::numeric'
-                WHEN 'real' THEN 't.%s::text IS NOT DISTINCT FROM (%%s)::%s::text'
-                ELSE 't.%s::text COLLATE "C" IS NOT DISTINCT FROM (%%s)'
-            END, replace(quote_ident(c.name), '%', '%%'), replace(c.base, '%', '%%')) AS same
+        -- `same` compares the column of t with the text that an expression gives.
+        SELECT p.i::int - 1 AS i, c.name, c.base, c.name = ANY (key_columns) AS is_key,
+            CASE c.kind
+                WHEN 'number' THEN 't.%1$I IS NOT DISTINCT FROM %2$s::numeric'
+                WHEN 'real' THEN 't.%1$I::text IS NOT DISTINCT FROM %2$s::%3$s::text'
+                ELSE 't.%1$I::text COLLATE "C" IS NOT DISTINCT FROM %2$s'
+            END AS same
         FROM unnest(columns) WITH ORDINALITY AS p (name, i) JOIN ops_change_columns(relation) c USING (name)
         WHERE c.origin <> 'computed'
     ) s;
@@ -352,7 +354,7 @@ BEGIN
     -- time they are locked.
     WHILE cardinality(todo) > 0 AND passes < 3 LOOP
         passes := passes + 1;
-        IF f.has_deletes THEN
+        IF written.deletes THEN
             EXECUTE format(u, 'd', '') || format(
                 ', w AS (DELETE FROM %s AS t USING u WHERE %s AND %s RETURNING u.n, NULL::jsonb AS stored)',
                 f.target, f.has_key, f.is_before) || summary || 'FROM w' INTO made, stored USING changes, todo;
@@ -374,12 +376,13 @@ BEGIN
             FROM (
                 SELECT s.places, array_agg(s.n) AS rows
                 FROM (
-                    SELECT x.n - 1 AS n, CASE WHEN x.e->2 @> 'false' THEN ARRAY(
+                    SELECT y.n, CASE WHEN x.e->2 @> 'false' THEN ARRAY(
                         SELECT v.i::int - 1 FROM jsonb_array_elements(x.e->2) WITH ORDINALITY AS v (v, i)
                         WHERE v.v <> 'false' ORDER BY v.i
                     ) ELSE everywhere END AS places
-                    FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
-                    WHERE x.n - 1 = ANY (todo) AND x.e->>0 = 'i'
+                    FROM unnest(todo) AS y (n)
+                    JOIN jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
+                    WHERE written.inserts AND x.e->>0 = 'i'
                 ) s GROUP BY s.places
             ) g, unnest(g.places) AS i
             GROUP BY g.places, g.rows ORDER BY g.rows

@@ -35,6 +35,13 @@ BEGIN
         SELECT format('DROP FUNCTION IF EXISTS %s CASCADE', p.oid::regprocedure) FROM pg_proc p
         WHERE pronamespace = 'public'::regnamespace AND proname NOT LIKE 'ops\_change\_%'
     LOOP EXECUTE what; END LOOP;
+    FOR what IN
+        SELECT format('DROP TYPE IF EXISTS %s CASCADE', t.oid::regtype) FROM pg_type t
+        WHERE typnamespace = 'public'::regnamespace AND typelem = 0
+            AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+        UNION ALL
+        SELECT format('DROP COLLATION %I', collname) FROM pg_collation WHERE collnamespace = 'public'::regnamespace
+    LOOP EXECUTE what; END LOOP;
     IF to_regclass('ops_change_runs') IS NOT NULL THEN
         TRUNCATE ops_change_runs, ops_change_batches;
     END IF;

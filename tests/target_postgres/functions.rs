@@ -275,7 +275,7 @@ fn they_decide_as_the_driver_does() {
             "SELECT ops_change_begin('q', 'apply', 'o', 'by_function', 'public', now(), now() + '1 min')",
         )
         .unwrap();
-    let payload = Json::from_iter(changes.iter().map(sent)).to_string();
+    let payload = changes.iter().map(sent).collect::<Json>().to_string();
     let answer: String = client
         .query_one(
             "SELECT ops_change_apply('q', 'apply', 'o', 'by_function', 'public', '{id}', '{id,slug,n,f,b,j,ts,c}', 0,

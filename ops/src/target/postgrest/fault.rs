@@ -98,6 +98,14 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether sending a write again does no harm, if it does none to make it twice: its answer was lost, or the database
+    /// rolled it back for the sake of another.
+    pub(super) fn asks_for_repetition(&self) -> bool {
+        self.class == Class::InDoubt || matches!(self.code.as_str(), "40001" | "40P01")
+    }
+}
+
 impl From<Fault> for TargetError {
     fn from(fault: Fault) -> Self {
         fault.during("use the API")
@@ -125,8 +133,8 @@ fn classify(status: u16, code: &str, is_write: bool) -> Class {
     let sqlstate_class = if code.len() == 5 { &code[..2] } else { "" };
     match (code, sqlstate_class, status) {
         (_, _, 429) => Class::Transient,
-        // Cancelled by a timeout, HTTP 500: asking again takes as long again. And bodies that are too large.
-        ("57014", ..) | (_, _, 413) => Class::TooSlow,
+        // Cancelled by a timeout, HTTP 500: asking again takes as long again. And bodies that are too large for a gateway.
+        ("57014", ..) | ("", _, 413) => Class::TooSlow,
         // Nothing has arrived (no connection to the database, no schema yet, no free connection), or the database rolled it
         // back (a conflict, a deadlock, a lock, a lack of connections or memory).
         ("PGRST000" | "PGRST002" | "PGRST003" | "40001" | "40P01" | "55P03" | "57P03", ..) | (_, "53", _) => {
@@ -175,6 +183,7 @@ mod tests {
         for (status, code, read, write) in [
             (500, "57014", Class::TooSlow, Class::TooSlow),
             (413, "", Class::TooSlow, Class::TooSlow),
+            (413, "54023", Failed, Failed),
             (429, "", Transient, Transient),
             (503, "PGRST000", Transient, Transient),
             (503, "PGRST001", Transient, InDoubt),

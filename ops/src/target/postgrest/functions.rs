@@ -355,3 +355,80 @@ pub(super) fn table_of(http: &Http, run: &RunId) -> Result<Option<TableName>, Ta
     let runs: Vec<Run> = read(&answer.body, "ops_change_runs").map_err(|fault| fault.during(action))?;
     Ok(runs.first().and_then(|run| TableName::parse(&run.table_name)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let column = |name: &str, type_name: &str, kind| Column {
+            name: name.into(),
+            type_name: type_name.into(),
+            kind,
+            nullable: true,
+            default: None,
+            origin: Origin::Written,
+        };
+        Table {
+            name: TableName::parse("public.t").unwrap(),
+            columns: vec![column("id", "bigint", Kind::Int), column("b\"", "bytea", Kind::Bytes)],
+            primary_key: vec![0],
+            unique: vec![],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn a_batch_is_written_as_the_functions_read_it() {
+        let (table, run) = (table(), RunId { plan: "p".into(), direction: "apply".into() });
+        let row = |byte: u8| vec![Value::Int(1), Value::Bytes(vec![byte])];
+        let changes = [
+            Change::Insert { after: vec![Some(Value::Int(1)), None] },
+            Change::Update { before: row(1), after: vec![Value::Int(1), Value::Null] },
+            Change::Delete { before: row(2) },
+        ];
+        let now = Stamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let batch =
+            Batch { table: &table, columns: &[0, 1], key: &[0], run: &run, first: 7, changes: &changes, now };
+        let body: Json = serde_json::from_slice(&body_of(&batch, "me")).unwrap();
+        let expected = json!({
+            "plan": "p", "direction": "apply", "owner": "me", "table_name": "t", "schema_name": "public",
+            "key_columns": ["id"], "columns": ["id", "b\""], "first": 7, "at": "2026-01-02T03:04:05Z",
+            "changes": [
+                ["i", null, ["1", false]],
+                ["u", ["1", "\\x01"], ["1", null]],
+                ["d", ["1", "\\x02"], null],
+            ],
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn outcomes_are_read_as_the_functions_write_them() {
+        let table = table();
+        let columns: Vec<&Column> = table.columns.iter().collect();
+        let read = |noted: Json| expand(5, serde_json::from_value(noted).unwrap(), &columns);
+        let outcomes = read(json!([
+            { "at": 1, "is": "applied", "row": ["1", null] }, { "at": 2, "is": "already" },
+            { "at": 3, "is": "drifted", "row": null }, { "at": 4, "is": "failed", "reason": "SQLSTATE 23505" },
+        ]));
+        let stored = Some(vec![Value::Int(1), Value::Null]);
+        let expected = [
+            Outcome::Applied { stored: None },
+            Outcome::Applied { stored },
+            Outcome::Already,
+            Outcome::Drifted { found: None },
+            Outcome::Failed { reason: "SQLSTATE 23505".into() },
+        ];
+        assert_eq!(outcomes.unwrap(), expected);
+        for bad in [
+            json!([{ "at": 5, "is": "already" }]),
+            json!([{ "at": 0, "is": "undone" }]),
+            json!([{ "at": 0, "is": "failed" }]),
+            json!([{ "at": 0, "is": "applied", "row": ["1"] }]),
+            json!([{ "at": 0, "is": "applied", "row": ["x", null] }]),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
+}

@@ -121,18 +121,18 @@ impl Http {
     /// Asks, and asks again while the server is not available.
     pub(super) fn read(&self, request: &Request<'_>) -> Result<Answer, Fault> {
         assert!(is_read(&request.method), "only GET and HEAD are repeated like this");
-        self.repeat(request, self.options.deadline, |class| class == Class::Transient)
+        self.repeat(request, self.options.deadline, |fault| fault.class == Class::Transient)
     }
 
     /// Asks as [`Http::read`] does, but gives up soon: a wrong address should not take minutes to be found out.
     pub(super) fn knock(&self, request: &Request<'_>) -> Result<Answer, Fault> {
         assert!(is_read(&request.method), "only GET and HEAD are repeated like this");
-        self.repeat(request, self.options.connect_timeout, |class| class == Class::Transient)
+        self.repeat(request, self.options.connect_timeout, |fault| fault.class == Class::Transient)
     }
 
-    /// Writes what can be sent twice without harm: when the answer is lost, it is sent again.
+    /// Writes what can be sent twice without harm: when the answer is lost, or in a deadlock, it is sent again.
     pub(super) fn write_again(&self, request: &Request<'_>) -> Result<Answer, Fault> {
-        self.repeat(request, self.options.deadline, |class| class == Class::InDoubt)
+        self.repeat(request, self.options.deadline, Fault::asks_for_repetition)
     }
 
     /// Sends a request until it succeeds, fails in a way that is not `again`, or the time is over. What the API
@@ -141,7 +141,7 @@ impl Http {
         &self,
         request: &Request<'_>,
         deadline: Duration,
-        again: impl Fn(Class) -> bool,
+        again: impl Fn(&Fault) -> bool,
     ) -> Result<Answer, Fault> {
         let started = Instant::now();
         let (mut paused, mut pause) = (Duration::ZERO, PAUSE);
@@ -152,7 +152,7 @@ impl Http {
                 Ok(answer) => return Ok(Answer { was_repeated, ..answer }),
                 Err(fault) => fault,
             };
-            let is_again = again(fault.class) || fault.class == Class::Stale && !is_stale;
+            let is_again = again(&fault) || fault.class == Class::Stale && !is_stale;
             is_stale |= fault.class == Class::Stale;
             // A server that says `Retry-After: 0` would be asked in a tight loop.
             let wait = fault.retry_after.unwrap_or_default().max(pause);
@@ -256,4 +256,115 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>()
         || wrapped.is_some_and(|wrapped| is_tls(wrapped))
         || error.source().is_some_and(is_tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+    use std::thread::JoinHandle;
+
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::url::DbUrl;
+
+    thread_local! {
+        static PAUSES: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Gives one answer a connection, none for an empty text; the requests that came.
+    fn serve(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let root = format!("http://{}", listener.local_addr().unwrap());
+        let requests = std::thread::spawn(move || {
+            let one = |answer: &&str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            };
+            answers.iter().map(one).collect()
+        });
+        (root, requests)
+    }
+
+    fn http(root: &str, key: &str) -> Http {
+        let DbUrl::PostgRest(url) = DbUrl::parse(root, Path::new("/")).unwrap() else { panic!("{root}") };
+        let now = Stamp::parse("2026-01-02T03:04:05Z").unwrap();
+        let key = ApiKey::check(&SecretString::from(key), &url, now).unwrap();
+        let sleep = |pause: Duration| PAUSES.with_borrow_mut(|pauses| pauses.push(pause.as_millis()));
+        let options =
+            PostgrestOptions { deadline: Duration::from_mins(1), sleep, ..PostgrestOptions::default() };
+        Http::new(root.to_owned(), &key, &options).unwrap()
+    }
+
+    const SECRET: &str = "sb_secret_abcdefghijklmnopqrstuv_01234567";
+    /// `{"alg":"HS256"}`, `{"role":"service_role"}` and a signature.
+    const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl";
+
+    const OK: &str =
+        "HTTP/1.1 206 Partial\r\nContent-Range: 0-0/7\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]";
+    const BUSY: &str =
+        "HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const LATER: &str =
+        "HTTP/1.1 429 Later\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const AWAY: &str = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+    #[test]
+    fn a_question_is_repeated_with_longer_pauses() {
+        let (root, requests) = serve(&[BUSY, LATER, "", OK]);
+        let request = Request { path: "/t".into(), query: "&a=eq.1&b=eq.2".into(), ..Request::default() };
+        let answer = http(&root, SECRET).read(&request).unwrap();
+        assert_eq!((answer.total(), answer.body, answer.was_repeated), (Some(7), b"[]".to_vec(), false));
+        // What a server asks for counts where it is longer, and 0 does not.
+        assert_eq!(PAUSES.take(), [250, 5000, 1000]);
+        let requests = requests.join().unwrap();
+        assert!(requests.iter().all(|request| *request == requests[0]), "{requests:?}");
+        let request = requests[0].to_lowercase();
+        for line in ["get /t?a=eq.1&b=eq.2 http/1.1\r\n", "accept: application/json\r\n", "user-agent: ops/"]
+        {
+            assert!(request.contains(line), "{request}");
+        }
+        assert!(request.contains(&format!("apikey: {SECRET}\r\n")) && !request.contains("authorization"));
+    }
+
+    #[test]
+    fn a_write_is_repeated_only_when_its_answer_was_lost() {
+        let write =
+            Request { method: Method::POST, path: "/t".into(), body: b"[]".to_vec(), ..Request::default() };
+        let (root, requests) = serve(&["", BUSY, OK]);
+        assert!(http(&root, TOKEN).write_again(&write).unwrap().was_repeated);
+        let requests = requests.join().unwrap();
+        assert!(requests[0].contains(&format!("authorization: Bearer {TOKEN}\r\n")), "{requests:?}");
+        let (root, requests) = serve(&[LATER]);
+        let fault = http(&root, TOKEN).write_again(&write).unwrap_err();
+        assert_eq!((fault.class, fault.retry_after), (Class::Transient, Some(Duration::from_secs(5))));
+        assert_eq!(requests.join().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_key_is_not_taken_elsewhere() {
+        let (root, requests) = serve(&[AWAY]);
+        let fault =
+            http(&root, SECRET).read(&Request { path: "/t".into(), ..Request::default() }).unwrap_err();
+        assert_eq!((fault.class, fault.reason.as_str()), (Class::Failed, "HTTP 302"));
+        assert_eq!(requests.join().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_write_to_rows_without_the_key_of_one_is_never_sent() {
+        let http = http("http://127.0.0.1:9", SECRET);
+        for method in [Method::PATCH, Method::DELETE] {
+            for query in ["", "&select=a", "&a=gt.1"] {
+                let request = Request { method: method.clone(), query: query.into(), ..Request::default() };
+                assert!(catch_unwind(AssertUnwindSafe(|| http.write_again(&request))).is_err(), "{query}");
+            }
+        }
+    }
 }

@@ -231,7 +231,8 @@ impl Target for Postgrest {
                  the primary key only, and a write to such a column fails",
                 "row-level security is not known: the service role is trusted to see every row",
                 "a JSON null cannot be written",
-                "migrations/postgres/change_functions.sql in the database lifts all but the first and the last of these",
+                "with migrations/postgres/change_functions.sql in the database a batch is one transaction with books and \
+                 locks, and the catalogue is known",
             ]);
         }
         Capabilities {
@@ -239,7 +240,7 @@ impl Target for Postgrest {
             books_in_target: self.has_functions,
             atomic_batches: self.has_functions,
             atomic_rollback: false,
-            batch_rows_max: if self.has_functions { 5000 } else { 1000 },
+            batch_rows_max: if self.has_functions { 2000 } else { 1000 },
             limits: limits.into_iter().map(str::to_owned).collect(),
         }
     }
@@ -259,8 +260,15 @@ impl Target for Postgrest {
     fn read(&mut self, table: &Table, key: &[usize], keys: &[Row]) -> Result<Vec<Option<Row>>, TargetError> {
         let columns: Vec<usize> = (0..table.columns.len()).collect();
         let view = View { http: &self.http, table, columns: &columns };
-        let found = view.find(key, keys)?;
-        Ok(found.into_iter().map(|found| found.map(|found| found.row)).collect())
+        let found = view.find(key, keys)?.into_iter().zip(keys);
+        // A collation may take another spelling for the same key; whoever asks means this one.
+        let is_exact = |row: &Row, wanted: &Row| {
+            key.iter().zip(wanted).all(|(i, value)| row[*i].as_ref().same(value.as_ref()))
+        };
+        let exact = |(found, wanted): (Option<rows::Found>, &Row)| {
+            found.map(|found| found.row).filter(|row| is_exact(row, wanted))
+        };
+        Ok(found.map(exact).collect())
     }
 
     fn begin(

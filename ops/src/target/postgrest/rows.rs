@@ -1,6 +1,6 @@
 //! Rows of one table, read by pages and by keys.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -55,14 +55,23 @@ impl<'a> View<'a> {
         self.columns.iter().map(|i| self.table.columns[*i].name.as_str()).collect()
     }
 
-    /// The rows of an answer.
-    pub(super) fn rows(&self, body: &[u8]) -> Result<Vec<Row>, Fault> {
-        let mut rows = Vec::new();
-        wire::rows::<Fault>(body, &self.names(), &mut |cells| {
-            rows.push(self.row(cells)?);
+    /// `select` for the columns of this view and the version.
+    pub(super) fn select(&self) -> String {
+        format!("{},{VERSION}", query::select(self.table, self.columns))
+    }
+
+    /// The rows of an answer to [`View::select`].
+    pub(super) fn found(&self, body: &[u8]) -> Result<Vec<Found>, Fault> {
+        let mut names = self.names();
+        names.push(VERSION);
+        let mut found = Vec::new();
+        wire::rows::<Fault>(body, &names, &mut |cells, _| {
+            let (version, cells) = cells.split_last().expect("there is a version");
+            let version = version.get().trim_matches('"').to_owned();
+            found.push(Found { row: self.row(cells)?, version });
             Ok(())
         })?;
-        Ok(rows)
+        Ok(found)
     }
 
     fn row(&self, cells: &[&RawValue]) -> Result<Row, Fault> {
@@ -116,14 +125,15 @@ impl<'a> View<'a> {
             }
             pages += 1;
             let mut last: Row = Vec::new();
-            let count = wire::rows::<TargetError>(&answer.body, &names, &mut |cells| {
+            let count = wire::rows::<TargetError>(&answer.body, &names, &mut |cells, is_last| {
                 let each = cells.iter().zip(&mut scratch).enumerate();
                 let values = each
                     .map(|(i, (raw, scratch))| wire::cell(raw, self.column(i), scratch))
                     .collect::<Result<Vec<_>, Fault>>()
                     .map_err(|fault| fault.during(&action))?;
-                last.clear();
-                last.extend(places.iter().map(|i| values[*i].to_value()));
+                if is_last {
+                    last.extend(places.iter().map(|i| values[*i].to_value()));
+                }
                 row(&values)
             })?;
             if count == 0 {
@@ -168,7 +178,8 @@ impl<'a> View<'a> {
             found.insert(digest, one);
         })?;
         let digests: Vec<Digest128> = keys.iter().map(|key| digest_key(key)).collect();
-        let is_strange = found.keys().any(|digest| !digests.contains(digest));
+        let wanted: HashSet<&Digest128> = digests.iter().collect();
+        let is_strange = found.keys().any(|digest| !wanted.contains(digest));
         let mut by_key: Vec<Option<Found>> =
             digests.iter().map(|digest| found.get(digest).cloned()).collect();
         // The database may take for equal what is spelled in two ways: then each key that is left is asked for alone.
@@ -203,20 +214,11 @@ impl<'a> View<'a> {
     /// The rows that pass a filter, and how many the server says that there are.
     fn fetch(&self, filter: &str) -> Result<(Vec<Found>, u64), TargetError> {
         let action = format!("read rows of {}", self.table.name);
-        let query = format!("{},{VERSION}{filter}", query::select(self.table, self.columns));
+        let query = self.select() + filter;
         let answer = self.http.read(&Request { query, prefer: UTC_COUNTED, ..self.request() });
         let answer = answer.map_err(|fault| fault.during(&action))?;
         self.require_utc(&answer)?;
-        let mut names = self.names();
-        names.push(VERSION);
-        let mut found = Vec::new();
-        wire::rows::<Fault>(&answer.body, &names, &mut |cells| {
-            let (version, cells) = cells.split_last().expect("there is a version");
-            let version = version.get().trim_matches('"').to_owned();
-            found.push(Found { row: self.row(cells)?, version });
-            Ok(())
-        })
-        .map_err(|fault| fault.during(&action))?;
+        let found = self.found(&answer.body).map_err(|fault| fault.during(&action))?;
         let total = answer.total().unwrap_or(u64::MAX);
         Ok((found, total))
     }

@@ -17,7 +17,11 @@ use crate::value::{Kind, Value, ValueRef, write_json};
 /// Whether the JSON of a column loses nothing: the built-in types whose JSON is a plain scalar. Anything else is read
 /// as text; among it `json`, whose `null` could not be told from NULL, and domains, which may have a cast to JSON.
 pub(super) fn is_exact(column: &Column) -> bool {
-    let (name, _) = column.type_name.split_once('(').unwrap_or((&column.type_name, ""));
+    let name = match column.type_name.split_once('(') {
+        // What follows the length says that it is an array.
+        Some((name, rest)) if rest.ends_with(')') => name,
+        _ => &column.type_name,
+    };
     matches!(
         name,
         "boolean"
@@ -40,20 +44,21 @@ pub(super) struct Scratch {
     bytes: Vec<u8>,
 }
 
-/// Hands out the cells of each object of a JSON array, which must have exactly the members `names` in this order.
+/// Hands out the cells of each object of a JSON array, which must have exactly the members `names` in this order, and
+/// whether it is the last.
 pub(super) fn rows<'b, E: From<Fault>>(
     body: &'b [u8],
     names: &[&str],
-    each: &mut dyn FnMut(&[&'b RawValue]) -> Result<(), E>,
+    each: &mut impl FnMut(&[&'b RawValue], bool) -> Result<(), E>,
 ) -> Result<usize, E> {
     let strange = |_| Fault::failed("the answer does not have the columns that were asked for");
     let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(strange)?;
     let mut cells = Vec::with_capacity(names.len());
-    for row in &rows {
+    for (n, row) in rows.iter().enumerate() {
         cells.clear();
         let mut json = serde_json::Deserializer::from_str(row.get());
         Cells { names, into: &mut cells }.deserialize(&mut json).map_err(strange)?;
-        each(&cells)?;
+        each(&cells, n + 1 == rows.len())?;
     }
     Ok(rows.len())
 }
@@ -316,6 +321,23 @@ mod tests {
     }
 
     #[test]
+    fn what_json_cannot_say_exactly_is_asked_for_as_text() {
+        for (type_name, expected) in [
+            ("numeric(6,2)", true),
+            ("character varying(3)", true),
+            ("double precision", true),
+            ("numeric(6,2)[]", false),
+            ("integer[]", false),
+            ("character(3)", false),
+            ("json", false),
+            ("timestamp(3) with time zone", false),
+            ("public.small_number", false),
+        ] {
+            assert_eq!(is_exact(&column(type_name, Kind::Other)), expected, "{type_name}");
+        }
+    }
+
+    #[test]
     fn values_are_read_as_they_are() {
         let text = |t: &str| Value::Text(t.to_owned());
         for (raw, type_name, kind, expected) in [
@@ -394,7 +416,7 @@ mod tests {
     fn rows_have_the_columns_that_were_asked_for() {
         let read = |body: &str| {
             let mut cells = Vec::new();
-            let count = rows::<Fault>(body.as_bytes(), &["a", "b\""], &mut |row| {
+            let count = rows::<Fault>(body.as_bytes(), &["a", "b\""], &mut |row, _| {
                 cells.push(row.iter().map(|c| c.get().to_owned()).collect::<Vec<_>>());
                 Ok(())
             });

@@ -6,6 +6,7 @@
 //! as applied.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Method;
 
@@ -15,7 +16,7 @@ use super::rows::{Found, View, is_version};
 use super::{query, wire};
 use crate::guard::Refusal;
 use crate::target::{Batch, Change, Outcome, RunId, TargetError};
-use crate::value::{Digest128, Row, Value, digest_row, same_row};
+use crate::value::{Digest128, Row, Value, digest_key, same_row};
 
 /// What wants a written row back, in the words of reading.
 const RETURN: &str = "return=representation,timezone=UTC";
@@ -23,6 +24,9 @@ const RETURN_NEW: &str = "return=representation,resolution=ignore-duplicates,tim
 
 /// How often a row is looked at that others write at the same time.
 const LOOKS_MAX: usize = 3;
+
+/// Requests at a time. PostgREST has ten connections to its database by default, and others want some.
+const REQUESTS_MAX: usize = 4;
 
 /// What is known to have been applied of a batch that failed half-way.
 #[derive(Debug, Default)]
@@ -52,6 +56,7 @@ pub(super) fn apply(http: &Http, batch: &Batch<'_>, made: &mut Made) -> Result<V
     let mut writer = Writer {
         view: View { http, table: batch.table, columns: batch.columns },
         batch,
+        versions: BTreeMap::new(),
         outcomes: (batch.first..).zip(batch.changes).map(|(at, _)| made.outcomes.remove(&at)).collect(),
     };
     let result = writer.all();
@@ -64,14 +69,60 @@ pub(super) fn apply(http: &Http, batch: &Batch<'_>, made: &mut Made) -> Result<V
     Ok(writer.outcomes.into_iter().map(|outcome| outcome.expect("every change has an outcome")).collect())
 }
 
+/// An update or a delete that is to be made.
+struct Single {
+    /// Its place in the batch.
+    at: usize,
+    key: Row,
+    /// The row as it was looked up.
+    found: Option<Found>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Writer<'a> {
     view: View<'a>,
     batch: &'a Batch<'a>,
     outcomes: Vec<Option<Outcome>>,
+    /// The versions that this batch made, by their places in it.
+    versions: BTreeMap<usize, String>,
 }
+
+/// What became of one row, and the version that was made.
+type Done = (Outcome, Option<String>);
 
 impl Writer<'_> {
     fn all(&mut self) -> Result<(), TargetError> {
+        self.passes()?;
+        self.look_back()
+    }
+
+    /// What was stored is what came back, unless a trigger changed the row once more before the end of its transaction:
+    /// then it is another row of the same version. A row of another version was written by somebody else.
+    fn look_back(&mut self) -> Result<(), TargetError> {
+        let places: Vec<usize> = self.versions.keys().copied().collect();
+        let key = |at: &usize| match &self.batch.changes[*at] {
+            Change::Update { before, .. } | Change::Delete { before } => self.key_of(before.iter()),
+            Change::Insert { after } => {
+                self.key_of(after.iter().map(|value| value.as_ref().unwrap_or(&Value::Null)))
+            }
+        };
+        let keys: Vec<Row> = places.iter().map(key).collect();
+        let found = self.view.find(self.batch.key, &keys)?;
+        for (at, found) in places.into_iter().zip(found) {
+            let Some(found) = found.filter(|found| self.versions[&at] == found.version) else { continue };
+            self.outcomes[at] = Some(match &self.batch.changes[at] {
+                Change::Insert { after } => made(found.row, after),
+                Change::Update { after, .. } => applied(found.row, after),
+                Change::Delete { .. } => continue,
+            });
+        }
+        Ok(())
+    }
+
+    fn passes(&mut self) -> Result<(), TargetError> {
         self.pass()?;
         // What another row of the batch had to give up first may be free by now.
         loop {
@@ -107,10 +158,14 @@ impl Writer<'_> {
         // Deletes and updates first: they may free what an insert wants to have.
         let keys: Vec<Row> = others.iter().map(|(_, key)| key.clone()).collect();
         let found = self.view.find(self.batch.key, &keys)?;
-        for ((at, key), found) in others.into_iter().zip(found) {
-            let outcome = self.one(&self.batch.changes[at], &key, found)?;
+        let work =
+            others.into_iter().zip(found).map(|((at, key), found)| Single { at, key, found }).collect();
+        let (done, result) = self.each(work);
+        for (at, (outcome, version)) in done {
             self.outcomes[at] = Some(outcome);
+            self.versions.extend(version.map(|version| (at, version)));
         }
+        result?;
         for (given, group) in groups {
             self.insert(&given, &group)?;
         }
@@ -122,13 +177,43 @@ impl Writer<'_> {
         self.batch.key.iter().map(|k| row[self.view.position(*k)].clone()).collect()
     }
 
+    /// Updates and deletes, a few at a time: most of a request is waiting for its answer. What was done until one failed.
+    fn each(&self, work: Vec<Single>) -> (Vec<(usize, Done)>, Result<(), TargetError>) {
+        let workers = work.len().min(REQUESTS_MAX);
+        let queue = Mutex::new(work.into_iter());
+        let failed: Mutex<Option<TargetError>> = Mutex::new(None);
+        let next = || {
+            let is_over = lock(&failed).is_some();
+            if is_over { None } else { lock(&queue).next() }
+        };
+        let worker = || {
+            let mut done = Vec::new();
+            while let Some(Single { at, key, found }) = next() {
+                match self.one(&self.batch.changes[at], &key, found) {
+                    Ok(outcome) => done.push((at, outcome)),
+                    Err(error) => {
+                        lock(&failed).get_or_insert(error);
+                    }
+                }
+            }
+            done
+        };
+        let done = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+            let done = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
+            done.flatten().collect()
+        });
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (done, failed.map_or(Ok(()), Err))
+    }
+
     fn action(&self) -> String {
         format!("write rows of {}", self.batch.table.name)
     }
 
     /// An update or a delete of a row that was found as `found`. A row that others write meanwhile, to what the batch says
     /// it is, is looked at again a few times.
-    fn one(&self, change: &Change, key: &Row, found: Option<Found>) -> Result<Outcome, TargetError> {
+    fn one(&self, change: &Change, key: &Row, found: Option<Found>) -> Result<Done, TargetError> {
         let (before, after) = match change {
             Change::Update { before, after } => (before, Some(after)),
             Change::Delete { before } => (before, None),
@@ -139,42 +224,46 @@ impl Writer<'_> {
             let row = match judge(found, before, after) {
                 Ok(row) => row,
                 // The answer to our own first attempt was lost.
-                Err(Outcome::Already) if was_lost => return Ok(Outcome::Applied { stored: None }),
-                Err(outcome) => return Ok(outcome),
+                Err(Outcome::Already) if was_lost => return Ok((Outcome::Applied { stored: None }, None)),
+                Err(outcome) => return Ok((outcome, None)),
             };
             let Some(request) = self.request_of(&row, key, after) else {
-                return Ok(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
+                return Ok((failed(NOT_SAYABLE), None));
             };
             match self.view.http.write_again(&request) {
                 Ok(answer) => {
                     was_lost |= answer.was_repeated;
-                    if let Some(outcome) = self.written(&answer, after)? {
-                        return Ok(outcome);
+                    if let Some(done) = self.written(&answer, after)? {
+                        return Ok(done);
                     }
                 }
-                Err(Fault { class: Class::Rejected, reason, .. }) => return Ok(Outcome::Failed { reason }),
+                Err(Fault { class: Class::Rejected, reason, .. }) => return Ok((failed(reason), None)),
                 Err(fault) => return Err(fault.during(&self.action())),
             }
             found = self.view.find(self.batch.key, std::slice::from_ref(key))?.remove(0);
+            if found.as_ref().is_some_and(|found| found.version == row.version) {
+                return Ok((failed(VETO), None));
+            }
         }
-        Ok(match judge(found, before, after) {
+        let outcome = match judge(found, before, after) {
             Err(Outcome::Already) if was_lost => Outcome::Applied { stored: None },
             Err(outcome) => outcome,
             Ok(found) => Outcome::Drifted { found: Some(found.row) },
-        })
+        };
+        Ok((outcome, None))
     }
 
     /// What a PATCH or DELETE of one row did; `None` when it met no row.
-    fn written(&self, answer: &Answer, after: Option<&Row>) -> Result<Option<Outcome>, TargetError> {
-        let mut rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+    fn written(&self, answer: &Answer, after: Option<&Row>) -> Result<Option<Done>, TargetError> {
+        let mut rows = self.view.found(&answer.body).map_err(|fault| fault.during(&self.action()))?;
         match (rows.pop(), after) {
             (None, _) => Ok(None),
             (Some(_), _) if !rows.is_empty() => {
                 let found = format!("{} rows have the key of one", rows.len() + 1);
                 Err(TargetError::failed(self.action(), found))
             }
-            (Some(_), None) => Ok(Some(Outcome::Applied { stored: None })),
-            (Some(row), Some(after)) => Ok(Some(applied(row, after))),
+            (Some(_), None) => Ok(Some((Outcome::Applied { stored: None }, None))),
+            (Some(found), Some(after)) => Ok(Some((applied(found.row, after), Some(found.version)))),
         }
     }
 
@@ -183,9 +272,7 @@ impl Writer<'_> {
         let filter = query::is_key(self.batch.table, self.batch.key, &key.iter().collect::<Vec<_>>());
         let mut request = Request {
             method: Method::DELETE,
-            query: filter
-                + &is_version(&found.version)
-                + &query::select(self.batch.table, self.batch.columns),
+            query: filter + &is_version(&found.version) + &self.view.select(),
             prefer: RETURN,
             ..self.view.request()
         };
@@ -208,7 +295,7 @@ impl Writer<'_> {
         for &at in group {
             let Change::Insert { after } = &self.batch.changes[at] else { continue };
             let Some(object) = self.object(&places, |i| after[i].as_ref().expect("it is given")) else {
-                self.outcomes[at] = Some(Outcome::Failed { reason: NOT_SAYABLE.to_owned() });
+                self.outcomes[at] = Some(failed(NOT_SAYABLE));
                 continue;
             };
             if !sent.is_empty() {
@@ -220,9 +307,9 @@ impl Writer<'_> {
         body.push(b']');
         let columns: Vec<usize> = places.iter().map(|i| self.batch.columns[*i]).collect();
         if !self.batch.key.iter().all(|k| columns.contains(k)) {
-            let reason = "without its key a row cannot be inserted safely through this API".to_owned();
             for at in sent {
-                self.outcomes[at] = Some(Outcome::Failed { reason: reason.clone() });
+                self.outcomes[at] =
+                    Some(failed("without its key a row cannot be inserted safely through this API"));
             }
             return Ok(());
         }
@@ -232,7 +319,7 @@ impl Writer<'_> {
         let table = self.batch.table;
         let request = Request {
             method: Method::POST,
-            query: query::columns(table, &columns) + &query::select(table, self.batch.columns),
+            query: query::columns(table, &columns) + &self.view.select(),
             prefer: RETURN_NEW,
             body,
             ..self.view.request()
@@ -245,7 +332,7 @@ impl Writer<'_> {
                 self.insert(given, right)
             }
             Err(Fault { class: Class::Rejected, reason, .. }) => {
-                self.outcomes[sent[0]] = Some(Outcome::Failed { reason });
+                self.outcomes[sent[0]] = Some(failed(reason));
                 Ok(())
             }
             Err(fault) => Err(fault.during(&self.action())),
@@ -254,36 +341,33 @@ impl Writer<'_> {
 
     /// Matches the rows that came back with those that were sent; the others were there before.
     fn inserted(&mut self, sent: &[usize], answer: &Answer) -> Result<(), TargetError> {
-        let rows = self.view.rows(&answer.body).map_err(|fault| fault.during(&self.action()))?;
-        let places: Vec<usize> = self.batch.key.iter().map(|k| self.view.position(*k)).collect();
-        let mut scratch = Vec::new();
-        let mut digest = |row: &[&Value]| digest_row(places.iter().map(|i| row[*i].as_ref()), &mut scratch);
-        let mut stored: HashMap<Digest128, Row> = HashMap::with_capacity(rows.len());
-        for row in rows {
-            stored.insert(digest(&row.iter().collect::<Vec<_>>()), row);
-        }
+        let rows = self.view.found(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        let mut stored: HashMap<Digest128, Found> =
+            rows.into_iter().map(|found| (digest_key(&self.key_of(found.row.iter())), found)).collect();
         let mut left = Vec::new();
         for &at in sent {
             let Change::Insert { after } = &self.batch.changes[at] else { continue };
-            let given: Vec<&Value> =
-                after.iter().map(|value| value.as_ref().unwrap_or(&Value::Null)).collect();
-            match stored.remove(&digest(&given)) {
-                Some(row) => self.outcomes[at] = Some(made(row, after)),
-                None => left.push((at, self.key_of(given.into_iter()))),
+            let key = self.key_of(after.iter().map(|value| value.as_ref().unwrap_or(&Value::Null)));
+            match stored.remove(&digest_key(&key)) {
+                Some(found) => {
+                    self.outcomes[at] = Some(made(found.row, after));
+                    self.versions.insert(at, found.version);
+                }
+                None => left.push((at, key)),
             }
         }
-        // A trigger or a type that spells a key otherwise: what came back is one of those that are left.
-        let is_ours = answer.was_repeated || !stored.is_empty();
+        // What came back and has no key that was sent is one of those that are left, by the hand of a trigger.
+        let is_moved = !stored.is_empty();
         let keys: Vec<Row> = left.iter().map(|(_, key)| key.clone()).collect();
         let found = self.view.find(self.batch.key, &keys)?;
         for ((at, _), found) in left.into_iter().zip(found) {
             let Change::Insert { after } = &self.batch.changes[at] else { continue };
-            let found = found.map(|found| found.row);
-            let is_wanted = found.as_ref().is_some_and(|row| is_given(row, after));
-            self.outcomes[at] = Some(match found {
-                Some(row) if is_wanted && is_ours => made(row, after),
-                Some(_) if is_wanted => Outcome::Already,
-                found => Outcome::Drifted { found },
+            self.outcomes[at] = Some(match found.map(|found| found.row) {
+                None if is_moved => failed("a trigger gave the row another key"),
+                None => failed(VETO),
+                Some(row) if !is_given(&row, after) => Outcome::Drifted { found: Some(row) },
+                Some(row) if answer.was_repeated => made(row, after),
+                Some(_) => Outcome::Already,
             });
         }
         Ok(())
@@ -307,6 +391,13 @@ impl Writer<'_> {
 
 /// How the refusal of a key that is taken begins.
 const NOT_UNIQUE: &str = "SQLSTATE 23505";
+
+/// Why nothing was done that nobody refused.
+const VETO: &str = "a trigger did not let it happen";
+
+fn failed(reason: impl Into<String>) -> Outcome {
+    Outcome::Failed { reason: reason.into() }
+}
 
 /// Why a value was not sent.
 const NOT_SAYABLE: &str = "a JSON null or a text that is no JSON cannot be written through this API";

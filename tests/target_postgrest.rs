@@ -1,17 +1,17 @@
 //! The PostgREST driver against real servers behind a gateway that misbehaves: reads that are complete or refused
-//! (`postgrest/reading.rs`), writes whose answers are lost (`postgrest/writing.rs`).
+//! (`target_postgrest/reading.rs`), writes whose answers are lost (`target_postgrest/writing.rs`).
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
 #[path = "support/http.rs"]
 mod http;
-#[path = "postgrest/reading.rs"]
+#[path = "target_postgrest/reading.rs"]
 mod reading;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 #[path = "support/stack.rs"]
 mod stack;
-#[path = "postgrest/writing.rs"]
+#[path = "target_postgrest/writing.rs"]
 mod writing;
 
 use std::cell::RefCell;
