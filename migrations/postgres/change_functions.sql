@@ -8,6 +8,9 @@
 -- row that row-level security hides from it. The search path is pinned to `schema` and the path of the session that
 -- installs: triggers of the tables find what they find otherwise.
 --
+-- The books are two tables in `schema` (change_books.sql). A runner that comes over a PostgreSQL connection finds them when
+-- its search path begins there, and then neither takes a table that the other holds.
+--
 -- Values travel as JSON strings of the text that `column::text` gives under timezone UTC, datestyle ISO, intervalstyle
 -- iso_8601, bytea_output hex and extra_float_digits 1, or as null. Rows are arrays over the argument `columns`.
 -- Two values are the same when their texts are; decimals when they are equal, floats when their bits are.
@@ -70,13 +73,18 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT
 AS 'SELECT 1';
 
 -- The columns of one relation ($1) in the catalogue's order. `base` is the type below all domains, without a modifier: a
--- cast to it never cuts or rounds. The PostgreSQL driver runs the text of this body and of the next as they stand. With
--- pg_catalog alone as the search path the names of all other types are printed with their schema.
+-- cast to it never cuts or rounds. The PostgreSQL driver runs the query of this function and of the next as they stand. With
+-- pg_catalog alone as the search path the names of all other types are printed with their schema. It is written in
+-- plpgsql because that keeps the plan of the query from call to call.
 CREATE OR REPLACE FUNCTION ops_change_columns(relation oid)
 RETURNS TABLE (name text, type text, base text, kind text, nullable boolean, "default" text, origin text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $columns$
+#variable_conflict use_column
+BEGIN
+RETURN QUERY
+-- query of columns
 SELECT a.attname::text,
     format_type(a.atttypid, a.atttypmod),
     format_type(b.oid, -1),
@@ -122,6 +130,9 @@ CROSS JOIN LATERAL (
 JOIN pg_type t ON t.oid = b.oid
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
+-- end of query
+;
+END
 $columns$;
 
 -- What else the catalogue says of one relation ($1).
@@ -129,6 +140,7 @@ CREATE OR REPLACE FUNCTION ops_change_catalogue(relation oid) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $catalogue$
+-- query of catalogue
 WITH col AS (
     SELECT a.attnum, a.attname FROM pg_attribute a
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
@@ -213,6 +225,7 @@ SELECT jsonb_build_object(
 )
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = $1
+-- end of query
 $catalogue$;
 
 -- The relation of that name; along the search path when no schema is given. NULL when there is none.
