@@ -271,12 +271,13 @@ fn a_run_that_goes_on_elsewhere_is_noticed() {
     assert!(rig.target.lease.is_none());
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::Transient(Some(0)),
     Fault::TooSlow,
     Fault::LostBefore,
     Fault::LostAfter,
     Fault::LostHalf,
+    Fault::LostLate,
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::Broken,
