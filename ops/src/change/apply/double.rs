@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     LostAfter,
     /// The answer is lost; half of the rows were done. Everything where batches are transactions.
     LostHalf,
+    /// The answer is lost, and everything is done only when the next batch comes.
+    LostLate,
     /// The process dies before or after anything was done.
     CrashBefore,
     CrashAfter,
@@ -56,6 +58,13 @@ pub(crate) struct BookRun {
     pub(crate) is_closed: bool,
 }
 
+impl BookRun {
+    /// The first position behind the books.
+    fn next(&self) -> u64 {
+        self.batches.last().map_or(0, |batch| batch.first + batch.outcomes.len() as u64)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct MemoryTarget {
     pub(crate) table: Table,
@@ -67,6 +76,10 @@ pub(crate) struct MemoryTarget {
     /// Who holds the table and until when.
     pub(crate) lease: Option<(String, Stamp)>,
     owner: String,
+    /// The batch that came late.
+    arrived: Option<(RunId, u64)>,
+    /// A batch that is on its way, of a run and an owner.
+    late: Option<(RunId, String, u64, Vec<Change>)>,
     /// Faults by number of the operation, from 0 on. Reading and writing are operations alike.
     pub(crate) faults: BTreeMap<u64, Fault>,
     /// Every operation fails like this from now on.
@@ -166,6 +179,8 @@ impl MemoryTarget {
             books: BTreeMap::new(),
             lease: None,
             owner: String::new(),
+            late: None,
+            arrived: None,
             faults: BTreeMap::new(),
             always: None,
             foreign: BTreeMap::new(),
@@ -213,7 +228,7 @@ impl MemoryTarget {
         if let Some((_, direction)) = self.sneak.take_if(|(at, _)| *at == number) {
             let books = self.books.iter_mut().filter(|((_, other), _)| *other == direction);
             for (_, book) in books {
-                let next = book.batches.last().map_or(0, |b| b.first + b.outcomes.len() as u64);
+                let next = book.next();
                 book.batches.push(RecordedBatch { first: next, outcomes: vec![Outcome::Already] });
             }
         }
@@ -239,7 +254,7 @@ impl MemoryTarget {
     /// What an operation ends with that has done its work.
     fn after(fault: Option<Fault>) -> Result<(), TargetError> {
         match fault {
-            Some(Fault::LostAfter | Fault::LostHalf) => {
+            Some(Fault::LostAfter | Fault::LostHalf | Fault::LostLate) => {
                 Err(TargetError::InDoubt { reason: "the answer was lost".into() })
             }
             Some(Fault::CrashAfter) => std::panic::resume_unwind(Box::new(Crash)),
@@ -294,6 +309,24 @@ impl MemoryTarget {
             Written::Gone => drop(self.rows.remove(&key(id))),
         }
         *self.writes.entry(key(id)).or_default() += 1;
+    }
+
+    /// A batch that was on its way is done, unless the table is somebody else's by now.
+    fn arrive(&mut self, run: &RunId, owner: &str, first: u64, changes: &[Change]) {
+        let has_books = self.capabilities.books_in_target;
+        if has_books && (self.check_lease(owner).is_err() || self.book(run).next() > first) {
+            return;
+        }
+        let mut outcomes = Vec::new();
+        for change in changes {
+            let Ok((outcome, write)) = self.one(change) else { return };
+            outcomes.push(outcome);
+            self.write(change, write);
+        }
+        if has_books {
+            self.book(run).batches.push(RecordedBatch { first, outcomes });
+            self.arrived = Some((run.clone(), first));
+        }
     }
 
     /// The books of a run, which must be there.
@@ -390,8 +423,7 @@ impl Target for MemoryTarget {
             return Ok(RunState { next: 0, is_closed: false });
         }
         let book = self.book(run);
-        let next = book.batches.last().map_or(0, |b| b.first + b.outcomes.len() as u64);
-        let state = RunState { next, is_closed: book.is_closed };
+        let state = RunState { next: book.next(), is_closed: book.is_closed };
         if !state.is_closed {
             match &self.lease {
                 Some((holder, until)) if holder != owner && *until > now => {
@@ -415,6 +447,13 @@ impl Target for MemoryTarget {
         if rows > self.rows_in_time {
             return Err(TargetError::TooSlow { reason: "57014".into() });
         }
+        if let Some((run, owner, first, changes)) = self.late.take() {
+            self.arrive(&run, &owner, first, &changes);
+        }
+        if fault == Some(Fault::LostLate) {
+            self.late = Some((batch.run.clone(), self.owner.clone(), batch.first, batch.changes.to_vec()));
+            return Err(TargetError::InDoubt { reason: "the answer was lost".into() });
+        }
         let is_atomic = self.capabilities.atomic_batches;
         let done = if fault == Some(Fault::LostHalf) && !is_atomic { rows / 2 } else { rows };
         let mut outcomes = Vec::new();
@@ -434,8 +473,13 @@ impl Target for MemoryTarget {
         }
         if self.capabilities.books_in_target {
             let first = batch.first;
+            let has_arrived = self.arrived.take() == Some((batch.run.clone(), first));
             let book = self.book(batch.run);
-            let next = book.batches.last().map_or(0, |b| b.first + b.outcomes.len() as u64);
+            let next = book.next();
+            if has_arrived {
+                let what = "the books have this batch already";
+                return Err(Refusal::new(what, format!("from {next} on"), format!("from {first} on")).into());
+            }
             assert!(first >= next, "batch {first} comes again: the books are at {next}");
             book.batches.push(RecordedBatch { first, outcomes: outcomes.clone() });
         }
@@ -461,10 +505,7 @@ impl Target for MemoryTarget {
     fn close(&mut self, run: &RunId, owner: &str, is_done: bool) -> Result<(), TargetError> {
         let fault = self.operation("close", usize::from(is_done))?;
         if self.capabilities.books_in_target {
-            // Closing twice is closing once: the first answer may have been lost.
-            if self.lease.is_some() || !self.book(run).is_closed {
-                self.check_lease(owner)?;
-            }
+            self.check_lease(owner)?;
             self.lease = None;
             self.book(run).is_closed |= is_done;
         }

@@ -203,6 +203,10 @@ impl Runner<'_, '_, '_, '_> {
                 self.session.effort.in_doubt += 1;
                 self.again(Piece { was_in_doubt: true, ..piece }, None, &reason, parts)?;
             }
+            // The batch whose answer was lost has arrived after all: the books have it now.
+            Err(TargetError::Refused(refusal)) if piece.was_in_doubt && self.has_books => {
+                self.again(piece, None, &crate::text::one_line(&refusal.to_string()), parts)?;
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -271,12 +271,13 @@ fn a_run_that_goes_on_elsewhere_is_noticed() {
     assert!(rig.target.lease.is_none());
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::Transient(Some(0)),
     Fault::TooSlow,
     Fault::LostBefore,
     Fault::LostAfter,
     Fault::LostHalf,
+    Fault::LostLate,
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::Broken,
@@ -288,7 +289,7 @@ fn insist(rig: &mut PlanRig, what: fn(&mut PlanRig) -> Result<RunReport, RunErro
     for _ in 0..20 {
         match catch_unwind(AssertUnwindSafe(|| what(rig))) {
             Ok(Ok(report)) if matches!(report.end, End::Done) => return report,
-            Ok(Ok(report)) if report.why.starts_with("all changes were reached") => {
+            Ok(Ok(report)) if report.is_old || report.why.starts_with("all changes were reached") => {
                 return report;
             }
             Ok(_) => {}

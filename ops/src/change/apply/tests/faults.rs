@@ -4,13 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-const FAULTS: [Fault; 9] = [
+const FAULTS: [Fault; 10] = [
     Fault::Transient(None),
     Fault::Transient(Some(0)),
     Fault::TooSlow,
     Fault::LostBefore,
     Fault::LostAfter,
     Fault::LostHalf,
+    Fault::LostLate,
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::Broken,
