@@ -1,5 +1,6 @@
 //! The ways in which a run can go and end.
 
+use super::super::preview::preview;
 use super::*;
 use crate::change::throttle::{Limits, QueryLimit};
 use crate::target::TargetError;
