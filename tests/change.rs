@@ -3,6 +3,8 @@
 //! What targets, plans and runs owe is tested where they are; here it is that the tasks join them in the right order,
 //! with the right exit codes, and that what people see does not change by accident.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
+
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
