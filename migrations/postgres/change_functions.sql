@@ -326,7 +326,8 @@ BEGIN
     SELECT bool_or(x.e->>0 = 'd') AS deletes, bool_or(x.e->>0 = 'i') AS inserts,
         array_agg(DISTINCT v.i::int - 1) FILTER (WHERE v.b IS DISTINCT FROM x.e->2->(v.i::int - 1)) AS columns
     INTO written
-    FROM jsonb_array_elements(changes) AS x (e)
+    FROM unnest(todo) AS y (n)
+    JOIN jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
     LEFT JOIN LATERAL jsonb_array_elements(CASE x.e->>0 WHEN 'u' THEN x.e->1 END) WITH ORDINALITY AS v (b, i) ON true;
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -81,6 +81,8 @@ fn lost_answers() -> Vec<Json> {
         ]);
     }
     all.push(json!({ "do": "cut" }));
+    // The database took it back for the sake of another.
+    all.push(json!({ "do": "answer", "status": 500, "body": { "code": "40P01" } }));
     all
 }
 
@@ -141,7 +143,6 @@ fn refusals() -> Vec<(Json, IsRight)> {
         ),
         (answer(503, said("PGRST002")), |e| matches!(e, TargetError::Transient { .. })),
         (answer(504, said("PGRST003")), |e| matches!(e, TargetError::Transient { .. })),
-        (answer(500, said("40001")), |e| matches!(e, TargetError::Transient { .. })),
         (answer(500, said("57014")), |e| matches!(e, TargetError::TooSlow { .. })),
         (answer(413, json!("<html>")), |e| matches!(e, TargetError::TooSlow { .. })),
         (answer(401, json!({ "message": row })), |e| matches!(e, TargetError::Refused(_))),

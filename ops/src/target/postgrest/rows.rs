@@ -28,7 +28,7 @@ const VERSION: &str = "xmin";
 pub(super) struct Found {
     /// Over the columns that were asked for.
     pub(super) row: Row,
-    /// Changes whenever the row is written.
+    /// Changes whenever the row is written; empty when it is not known.
     pub(super) version: String,
 }
 
@@ -60,15 +60,15 @@ impl<'a> View<'a> {
         format!("{},{VERSION}", query::select(self.table, self.columns))
     }
 
-    /// The rows of an answer to [`View::select`].
-    pub(super) fn found(&self, body: &[u8]) -> Result<Vec<Found>, Fault> {
+    /// The rows of an answer; to [`View::select`] if they have versions.
+    pub(super) fn found(&self, body: &[u8], have_versions: bool) -> Result<Vec<Found>, Fault> {
         let mut names = self.names();
-        names.push(VERSION);
+        names.extend(have_versions.then_some(VERSION));
         let mut found = Vec::new();
         wire::rows::<Fault>(body, &names, &mut |cells, _| {
-            let (version, cells) = cells.split_last().expect("there is a version");
-            let version = version.get().trim_matches('"').to_owned();
-            found.push(Found { row: self.row(cells)?, version });
+            let (cells, version) = cells.split_at(self.columns.len());
+            let version = version.first().map(|version| version.get().trim_matches('"').to_owned());
+            found.push(Found { row: self.row(cells)?, version: version.unwrap_or_default() });
             Ok(())
         })?;
         Ok(found)
@@ -218,7 +218,7 @@ impl<'a> View<'a> {
         let answer = self.http.read(&Request { query, prefer: UTC_COUNTED, ..self.request() });
         let answer = answer.map_err(|fault| fault.during(&action))?;
         self.require_utc(&answer)?;
-        let found = self.found(&answer.body).map_err(|fault| fault.during(&action))?;
+        let found = self.found(&answer.body, true).map_err(|fault| fault.during(&action))?;
         let total = answer.total().unwrap_or(u64::MAX);
         Ok((found, total))
     }

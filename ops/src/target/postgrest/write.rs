@@ -57,6 +57,7 @@ pub(super) fn apply(http: &Http, batch: &Batch<'_>, made: &mut Made) -> Result<V
         view: View { http, table: batch.table, columns: batch.columns },
         batch,
         versions: BTreeMap::new(),
+        is_partitioned: false,
         outcomes: (batch.first..).zip(batch.changes).map(|(at, _)| made.outcomes.remove(&at)).collect(),
     };
     let result = writer.all();
@@ -88,6 +89,8 @@ struct Writer<'a> {
     outcomes: Vec<Option<Outcome>>,
     /// The versions that this batch made, by their places in it.
     versions: BTreeMap<usize, String>,
+    /// Whether inserted rows come back without versions: a partitioned table has none to give at that moment.
+    is_partitioned: bool,
 }
 
 /// What became of one row, and the version that was made.
@@ -255,7 +258,7 @@ impl Writer<'_> {
 
     /// What a PATCH or DELETE of one row did; `None` when it met no row.
     fn written(&self, answer: &Answer, after: Option<&Row>) -> Result<Option<Done>, TargetError> {
-        let mut rows = self.view.found(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        let mut rows = self.view.found(&answer.body, true).map_err(|fault| fault.during(&self.action()))?;
         match (rows.pop(), after) {
             (None, _) => Ok(None),
             (Some(_), _) if !rows.is_empty() => {
@@ -317,15 +320,21 @@ impl Writer<'_> {
             return Ok(());
         }
         let table = self.batch.table;
+        let select =
+            if self.is_partitioned { query::select(table, self.batch.columns) } else { self.view.select() };
         let request = Request {
             method: Method::POST,
-            query: query::columns(table, &columns) + &self.view.select(),
+            query: query::columns(table, &columns) + &select,
             prefer: RETURN_NEW,
             body,
             ..self.view.request()
         };
         match self.view.http.write_again(&request) {
             Ok(answer) => self.inserted(&sent, &answer),
+            Err(fault) if fault.code == "0A000" && !self.is_partitioned => {
+                self.is_partitioned = true;
+                self.insert(given, &sent)
+            }
             Err(Fault { class: Class::Rejected | Class::TooSlow, .. }) if sent.len() > 1 => {
                 let (left, right) = sent.split_at(sent.len() / 2);
                 self.insert(given, left)?;
@@ -341,7 +350,8 @@ impl Writer<'_> {
 
     /// Matches the rows that came back with those that were sent; the others were there before.
     fn inserted(&mut self, sent: &[usize], answer: &Answer) -> Result<(), TargetError> {
-        let rows = self.view.found(&answer.body).map_err(|fault| fault.during(&self.action()))?;
+        let rows = self.view.found(&answer.body, !self.is_partitioned);
+        let rows = rows.map_err(|fault| fault.during(&self.action()))?;
         let mut stored: HashMap<Digest128, Found> =
             rows.into_iter().map(|found| (digest_key(&self.key_of(found.row.iter())), found)).collect();
         let mut left = Vec::new();
@@ -349,9 +359,9 @@ impl Writer<'_> {
             let Change::Insert { after } = &self.batch.changes[at] else { continue };
             let key = self.key_of(after.iter().map(|value| value.as_ref().unwrap_or(&Value::Null)));
             match stored.remove(&digest_key(&key)) {
-                Some(found) => {
-                    self.outcomes[at] = Some(made(found.row, after));
-                    self.versions.insert(at, found.version);
+                Some(Found { row, version }) => {
+                    self.outcomes[at] = Some(made(row, after));
+                    self.versions.insert(at, version);
                 }
                 None => left.push((at, key)),
             }
