@@ -3,6 +3,10 @@
 //! A batch goes through whole, or is cut in two until the row that the database refuses stands alone; an answer
 //! that was lost is looked up before anything is sent again. Every row gets exactly one outcome, in the order of
 //! the plan.
+//!
+//! Where the target has no books the rows themselves must tell, and cannot tell everything: one that was inserted by
+//! a request whose answer was lost, and deleted by somebody before it was looked up, is inserted again; one that a
+//! trigger made another row than was sent is taken for somebody else's and left alone.
 
 use super::context::{Job, State, Why};
 use super::feed::Feed;
