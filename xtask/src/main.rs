@@ -41,9 +41,10 @@ fn report(error: &anyhow::Error) -> Code {
             matches!(cause.downcast_ref(), Some(GateError::NotMet(_)))
                 || matches!(cause.downcast_ref(), Some(RunError::NotMet(_)))
         };
-        let (what, code) = match error.chain().any(is_gate) {
-            true => ("gate not met", Code::GateNotMet),
-            false => ("refused", Code::Refused),
+        let (what, code) = if error.chain().any(is_gate) {
+            ("gate not met", Code::GateNotMet)
+        } else {
+            ("refused", Code::Refused)
         };
         output::stderr(&format!("{what}: {refusal}\n"));
         return code;

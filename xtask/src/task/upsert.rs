@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         return Ok(Code::Done);
     }
     let mut gate = |plan: &PlanDir, _: &TargetIdentity| gate(args, plan, settings);
-    let request = args.desired.as_ref().map(|file| request(args, file, &plan, settings)).transpose()?;
+    let request = args.desired.as_ref().map(|file| request(args, file, &plan, settings));
     let around = surroundings(settings)?;
     let mut again = |target: &mut dyn Target| -> Result<Replan, RunError> {
         let request = request.as_ref().expect("asked only with a request");
@@ -95,9 +95,10 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Ok(Replan::Left { insert: counts.insert, update: counts.update, delete: counts.delete })
     };
     let order = Order {
-        start: match args.resume {
-            true => Start::Resume { is_approved: args.approval.is_given() },
-            false => Start::Fresh,
+        start: if args.resume {
+            Start::Resume { is_approved: args.approval.is_given() }
+        } else {
+            Start::Fresh
         },
         age_max: Duration::from_hours(args.max_age.get()),
         gate: &mut gate,
@@ -127,10 +128,10 @@ fn gate(args: &Args, plan: &PlanDir, settings: &Settings) -> Result<(), GateErro
 }
 
 /// The planning that the plan came from, to be made again.
-fn request(args: &Args, file: &Path, plan: &PlanDir, settings: &Settings) -> anyhow::Result<Request> {
+fn request(args: &Args, file: &Path, plan: &PlanDir, settings: &Settings) -> Request {
     let facts = plan.facts();
     let format = facts.desired.format.split('+').next().and_then(Format::parse);
-    Ok(Request {
+    Request {
         table: plan.layout().table.name.clone(),
         key: facts.key.clone(),
         desired: settings.cwd.join(file),
@@ -140,7 +141,7 @@ fn request(args: &Args, file: &Path, plan: &PlanDir, settings: &Settings) -> any
         compare: facts.comparators.iter().map(|(column, rule)| format!("{column}={rule}")).collect(),
         allow_delete: facts.kind == PlanKind::Delete,
         expect_empty: false,
-    })
+    }
 }
 
 fn not_planned(error: &PlanningError) -> RunError {
