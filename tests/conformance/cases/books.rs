@@ -133,8 +133,13 @@ pub(crate) fn closed(world: &mut dyn World) -> Verdict {
     let mut other = kit.world.open();
     let state = begin(other.as_mut(), &kit, 1, "owner-2", now()).unwrap();
     assert_eq!(state, RunState { next: 1, is_closed: true });
-    let state = begin(other.as_mut(), &kit, 2, "owner-2", now()).unwrap();
-    assert_eq!(state, RunState { next: 0, is_closed: false }, "another plan is not closed");
+    let mut third = kit.world.open();
+    let state = begin(third.as_mut(), &kit, 2, "owner-3", now()).unwrap();
+    assert_eq!(
+        state,
+        RunState { next: 0, is_closed: false },
+        "a closed run holds no table, and closes no other"
+    );
     Verdict::Held
 }
 

@@ -12,9 +12,11 @@ use crate::value::Kind;
 
 const FUNCTIONS: &str = include_str!("../../../../migrations/postgres/change_functions.sql");
 
-/// The body of the function that is quoted with `$tag$`.
-fn body(tag: &str) -> &'static str {
-    FUNCTIONS.split(&format!("${tag}$")).nth(1).expect("the functions are part of this program")
+/// The query that the scripts mark with this name.
+fn query(name: &str) -> &'static str {
+    let marked = FUNCTIONS.split_once(&format!("-- query of {name}\n")).map(|(_, rest)| rest);
+    let query = marked.and_then(|rest| rest.split_once("-- end of query"));
+    query.map(|(query, _)| query).expect("the functions are part of this program")
 }
 
 /// The name of a thing, as SQL text.
@@ -80,8 +82,8 @@ fn find(tx: &mut Transaction<'_>, name: &TableName) -> Result<Option<u32>, Fault
 fn describe(tx: &mut Transaction<'_>, oid: u32) -> Result<(Vec<Facts>, Catalogue), Fault> {
     let mut tx = tx.transaction()?;
     tx.batch_execute("SET LOCAL search_path = pg_catalog, pg_temp")?;
-    let columns = tx.query(body("columns"), &[&oid])?.iter().map(facts).collect::<Result<_, _>>()?;
-    let found: String = tx.query_one(&format!("SELECT ({})::text", body("catalogue")), &[&oid])?.get(0);
+    let columns = tx.query(query("columns"), &[&oid])?.iter().map(facts).collect::<Result<_, _>>()?;
+    let found: String = tx.query_one(&format!("SELECT ({})::text", query("catalogue")), &[&oid])?.get(0);
     let found =
         serde_json::from_str(&found).map_err(|e| Fault::failed("read the catalogue", e.to_string()))?;
     tx.rollback()?;
@@ -187,10 +189,8 @@ mod tests {
     #[test]
     fn the_queries_are_those_of_the_functions() {
         for (tag, piece) in [("columns", "format_type(b.oid, -1)"), ("catalogue", "'primary_key'")] {
-            assert!(
-                body(tag).contains(piece) && body(tag).contains("$1") && !body(tag).contains(';'),
-                "{tag}"
-            );
+            let query = query(tag);
+            assert!(query.contains(piece) && query.contains("$1") && !query.contains(';'), "{tag}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! A reason that leaves this module holds an SQLSTATE and names of things in the schema, and nothing of what rows hold.
 
 use ::postgres::Error;
-use ::postgres::error::{DbError, SqlState};
+use ::postgres::error::{DbError, Severity, SqlState};
 
 use crate::db::postgres::{Cause, Connection};
 use crate::guard::Refusal;
@@ -63,12 +63,24 @@ impl Fault {
     /// Whether the connection is of no more use, so that what the server did last is not known.
     pub(super) fn is_broken(&self) -> bool {
         let Self::Sql(error) = self else { return false };
-        match error.as_db_error() {
-            Some(db) => {
-                matches!(db.severity(), "FATAL" | "PANIC") || matches!(&db.code().code()[..2], "57" | "08")
-            }
-            None => true,
+        error.as_db_error().is_none_or(|db| {
+            let is_fatal = matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+            is_fatal || db.code().code().starts_with("57P") || db.code().code().starts_with("08")
+        })
+    }
+
+    /// What happened, without what rows hold.
+    pub(super) fn reason(&self, connection: &Connection) -> String {
+        match self {
+            Self::Sql(error) => connection.cause(error).to_string(),
+            Self::Target(error) => error.to_string(),
+            Self::Row(reason) => reason.clone(),
         }
+    }
+
+    /// Whether the driver or the server said so, and the statement is over.
+    pub(super) fn is_sql(&self) -> bool {
+        matches!(self, Self::Sql(_))
     }
 
     /// What to tell the caller, who tried `action` over `connection`.

@@ -67,7 +67,7 @@ const BATCHES: u32 = 256;
 pub struct PostgresTarget {
     url: PostgresUrl,
     options: PostgresOptions,
-    reader: Connection,
+    reader: Option<Connection>,
     writer: Option<Writer>,
     /// The run whose table is held, and under which owner.
     lease: Option<(RunId, String)>,
@@ -85,6 +85,8 @@ struct Writer {
     statements: Statements,
     known: Option<Known>,
     batches: u32,
+    /// Whether another connection is needed.
+    is_lost: bool,
 }
 
 /// A table as the statements need to know it.
@@ -97,16 +99,17 @@ struct Known {
 impl PostgresTarget {
     /// Connects for reading.
     pub fn connect(url: &PostgresUrl, options: PostgresOptions) -> Result<Self, TargetError> {
-        let reader = open(url, &options, Access::Read)?;
+        let reader = Some(open(url, &options, Access::Read)?);
         Ok(Self { url: url.clone(), options, reader, writer: None, lease: None })
     }
 
-    /// Makes the reading connection again when it was lost since it was last used.
-    fn ready(&mut self) -> Result<(), TargetError> {
-        if self.reader.client.is_closed() || self.reader.client.batch_execute("").is_err() {
-            self.reader = open(&self.url, &self.options, Access::Read)?;
+    /// The connection that reads, made again when it was lost since it was last used.
+    fn reader(&mut self) -> Result<&mut Connection, TargetError> {
+        let is_usable = |reader: &mut Connection| reader.client.batch_execute("").is_ok();
+        if !self.reader.as_mut().is_some_and(is_usable) {
+            self.reader = Some(open(&self.url, &self.options, Access::Read)?);
         }
-        Ok(())
+        Ok(self.reader.as_mut().expect("it was just opened"))
     }
 
     /// Reads in one snapshot.
@@ -115,17 +118,18 @@ impl PostgresTarget {
         action: &str,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, TargetError> {
-        self.ready()?;
-        let snapshot = self.reader.client.build_transaction();
+        let reader = self.reader()?;
+        let snapshot = reader.client.build_transaction();
         let snapshot = snapshot.isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let found = snapshot.start().map_err(Fault::from).and_then(|mut tx| work(&mut tx));
-        found.map_err(|fault| fault.explain(&self.reader, action))
+        found.map_err(|fault| fault.explain(reader, action))
     }
 
     fn writer(&mut self) -> Result<&mut Writer, TargetError> {
-        if self.writer.as_ref().is_none_or(|writer| writer.connection.client.is_closed()) {
+        if self.writer.as_ref().is_none_or(|writer| writer.is_lost || writer.connection.client.is_closed()) {
             let connection = open(&self.url, &self.options, Access::Write)?;
-            self.writer = Some(Writer { connection, statements: Statements::new(), known: None, batches: 0 });
+            let statements = Statements::new();
+            self.writer = Some(Writer { connection, statements, known: None, batches: 0, is_lost: false });
         }
         Ok(self.writer.as_mut().expect("it was just opened"))
     }
@@ -137,7 +141,9 @@ impl PostgresTarget {
         work: impl FnOnce(&mut ::postgres::Client) -> Result<T, Fault>,
     ) -> Result<T, TargetError> {
         let writer = self.writer()?;
-        work(&mut writer.connection.client).map_err(|fault| fault.explain(&writer.connection, action))
+        let kept = work(&mut writer.connection.client);
+        writer.is_lost = kept.as_ref().is_err_and(Fault::is_broken);
+        kept.map_err(|fault| fault.explain(&writer.connection, action))
     }
 
     /// Learns what the statements of a batch need to know of its table.
@@ -183,11 +189,11 @@ impl Writer {
                 Err(Stop::Committing(fault)) => (fault, true),
             };
             if was_sent && fault.is_broken() {
-                let reason = fault.explain(&self.connection, ACTION).to_string();
-                return Err(TargetError::InDoubt { reason });
+                self.is_lost = true;
+                return Err(TargetError::InDoubt { reason: fault.reason(&self.connection) });
             }
-            // When this fails the connection is lost, and the transaction with it.
-            let _ = self.connection.client.batch_execute("ROLLBACK");
+            // Where there is no way back the connection is lost, and the transaction with it.
+            self.is_lost = self.connection.client.batch_execute("ROLLBACK").is_err();
             if !fault.is_conflict() || tries == CONFLICTS {
                 return Err(fault.explain(&self.connection, ACTION));
             }
@@ -235,12 +241,22 @@ impl Target for PostgresTarget {
         table: &Table,
         row: &mut dyn FnMut(&[ValueRef<'_>]) -> Result<(), TargetError>,
     ) -> Result<ScanProof, TargetError> {
-        self.ready()?;
-        let canceller = self.reader.canceller();
-        self.look(&format!("read the table `{}`", table.name), |tx| {
-            // Rows that nobody wants any more would have to be read to their end before anything else.
-            scan::scan(tx, table, row).inspect_err(|_| canceller.cancel())
-        })
+        let canceller = self.reader()?.canceller();
+        let mut is_stopped = false;
+        let found = self.look(&format!("read the table `{}`", table.name), |tx| {
+            scan::scan(tx, table, row).inspect_err(|fault| {
+                // Rows that nobody wants any more would have to be read to their end before anything else.
+                is_stopped = !fault.is_sql();
+                if is_stopped {
+                    canceller.cancel();
+                }
+            })
+        });
+        if is_stopped {
+            // The server may be late with it, and must not end what comes next.
+            self.reader = None;
+        }
+        found
     }
 
     fn read(&mut self, table: &Table, key: &[usize], keys: &[Row]) -> Result<Vec<Option<Row>>, TargetError> {

@@ -215,3 +215,88 @@ fn reuse<'to>(mut values: Vec<ValueRef<'_>>) -> Vec<ValueRef<'to>> {
     values.clear();
     values.into_iter().map(|_| ValueRef::Null).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+    use crate::target::schema::{Column, Origin, TableName};
+    use crate::value::{Kind, Row, Value};
+
+    fn facts(name: &str, kind: Kind, base: &str) -> Facts {
+        let column = Column {
+            name: name.into(),
+            type_name: base.into(),
+            kind,
+            nullable: true,
+            default: None,
+            origin: Origin::Written,
+        };
+        Facts { column, base: base.into() }
+    }
+
+    fn stream() -> Vec<u8> {
+        let mut bytes = [b"PGCOPY\n\xff\r\n\0".as_slice(), &[0; 8]].concat();
+        for (id, text) in [(7_i32, Some("it's é")), (-1, None), (8, Some(""))] {
+            bytes.extend_from_slice(&[0, 2, 0, 0, 0, 4]);
+            bytes.extend_from_slice(&id.to_be_bytes());
+            let size = text.map_or(-1, |text| i32::try_from(text.len()).unwrap());
+            bytes.extend_from_slice(&size.to_be_bytes());
+            bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+        }
+        bytes.extend_from_slice(&[255, 255]);
+        bytes
+    }
+
+    fn read(bytes: &[u8], chunk: usize) -> Result<Vec<Row>, Fault> {
+        let columns = [facts("id", Kind::Int, "integer"), facts("v", Kind::Text, "text")];
+        let table = Table {
+            name: TableName::parse("t").unwrap(),
+            columns: columns.iter().map(|facts| facts.column.clone()).collect(),
+            primary_key: vec![0],
+            unique: vec![],
+            notes: vec![],
+        };
+        let mut rows = Vec::new();
+        let stream = BufReader::with_capacity(chunk, bytes);
+        let count = Rows::new(&columns, &table).hand_out(stream, &mut |row| {
+            rows.push(row.iter().map(|value| value.to_value()).collect());
+            Ok(())
+        })?;
+        assert_eq!(count, rows.len() as u64);
+        Ok(rows)
+    }
+
+    #[test]
+    fn rows_may_be_cut_anywhere() {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let expected = [
+            vec![Value::Int(7), text("it's é")],
+            vec![Value::Int(-1), Value::Null],
+            vec![Value::Int(8), text("")],
+        ];
+        for chunk in 1..stream().len() + 2 {
+            assert_eq!(read(&stream(), chunk).unwrap(), expected, "{chunk} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_no_table() {
+        let whole = stream();
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end], 64).is_err(), "{end} bytes");
+        }
+        let spoiled = |at: usize, byte: u8| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            read(&bytes, 64)
+        };
+        assert!(spoiled(0, b'p').is_err(), "another signature");
+        assert!(spoiled(14, 1).is_err(), "flags that are not known");
+        assert!(spoiled(20, 3).is_err(), "a row of three columns");
+        assert!(spoiled(24, 3).is_err(), "an integer of three bytes");
+        assert!(spoiled(33, 0xff).is_err(), "no UTF-8");
+        assert!(spoiled(33, b'I').is_ok());
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -445,8 +447,8 @@ fn text_that_is_none_is_never_read_as_something_else() {
 #[test]
 fn a_damaged_index_is_not_a_complete_read() {
     let f = Fixture::new(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, w TEXT, x TEXT); CREATE INDEX by_v ON t (v);
-         INSERT INTO t (id) VALUES (1), (2), (3);
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER, w TEXT AS (v || 'w'), x TEXT AS (v || 'x'));
+         CREATE INDEX by_v ON t (v); INSERT INTO t (id) VALUES (1), (2), (3);
          CREATE TABLE spare (x); CREATE INDEX by_x ON spare (x); INSERT INTO spare VALUES (1);
          PRAGMA writable_schema = ON;
          UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'by_x') WHERE name = 'by_v';
@@ -551,6 +553,19 @@ fn a_read_without_locks_notices_a_writer() {
 }
 
 #[test]
+fn a_table_that_changed_since_the_run_began_is_left_alone() {
+    let mut f = Fixture::new("CREATE TABLE t (id INTEGER PRIMARY KEY, v)");
+    f.one(insert(&[Value::Int(1), text("a")]));
+    f.other.execute_batch("CREATE TABLE else_where (id); CREATE INDEX by_v ON t (v)").unwrap();
+    assert_eq!(f.one(insert(&[Value::Int(2), text("b")])), APPLIED, "the table is as it was");
+    f.other.execute_batch("ALTER TABLE t ADD COLUMN w DEFAULT 'x'").unwrap();
+    let error = f.try_apply(&[0], &[insert(&[Value::Int(3), text("c")])]).unwrap_err();
+    assert!(matches!(error, TargetError::Refused(_)), "{error:?}");
+    assert!(error.to_string().starts_with("the table `t` changed since the run began"), "{error}");
+    assert_eq!(f.rows(), "1 'a', 2 'b'");
+}
+
+#[test]
 fn another_file_or_none_is_not_opened() {
     let dir = TempDir::new().unwrap();
     let url = SqliteUrl::from_path(dir.path().join("none.db"));
@@ -589,4 +604,60 @@ fn rows_may_have_columns_of_every_number() {
     assert_eq!(f.one(insert(&row(0))), APPLIED);
     assert_eq!(f.one(update(&row(0), &row(7))), APPLIED);
     assert_eq!(f.target.read(&f.table, &[0], &[vec![Value::Int(1)]]).unwrap(), [Some(row(7))]);
+}
+
+/// Whatever is sent to whatever column: what the outcome claims is stored is what is there, and it can be taken back.
+#[test]
+fn outcomes_tell_what_is_stored() {
+    let options = SqliteOptions { synchronous: Synchronous::Normal, ..SqliteOptions::default() };
+    let mut f = Fixture::with(
+        "PRAGMA journal_mode = wal;
+         CREATE TABLE t (id INTEGER PRIMARY KEY, a, b TEXT, c NUMERIC, d REAL, e INTEGER, f DATETIME)",
+        options,
+    );
+    let value = || {
+        prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Real),
+            (-4.0..4.0_f64).prop_map(|x| Value::Real(x.round())),
+            any::<String>().prop_map(Value::Text),
+            "[ 0-9eE.+-]{0,8}".prop_map(Value::Text),
+            any::<Vec<u8>>().prop_map(Value::Bytes),
+        ]
+    };
+    let row = || proptest::collection::vec(value(), 6);
+    let fixture = std::cell::RefCell::new(&mut f);
+    let id = std::cell::Cell::new(0);
+    let with_id = |mut row: Row, id: i64| {
+        row.insert(0, Value::Int(id));
+        row
+    };
+    TestRunner::new(Config { cases: 400, ..Config::default() })
+        .run(&(row(), row()), |(first, second)| {
+            let mut f = fixture.borrow_mut();
+            id.set(id.get() + 1);
+            let (first, second) = (with_id(first, id.get()), with_id(second, id.get()));
+            let there = |f: &mut Fixture| {
+                f.target.read(&f.table, &[0], &[vec![Value::Int(id.get())]]).unwrap().remove(0).unwrap()
+            };
+            let claimed = |outcome: Outcome, sent: &Row| match outcome {
+                Outcome::Applied { stored } => stored.unwrap_or_else(|| sent.clone()),
+                other => panic!("{other:?}"),
+            };
+            let inserted = claimed(f.one(insert(&first)), &first);
+            prop_assert!(crate::value::same_row(&inserted, &there(&mut f)));
+            let updated = match f.one(update(&inserted, &second)) {
+                Outcome::Already => inserted.clone(),
+                outcome => claimed(outcome, &second),
+            };
+            prop_assert!(crate::value::same_row(&updated, &there(&mut f)));
+            match f.one(update(&updated, &inserted)) {
+                APPLIED | Outcome::Already => {}
+                other => panic!("{other:?}"),
+            }
+            prop_assert!(crate::value::same_row(&inserted, &there(&mut f)));
+            Ok(())
+        })
+        .unwrap();
 }
