@@ -14,7 +14,7 @@ DECLARE
     answer jsonb;
 BEGIN
     SELECT string_agg(w.name, ', ') INTO missing
-    FROM unnest(ARRAY['version', 'describe', 'begin', 'apply', 'recorded', 'renew', 'close']) AS w (name)
+    FROM unnest(ARRAY['version', 'describe', 'begin', 'apply', 'batch', 'recorded', 'renew', 'close']) AS w (name)
     WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace
         AND p.proname = 'ops_change_' || w.name AND NOT p.prosecdef);
     ASSERT missing IS NULL, 'missing functions: ' || missing;

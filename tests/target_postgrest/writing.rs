@@ -96,7 +96,7 @@ fn with_functions_a_lost_answer_is_asked_for_again() {
         let mut target = open_with(stack, &brief);
         let run = run(&format!("a{i}"));
         begin(&mut target, &table, &run);
-        let faults = stack.misbehave(&rule("POST", "ops_change_apply", 0, 2, action));
+        let faults = stack.misbehave(&rule("POST", "ops_change_batch", 0, 2, action));
         let outcomes = apply_at(&mut target, &table, &run, 0, &changes()).unwrap();
         assert_eq!(faults.fired(), [2], "{action}");
         assert_eq!(outcomes, vec![APPLIED; 5], "{action}");
@@ -116,7 +116,7 @@ fn with_functions_an_answer_that_stays_away_leaves_it_open_what_became_of_the_ba
     let run = run("b");
     begin(&mut target, &table, &run);
     let lost = json!({ "do": "reset", "forward": true });
-    let faults = stack.misbehave(&rule("POST", "ops_change_apply", 0, 99, &lost));
+    let faults = stack.misbehave(&rule("POST", "ops_change_batch", 0, 99, &lost));
     let started = Instant::now();
     let error = apply_at(&mut target, &table, &run, 0, &changes()).unwrap_err();
     assert!(matches!(error, TargetError::InDoubt { .. }), "{error}");
@@ -162,7 +162,7 @@ fn with_functions_a_batch_that_is_turned_away_changed_nothing() {
         json!({ "do": "answer", "status": 409, "body": { "code": "23505", "details": "confidential" } });
     all.push((rejected, |e| matches!(e, TargetError::Rejected { .. })));
     for (action, is_right) in all {
-        let faults = stack.misbehave(&rule("POST", "ops_change_apply", 0, 1, &action));
+        let faults = stack.misbehave(&rule("POST", "ops_change_batch", 0, 1, &action));
         let error = apply_at(&mut target, &table, &run, 0, &changes()).unwrap_err();
         assert!(is_right(&error), "{action}: {}", chain(&error));
         assert_eq!(faults.fired(), [1], "{action}");
@@ -170,7 +170,7 @@ fn with_functions_a_batch_that_is_turned_away_changed_nothing() {
     }
     // What the API does not know it may know a moment later; if not, there is something to do about it.
     let stale = json!({ "do": "answer", "status": 404, "body": {} });
-    let faults = stack.misbehave(&rule("POST", "ops_change_apply", 0, 2, &stale));
+    let faults = stack.misbehave(&rule("POST", "ops_change_batch", 0, 2, &stale));
     let error = apply_at(&mut target, &table, &run, 0, &changes()).unwrap_err();
     assert!(chain(&error).contains("NOTIFY pgrst, 'reload schema'"), "{error}");
     assert_eq!(faults.fired(), [2]);

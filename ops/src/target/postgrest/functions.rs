@@ -184,15 +184,13 @@ struct Noted {
 
 /// Applies a batch in one request.
 pub(super) fn apply(http: &Http, batch: &Batch<'_>, owner: &str) -> Result<Vec<Outcome>, TargetError> {
-    const FUNCTION: &str = "ops_change_apply";
-    // Told so, PostgREST does not read the whole body to find out.
-    const ARGUMENTS: &str =
-        "plan,direction,owner,table_name,schema_name,key_columns,columns,first,at,changes";
+    const FUNCTION: &str = "ops_change_batch";
     let action = format!("change rows of {}", batch.table.name);
     let request = Request {
         method: Method::POST,
         path: format!("/rpc/{FUNCTION}"),
-        query: format!("&columns={ARGUMENTS}"),
+        // Told any columns, PostgREST does not read the whole body to find out.
+        query: "&columns=plan".to_owned(),
         body: body_of(batch, owner),
         ..Request::default()
     };
