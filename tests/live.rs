@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
 mod support {
+    #[expect(dead_code, reason = "each test binary uses a part of the support")]
     pub(crate) mod postgres;
 }
 
@@ -23,7 +24,7 @@ use support::postgres::{Cluster, SCRAM_PASSWORD, SCRAM_USER, TLS_USER, cluster};
 fn url(text: &str) -> PostgresUrl {
     match DbUrl::parse(text, Path::new("/")).unwrap() {
         DbUrl::Postgres(url) => url,
-        DbUrl::Sqlite(_) => panic!("{text} is not PostgreSQL"),
+        other => panic!("{text} is {other}"),
     }
 }
 

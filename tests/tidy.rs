@@ -154,7 +154,7 @@ fn rules_about_sources_fire() {
         ("ops/src/url.rs", "use rusqlite::Connection;", "ops/src/url.rs:2: `rusqlite::Connection`: only"),
         ("ops/src/db/mod.rs", "fn a() { rusqlite::open(); }", "talk to SQLite"),
         ("ops/src/db/sqlite/mod.rs", "use postgres::Client;", "talk to PostgreSQL"),
-        ("ops/src/db/sqlite/mod.rs", "use rustls;", "talk to PostgreSQL"),
+        ("ops/src/db/sqlite/mod.rs", "use rustls;", "encrypt what they say"),
         ("ops/src/change/mod.rs", "use reqwest::Client;", "talks HTTP"),
         ("ops/src/target/mod.rs", "use crate::change::Counts;", "must not use `change`"),
         (

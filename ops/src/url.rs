@@ -4,10 +4,14 @@
 //! Parsing touches no file. A relative SQLite path is taken against the working directory that the caller
 //! passes and is always kept absolute. A secret in a URL can be used to connect but not printed.
 
+mod postgrest;
+
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+
+pub use postgrest::PostgrestUrl;
 
 /// A database that a user named.
 #[derive(Debug, Clone)]
@@ -16,6 +20,8 @@ pub enum DbUrl {
     Sqlite(SqliteUrl),
     /// A PostgreSQL database.
     Postgres(PostgresUrl),
+    /// A Supabase project or another PostgREST server.
+    PostgRest(PostgrestUrl),
 }
 
 /// A SQLite file, by absolute path.
@@ -69,6 +75,7 @@ impl fmt::Display for DbUrl {
         match self {
             Self::Sqlite(url) => write!(f, "sqlite:///{}", url.path.display()),
             Self::Postgres(url) => f.write_str(&url.shown),
+            Self::PostgRest(url) => url.fmt(f),
         }
     }
 }
@@ -95,8 +102,13 @@ pub enum UrlError {
     /// A URL that cannot be a PostgreSQL one.
     #[error("not a PostgreSQL URL: {0}; expected postgres://user@host:port/database")]
     Postgres(&'static str),
+    /// A URL that cannot be the base of a PostgREST server.
+    #[error(
+        "not the URL of a PostgREST server: {0}; expected https://host, such as https://<ref>.supabase.co"
+    )]
+    Postgrest(&'static str),
     /// Any other scheme; only the scheme is shown, the rest may hold a secret.
-    #[error("no driver for `{0}:` URLs; expected sqlite:, postgres: or a path")]
+    #[error("no driver for `{0}:` URLs; expected sqlite:, postgres:, https: or a path")]
     Scheme(String),
     /// A bad percent escape or a NUL byte.
     #[error("the path in the URL is not valid: {0}")]
@@ -126,6 +138,7 @@ impl DbUrl {
         match scheme.split('+').next().unwrap_or_default() {
             "sqlite" | "sqlite3" | "file" => sqlite(rest, cwd).map(Self::Sqlite),
             "postgres" | "postgresql" => postgres(rest).map(Self::Postgres),
+            scheme @ ("http" | "https") => PostgrestUrl::parse(scheme, rest).map(Self::PostgRest),
             other => Err(UrlError::Scheme(other.to_owned())),
         }
     }
@@ -239,7 +252,7 @@ mod tests {
     fn path_of(text: &str) -> String {
         match DbUrl::parse(text, Path::new("/srv/dir")).unwrap() {
             DbUrl::Sqlite(url) => url.path().display().to_string(),
-            DbUrl::Postgres(_) => panic!("{text} is not SQLite"),
+            other => panic!("{text} is {other}"),
         }
     }
 

@@ -197,7 +197,7 @@ impl<'w> Kit<'w> {
     pub(crate) fn foreign(&mut self, column: &str, order: &str) -> Vec<Option<String>> {
         let at = self.table.column(column).unwrap();
         let text = self.world.dialect().text_of(self.types[at], column);
-        let rows = self.world.sql(&format!("SELECT {text} FROM t ORDER BY {order}"));
+        let rows = self.world.sql(&format!("SELECT {text} AS shown FROM t ORDER BY {order}"));
         rows.into_iter().map(|mut row| row.remove(0)).collect()
     }
 

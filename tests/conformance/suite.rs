@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::cases::CASES;
-use super::world::{Verdict, World};
+use super::cases::{CASES, POSTGRES};
+use super::world::{Dialect, Verdict, World};
 
 /// One case: a name that is a sentence about a target, and the proof.
 pub(crate) type Case = (&'static str, fn(&mut dyn World) -> Verdict);
@@ -13,7 +13,9 @@ pub(crate) type Case = (&'static str, fn(&mut dyn World) -> Verdict);
 pub(crate) fn run(world: &mut dyn World) {
     let mut failed = Vec::new();
     let mut not_applicable = Vec::new();
-    for (name, case) in CASES {
+    let own = if world.dialect() == Dialect::Postgres { POSTGRES } else { &[] };
+    let count = CASES.len() + own.len();
+    for (name, case) in CASES.iter().chain(own) {
         // What a case left behind is not reused, whatever state it is in.
         let verdict = catch_unwind(AssertUnwindSafe(|| {
             world.fresh();
@@ -25,17 +27,11 @@ pub(crate) fn run(world: &mut dyn World) {
             Err(_) => failed.push(*name),
         }
     }
-    let mut line = format!("conformance, {}: {} cases", world.driver(), CASES.len());
+    let mut line = format!("conformance, {}: {} cases", world.driver(), count);
     if !not_applicable.is_empty() {
         line.push_str(&format!(", {} not applicable: {}", not_applicable.len(), not_applicable.join(", ")));
     }
     // The test harness keeps what a passing test prints to itself, unless it goes past its capture.
     let _ = writeln!(std::io::stderr(), "{line}");
-    assert!(
-        failed.is_empty(),
-        "{}: {} of {} cases failed: {failed:#?}",
-        world.driver(),
-        failed.len(),
-        CASES.len()
-    );
+    assert!(failed.is_empty(), "{}: {} of {} cases failed: {failed:#?}", world.driver(), failed.len(), count);
 }

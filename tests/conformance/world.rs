@@ -38,6 +38,16 @@ pub(crate) trait World {
     /// Opens the driver under test, as a process of its own would.
     fn open(&mut self) -> Box<dyn Target>;
 
+    /// Whether the driver is told unique keys, defaults of keys, computed columns and triggers.
+    fn shows_catalogue(&self) -> bool {
+        true
+    }
+
+    /// Whether the driver can write this value, in the spelling of [`Type::samples`].
+    fn can_write(&self, _ty: Type, _text: &str) -> bool {
+        true
+    }
+
     /// Everything that a write would change (bytes of files, statistics, logs): equal before and after a read.
     fn trace(&mut self) -> String;
 }
@@ -65,7 +75,6 @@ pub(crate) enum Type {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Sqlite,
-    #[expect(dead_code, reason = "its drivers join the suite later")]
     Postgres,
 }
 

@@ -40,5 +40,5 @@ pub(crate) fn files_below(dir: &Path) -> Vec<String> {
 /// What is not part of the repository. (`.git` is a file in a worktree.)
 fn is_not_ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    [".git", ".ops", "target", "__pycache__"].iter().any(|other| name == *other)
+    [".git", ".ops", "target", "node_modules", "__pycache__"].iter().any(|other| name == *other)
 }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,6 +172,20 @@ impl Cluster {
         let port = self.port.to_string();
         let flags = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres"];
         self.run("psql", &[&flags[..], &["-p", &port, "-d", database, "-c", sql]].concat())
+    }
+
+    /// Runs a script with psql as superuser, with variables as `name=value`; its errors.
+    pub(crate) fn script(&self, database: &str, file: &Path, variables: &[&str]) -> Result<(), String> {
+        let mut psql = command(self.bin.join("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres", "-d", database]);
+        psql.args(["-p", &self.port.to_string()]);
+        psql.args(variables.iter().flat_map(|variable| ["-v", variable])).arg("-f").arg(file);
+        let output = psql.stdin(Stdio::null()).output().unwrap();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     fn program(&self, name: &str) -> Command {

@@ -33,9 +33,16 @@ const BANS: &[Ban] = &[
     Ban {
         within: &["ops/src/", "xtask/src/"],
         except: &["ops/src/db/postgres", "ops/src/target/postgres/"],
-        crates: &["postgres", "rustls", "tokio_postgres", "tokio_postgres_rustls"],
+        crates: &["postgres", "tokio_postgres", "tokio_postgres_rustls"],
         paths: &[],
         why: "only db/postgres and target/postgres of ops talk to PostgreSQL",
+    },
+    Ban {
+        within: &["ops/src/", "xtask/src/"],
+        except: &["ops/src/db/postgres", "ops/src/target/postgres/", "ops/src/target/postgrest/"],
+        crates: &["rustls", "rustls_native_certs"],
+        paths: &[],
+        why: "only the drivers that talk to a server encrypt what they say",
     },
     Ban {
         within: &["ops/src/", "xtask/src/"],

@@ -31,6 +31,7 @@ enum Task {
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
+    Stack(dev::stack::Args),
 }
 
 impl Cli {
@@ -44,6 +45,7 @@ impl Cli {
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),
+            Task::Stack(args) => dev::stack::run(&args, settings),
         }
     }
 }

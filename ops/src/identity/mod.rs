@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use crate::db::Lineage;
 use crate::os::FileId;
 pub use guards::{Expectation, expect, expect_lineage, require_contents};
-pub use postgres::of_postgres;
+pub use postgres::{of_postgres, source_of_postgres};
 pub use source::{Source, source_of_reader, source_of_sqlite};
 
 pub use sqlite::{IdentityError, of_sqlite};

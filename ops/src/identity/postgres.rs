@@ -1,8 +1,8 @@
 //! Identity of a PostgreSQL database, in one snapshot that cannot write.
 
-use super::{Identity, Migrations, Schema, ServerFacts, contents};
-use crate::db::DbError;
-use crate::db::postgres::{ConnectOptions, Session};
+use super::{Identity, Migrations, Schema, ServerFacts, Source, contents};
+use crate::db::postgres::{ConnectOptions, Place, Session};
+use crate::db::{DbError, Lineage};
 use crate::ids;
 use crate::url::{DbUrl, PostgresUrl};
 
@@ -43,11 +43,24 @@ pub fn of_postgres(url: &PostgresUrl, options: &ConnectOptions) -> Result<Identi
         replica: facts.in_recovery,
         encrypted: facts.encrypted,
     };
-    let lineage = identity.lineage.as_ref().map_or("-", |lineage| lineage.id.as_str());
-    let place =
-        format!("{}:{}", server.system_identifier.as_deref().unwrap_or(&identity.url), server.database_oid);
-    ids::sha256(format!("postgres\n{lineage}\n{place}").as_bytes())[..12]
-        .clone_into(&mut identity.fingerprint);
+    let place = Place { oid: facts.oid, system_identifier: facts.system_identifier };
+    identity.fingerprint = fingerprint(identity.lineage.as_ref(), &identity.url, place);
     identity.server = Some(server);
     Ok(identity)
+}
+
+/// Names the database that `url` names, without looking at more of it than that takes.
+pub fn source_of_postgres(url: &PostgresUrl, options: &ConnectOptions) -> Result<Source, DbError> {
+    let mut session = Session::connect(url, options)?;
+    let lineage = contents::lineage(&mut session)?;
+    let url = DbUrl::Postgres(url.clone()).to_string();
+    let fingerprint = fingerprint(lineage.as_ref(), &url, session.place()?);
+    Ok(Source { url, fingerprint, lineage })
+}
+
+fn fingerprint(lineage: Option<&Lineage>, url: &str, place: Place) -> String {
+    let lineage = lineage.map_or("-", |lineage| lineage.id.as_str());
+    // The URL only where the role may not ask the server.
+    let cluster = place.system_identifier.map_or_else(|| url.to_owned(), |n| n.to_string());
+    ids::sha256(format!("postgres\n{lineage}\n{cluster}:{}", place.oid).as_bytes())[..12].to_owned()
 }

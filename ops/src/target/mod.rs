@@ -5,6 +5,8 @@
 //! above. A driver must never overwrite a row that is not what the batch says it was.
 
 pub mod outcomes;
+pub mod postgres;
+pub mod postgrest;
 pub mod schema;
 pub mod sqlite;
 

@@ -36,11 +36,12 @@ fn id(n: usize) -> String {
 
 /// A table of five rows, changed in every way; and what brings it back.
 fn changed(world: &mut dyn World) -> (Kit<'_>, Vec<Row>, Vec<Change>) {
+    let null = if world.can_write(Type::Json, "null") { "null" } else { "{}" };
     let mut kit = Kit::new(world, &COLUMNS, "").unwrap();
     let rows = [
         ["it's", "1.10", "{\"b\":1,  \"a\":2}", "00ff", "2026-01-02 03:04:05.123456+00", "0.1"],
         [NULL, NULL, NULL, NULL, NULL, NULL],
-        ["", "0", "null", "", "0001-01-01 00:00:00+00", "0"],
+        ["", "0", null, "", "0001-01-01 00:00:00+00", "0"],
         ["same", "123456789012345678901234567890", "[]", "5c", "infinity", "-2.5"],
         ["gone", "-1", "\"x\"", "01", "1969-12-31 23:59:59+00", "5e-324"],
     ];

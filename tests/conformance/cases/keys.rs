@@ -69,7 +69,10 @@ pub(crate) fn composite(world: &mut dyn World) -> Verdict {
     let columns = [("a", Type::Text, "NOT NULL"), ("v", Type::Int, ""), ("b", Type::BigInt, "NOT NULL")];
     let mut kit = Kit::new(world, &columns, "PRIMARY KEY (b, a)").unwrap();
     let named: Vec<&str> = kit.key.iter().map(|i| kit.table.columns[*i].name.as_str()).collect();
-    assert_eq!(named, ["b", "a"]);
+    if kit.world.shows_catalogue() {
+        assert_eq!(named, ["b", "a"]);
+    }
+    kit.key = vec![2, 0];
     let rows = [["x", "1", "1"], ["x", "2", "2"], ["y", "3", "1"], ["1", "4", "9007199254740993"]];
     let inserts: Vec<_> = rows.iter().map(|row| kit.insert(row)).collect();
     assert!(kit.apply(&inserts).iter().all(|o| *o == APPLIED));
@@ -79,7 +82,7 @@ pub(crate) fn composite(world: &mut dyn World) -> Verdict {
     assert_eq!(kit.read(&["2", "y"]), None);
     let changes = [kit.update(&rows[1], &["x", "20", "2"]), kit.delete(&rows[2])];
     assert_eq!(kit.apply(&changes), [APPLIED, APPLIED]);
-    assert_eq!(kit.foreign("v", "v"), [Some("1".into()), Some("4".into()), Some("20".into())]);
+    assert_eq!(kit.foreign("v", "t.v"), [Some("1".into()), Some("4".into()), Some("20".into())]);
     Verdict::Held
 }
 
@@ -87,6 +90,9 @@ pub(crate) fn unique(world: &mut dyn World) -> Verdict {
     let columns =
         [("id", Type::Int, "PRIMARY KEY"), ("slug", Type::Text, "NOT NULL UNIQUE"), ("v", Type::Int, "")];
     let mut kit = Kit::new(world, &columns, "").unwrap();
+    if !kit.world.shows_catalogue() {
+        return super::NOT_SHOWN;
+    }
     assert_eq!(kit.table.unique, [vec![1]]);
     assert!(kit.table.is_key(&[1]));
     kit.key = vec![1];

@@ -3,12 +3,17 @@
 mod books;
 mod inverse;
 mod keys;
+mod postgres;
 mod racing;
 mod reading;
 mod rows;
 mod values;
 
 use super::suite::Case;
+use super::world::Verdict;
+
+/// The verdict where a driver is not told what the case is about.
+const NOT_SHOWN: Verdict = Verdict::NotApplicable("the catalogue is not shown");
 
 /// Every case. The order is that of the output.
 pub(crate) const CASES: &[Case] = &[
@@ -100,4 +105,24 @@ pub(crate) const CASES: &[Case] = &[
     ("a batch that is in the books is not taken twice", books::once),
     ("a batch that failed is not in the books", books::all_or_nothing),
     ("rows are not changed when the books cannot be written", books::or_nothing),
+];
+
+/// Cases that only PostgreSQL knows, whichever way it is reached.
+pub(crate) const POSTGRES: &[Case] = &[
+    ("types that are handled as text come back", postgres::other_types),
+    ("a domain is of the kind of its type", postgres::kinds),
+    ("a value that does not fit is not cut", postgres::nothing_is_cut),
+    ("what is rounded or respelled is reported", postgres::rounding),
+    ("an identity that is always generated", postgres::always_numbered),
+    ("spellings that a collation takes for one key", postgres::spellings),
+    ("a partitioned table", postgres::partitions),
+    ("a constraint that is deferred names its row", postgres::deferred),
+    ("what later triggers store is reported, what they prevent has failed", postgres::later_triggers),
+    ("a trigger that gives a row another key", postgres::another_key_by_trigger),
+    ("a table of 251 columns", postgres::wide),
+    ("an update that another session commits while the batch waits", postgres::racing_update),
+    ("an update that another session undoes while the batch waits", postgres::racing_update_undone),
+    ("a deletion that another session commits while the batch waits", postgres::racing_delete),
+    ("an insert that another session commits while the batch waits", postgres::racing_insert),
+    ("a deadlock is tried again", postgres::deadlock),
 ];

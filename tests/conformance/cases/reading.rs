@@ -30,6 +30,9 @@ pub(crate) fn described(world: &mut dyn World) -> Verdict {
     assert_eq!(nullable, [false, true, false]);
     assert_eq!(table.columns[1].default.as_deref(), Some("3"));
     assert_eq!(table.primary_key, [0]);
+    if !kit.world.shows_catalogue() {
+        return super::NOT_SHOWN;
+    }
     assert_eq!(table.unique.len(), 2);
     assert!(table.is_key(&[0]) && table.is_key(&[2]) && !table.is_key(&[1]));
     Verdict::Held

@@ -1,9 +1,11 @@
-//! Tasks for those who work on this repository: check everything, measure against peers.
+//! Tasks for those who work on this repository: check everything, measure against peers, run the servers of
+//! the live tests.
 //!
 //! They start other programs and so are the only users of xshell; no task of the toolkit may depend on them.
 
 pub(crate) mod bench;
 pub(crate) mod ci;
+pub(crate) mod stack;
 
 use anyhow::Context;
 use xshell::{Cmd, Shell, cmd};

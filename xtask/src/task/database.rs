@@ -49,11 +49,13 @@ impl DatabaseArgs {
 pub(crate) fn only_sqlite(url: DbUrl) -> anyhow::Result<SqliteUrl> {
     match url {
         DbUrl::Sqlite(url) => Ok(url),
-        DbUrl::Postgres(_) => {
-            Err(Refusal::new("this task works on SQLite files", "a path or a sqlite: URL", format!("{url}"))
-                .next("db-identity reads PostgreSQL databases")
-                .into())
-        }
+        other => Err(Refusal::new(
+            "this task works on SQLite files",
+            "a path or a sqlite: URL",
+            format!("{other}"),
+        )
+        .next("db-identity reads PostgreSQL databases")
+        .into()),
     }
 }
 

@@ -74,7 +74,18 @@ pub(crate) fn read(url: &DbUrl, settings: &Settings) -> anyhow::Result<Identity>
         }),
         DbUrl::Postgres(postgres) => identity::of_postgres(postgres, &connect_options())
             .with_context(|| format!("no identity can be read from {url}")),
+        DbUrl::PostgRest(_) => Err(not_through_rest(url).into()),
     }
+}
+
+/// What identifies a database is in its catalogues, which a REST API does not show.
+fn not_through_rest(url: &DbUrl) -> Refusal {
+    Refusal::new(
+        "a REST API does not show what identifies a database",
+        "a SQLite file or PostgreSQL",
+        url.to_string(),
+    )
+    .next("name the database behind it with a postgres: URL")
 }
 
 /// Counting a large file and checking its keys takes long enough to look like a hang: says so first.
@@ -104,6 +115,7 @@ fn stamp(url: &DbUrl, identity: &Identity, purpose: &str, settings: &Settings) -
         (Some(found), _) => WriteLineage::AlreadyStamped(found.clone()),
         (None, DbUrl::Sqlite(url)) => ops::db::sqlite::write_lineage(url.path(), &lineage, VERSION)?,
         (None, DbUrl::Postgres(url)) => Session::write_lineage(url, &connect_options(), &lineage, VERSION)?,
+        (None, DbUrl::PostgRest(_)) => return Err(not_through_rest(url).into()),
     };
     match written {
         WriteLineage::Written => Ok(()),

@@ -10,7 +10,7 @@ use ::postgres::error::SqlState;
 use secrecy::{ExposeSecret, SecretString};
 
 /// The credentials of a session, kept to take them out of messages.
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     user: Option<SecretString>,
     password: Option<SecretString>,
 }
@@ -43,10 +43,11 @@ impl Secrets {
 
 /// Why an operation failed and what to check, without credentials.
 #[derive(Debug)]
-pub(super) struct Cause {
+pub(crate) struct Cause {
     message: String,
     check: Option<&'static str>,
     code: Option<SqlState>,
+    is_lost: bool,
 }
 
 impl fmt::Display for Cause {
@@ -63,7 +64,7 @@ impl std::error::Error for Cause {}
 
 impl Cause {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), check: None, code: None }
+        Self { message: message.into(), check: None, code: None, is_lost: false }
     }
 
     pub(super) fn check(mut self, check: &'static str) -> Self {
@@ -79,6 +80,7 @@ impl Cause {
                 message: secrets.hide(&message, db.code().code().starts_with("28")),
                 check: check_for_code(db.code()),
                 code: Some(db.code().clone()),
+                is_lost: false,
             };
         }
         let mut message = error.to_string();
@@ -91,7 +93,38 @@ impl Cause {
             Some(source) => check_for_source(source),
             None => error.is_closed().then_some("the server ended the connection, see its log"),
         };
-        Self { message: secrets.hide(&message, false), check, code: None }
+        let is_lost = error.is_closed() || error.source().is_some_and(is_network);
+        Self { message: secrets.hide(&message, false), check, code: None, is_lost }
+    }
+
+    /// Like [`Cause::driver`], without anything that may quote a row: no detail, and no message where that is about
+    /// data or comes from a trigger.
+    pub(crate) fn discreet(error: &::postgres::Error, secrets: &Secrets) -> Self {
+        let Some(db) = error.as_db_error() else { return Self::driver(error, secrets) };
+        let quotes_data = matches!(&db.code().code()[..2], "22" | "23" | "38" | "39" | "44" | "P0")
+            || *db.code() == SqlState::SYNTAX_ERROR;
+        let message = if quotes_data { "the server refused a value or the statement" } else { db.message() };
+        Self {
+            message: secrets.hide(message, false),
+            check: check_for_code(db.code()),
+            code: Some(db.code().clone()),
+            is_lost: false,
+        }
+    }
+
+    /// Nothing answers: another try may reach the server.
+    pub(super) fn timed_out(message: impl Into<String>) -> Self {
+        Self { is_lost: true, ..Self::new(message) }.check(CHECK_TIMEOUT)
+    }
+
+    /// The five characters of the SQLSTATE, when the server said no.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.code.as_ref().map(SqlState::code)
+    }
+
+    /// Whether the connection failed, or was never made, for reasons of the network or of a server that is down.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Whether the server refused for want of a privilege.
@@ -118,6 +151,12 @@ fn check_for_code(code: &SqlState) -> Option<&'static str> {
     })
 }
 
+/// Whether the network failed, and not an agreement about encryption.
+fn is_network(source: &(dyn std::error::Error + 'static)) -> bool {
+    let Some(error) = source.downcast_ref::<io::Error>() else { return false };
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_none()
+}
+
 const CHECK_TLS: &str = "check `sslmode` and `sslrootcert` in the URL against the server's certificate";
 const CHECK_SERVER: &str =
     "check the host and the port in the URL, and that the server runs and listens there";
@@ -140,7 +179,7 @@ fn check_for_source(source: &(dyn std::error::Error + 'static)) -> Option<&'stat
 }
 
 /// What to check when nothing answers.
-pub(super) const CHECK_TIMEOUT: &str =
+const CHECK_TIMEOUT: &str =
     "check the host and the port in the URL and any firewall between, or allow more time";
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use ::postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::ConnectOptions;
-use super::cause::{CHECK_TIMEOUT, Cause, Secrets};
+use super::cause::{Cause, Secrets};
 use super::tls::Tls;
 use crate::url::PostgresUrl;
 
@@ -34,13 +34,14 @@ const KNOWN: [&str; 17] = [
     "user",
 ];
 
-/// Connects with the server setting `setting` (`-c name=value`) and runs `first`.
+/// Connects with the server setting `setting` (`-c name=value`) and runs `first`. The connector is for requests to
+/// cancel a statement.
 pub(super) fn open(
     url: &PostgresUrl,
     options: &ConnectOptions,
     setting: &str,
     first: &'static str,
-) -> Result<(Client, Secrets), Cause> {
+) -> Result<(Client, Secrets, MakeRustlsConnect), Cause> {
     let (mut config, tls) = parse(url.expose())?;
     let timeout = *config.get_connect_timeout().unwrap_or(&options.connect_timeout);
     config.connect_timeout(timeout).ssl_mode(tls.driver_mode());
@@ -57,17 +58,18 @@ pub(super) fn open(
     config.options(settings.trim_start());
     let secrets = Secrets::of(&config);
     let connector = MakeRustlsConnect::new(tls.client_config()?);
+    let connects = connector.clone();
     let client = within(timeout, move || {
-        let mut client = config.connect(connector)?;
+        let mut client = config.connect(connects)?;
         client.batch_execute(first)?;
         Ok(client)
     });
     match client {
-        Some(Ok(client)) => Ok((client, secrets)),
+        Some(Ok(client)) => Ok((client, secrets, connector)),
         Some(Err(error)) => Err(Cause::driver(&error, &secrets)),
         None => {
             let seconds = timeout.as_secs_f64();
-            Err(Cause::new(format!("connecting timed out after {seconds} s")).check(CHECK_TIMEOUT))
+            Err(Cause::timed_out(format!("connecting timed out after {seconds} s")))
         }
     }
 }

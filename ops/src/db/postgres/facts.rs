@@ -37,7 +37,25 @@ pub struct ServerFacts {
     pub not_valid_constraints: u64,
 }
 
+/// Which database on which cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// As [`ServerFacts::oid`].
+    pub oid: u32,
+    /// As [`ServerFacts::system_identifier`].
+    pub system_identifier: Option<u64>,
+}
+
 impl Session {
+    /// Which database this is.
+    pub fn place(&mut self) -> Result<Place, DbError> {
+        let read = |session: &mut Self| -> Result<Place, Cause> {
+            let oid = number(&session.value(OID)?)?;
+            Ok(Place { oid, system_identifier: session.system_identifier()? })
+        };
+        read(self).map_err(|cause| DbError::new("read the identity of the database", cause))
+    }
+
     /// Reads everything in the session's snapshot.
     pub fn facts(&mut self) -> Result<ServerFacts, DbError> {
         self.try_facts().map_err(|cause| DbError::new("read the identity of the database", cause))

@@ -22,7 +22,7 @@ impl Session {
         lineage: &Lineage,
         tool_version: &str,
     ) -> Result<WriteLineage, DbError> {
-        let (mut client, secrets) =
+        let (mut client, secrets, _) =
             connect::open(url, options, "", "").map_err(|e| DbError::new("connect to PostgreSQL", e))?;
         stamp(&mut client, lineage, tool_version)
             .map_err(|e| DbError::new("stamp the database", Cause::driver(&e, &secrets)))

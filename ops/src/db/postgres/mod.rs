@@ -6,6 +6,7 @@
 
 mod cause;
 mod connect;
+mod connection;
 mod facts;
 mod lineage;
 mod tls;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use ::postgres::types::{Kind, Type};
 use ::postgres::{Client, SimpleQueryMessage};
 
-use self::cause::{Cause, Secrets};
-pub use self::facts::ServerFacts;
+pub(crate) use self::cause::Cause;
+use self::cause::Secrets;
+pub(crate) use self::connection::{Access, Connection};
+pub use self::facts::{Place, ServerFacts};
 use super::{Cell, DbError, Reader};
 use crate::url::PostgresUrl;
 
@@ -59,7 +62,7 @@ impl Session {
     /// anything is sent.
     pub fn connect(url: &PostgresUrl, options: &ConnectOptions) -> Result<Self, DbError> {
         connect::open(url, options, "-c default_transaction_read_only=on", BEGIN)
-            .map(|(client, secrets)| Self { client, secrets })
+            .map(|(client, secrets, _)| Self { client, secrets })
             .map_err(|cause| DbError::new("connect to PostgreSQL", cause))
     }
 
