@@ -14,7 +14,9 @@ mod http;
 mod stack;
 
 mod conformance {
+    pub(crate) mod bench;
     pub(crate) mod cases;
+    pub(crate) mod faulty;
     pub(crate) mod kit;
     #[cfg(unix)]
     pub(crate) mod postgres;

@@ -1,6 +1,7 @@
 //! The cases, one table for all drivers.
 
 mod books;
+mod engine;
 mod inverse;
 mod keys;
 mod postgres;
@@ -78,6 +79,10 @@ pub(crate) const CASES: &[Case] = &[
     ("updates of another client are not lost while batches are applied", racing::updates),
     ("what was applied can be taken back", inverse::whole),
     ("what others changed since is not taken back", inverse::spares_others),
+    ("a plan goes there and back", engine::there_and_back),
+    ("a plan goes there and back whatever fails", engine::whatever_fails),
+    ("a plan leaves alone what others wrote, there and back", engine::others_are_left_alone),
+    ("random plans over random tables go there and back", engine::random_plans),
     ("an identity is the same for each opening", reading::identity),
     ("a table that is described twice is the same", reading::described),
     ("another column is another schema", reading::schema_changes),
