@@ -181,7 +181,7 @@ fn tale(dialect: Dialect) -> impl Strategy<Value = Tale> {
 fn sample(kit: &Kit<'_>, ty: Type, n: usize) -> &'static str {
     let can = |text: &&&str| kit.world.can_write(ty, text) && !text.contains("NaN") && text.len() < 1000;
     let samples: Vec<_> = ty.samples().iter().filter(can).collect();
-    if n % 7 == 0 { NULL } else { samples[n % samples.len()] }
+    if n.is_multiple_of(7) { NULL } else { samples[n % samples.len()] }
 }
 
 /// The table of a tale with its rows, and the changes of the plan.
