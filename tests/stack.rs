@@ -14,6 +14,7 @@ mod facts;
 mod gateway;
 #[path = "support/http.rs"]
 mod http;
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
 #[path = "support/stack.rs"]
 mod stack;
 
