@@ -3,13 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use ops::target::{Batch, Change, Outcome, RunId, Target};
+use ops::target::{Change, Outcome, Target};
 use ops::value::{Value, ValueRef};
 use postgres::{Client, NoTls};
 use serde_json::{Value as Json, json};
 
 use crate::server::{Cluster, cluster};
-use crate::{connect, name, now};
+use crate::{apply, begin, connect, name};
 
 fn script(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres").join(file)
@@ -239,6 +239,43 @@ fn changes() -> Vec<Change> {
     ]
 }
 
+/// The outcomes of the changes on the table `by_driver`.
+fn by_driver(url: &str, changes: &[Change]) -> Vec<Outcome> {
+    let mut target = connect(url);
+    let table = target.table(&name("by_driver")).unwrap();
+    begin(&mut target, &table);
+    apply(&mut target, &table, 0, changes).unwrap()
+}
+
+/// The outcomes of the changes on the table `by_function`, as they are told.
+fn by_function(url: &str, changes: &[Change]) -> Vec<Json> {
+    let mut client = Client::connect(url, NoTls).unwrap();
+    client
+        .simple_query(
+            "SELECT ops_change_begin('q', 'apply', 'o', 'by_function', 'public', now(), now() + '1 min')",
+        )
+        .unwrap();
+    let payload = changes.iter().map(sent).collect::<Json>().to_string();
+    let sql = "SELECT ops_change_apply('q', 'apply', 'o', 'by_function', 'public', '{id}', '{id,slug,n,f,b,j,ts,c}', 0,
+        $1::text::jsonb, now())::text";
+    let answer: String = client.query_one(sql, &[&payload]).unwrap().get(0);
+    let answer: Json = serde_json::from_str(&answer).unwrap();
+    answer["outcomes"].as_array().unwrap().clone()
+}
+
+/// The position that an outcome is about.
+fn at(outcome: &Json) -> usize {
+    usize::try_from(outcome["at"].as_u64().unwrap()).unwrap()
+}
+
+/// A row as it is told, the float as its bits: it has many spellings.
+fn comparable(mut row: Json) -> Json {
+    if let Some(cell) = row.get_mut(3) {
+        *cell = cell.as_str().map_or(Json::Null, |text| json!(text.parse::<f64>().unwrap().to_bits()));
+    }
+    row
+}
+
 #[test]
 fn they_decide_as_the_driver_does() {
     let Some(cluster) = cluster() else { return };
@@ -250,70 +287,24 @@ fn they_decide_as_the_driver_does() {
             &format!("CREATE TABLE {table} {TABLE}; SET timezone = 'UTC'; INSERT INTO {table} VALUES {ROWS}"),
         );
     }
-    let mut target = connect(&cluster.url(&database));
-    let table = target.table(&name("by_driver")).unwrap();
-    let run = RunId { plan: "p".to_owned(), direction: "apply".to_owned() };
-    target.begin(&table, &run, "driver", now(), now().plus(std::time::Duration::from_mins(1))).unwrap();
-    let columns = table.writable();
-    let changes = changes();
-    let batch = Batch {
-        table: &table,
-        columns: &columns,
-        key: &columns[..1],
-        run: &run,
-        first: 0,
-        changes: &changes,
-        now: now(),
-    };
-    let outcomes = target.apply(&batch).unwrap();
-    let by_driver: Vec<_> =
-        outcomes.iter().enumerate().filter_map(|(at, outcome)| told(at, outcome)).collect();
+    let (url, changes) = (cluster.url(&database), changes());
+    let (ours, theirs) = (by_driver(&url, &changes), by_function(&url, &changes));
 
-    let mut client = Client::connect(&cluster.url(&database), NoTls).unwrap();
-    client
-        .simple_query(
-            "SELECT ops_change_begin('q', 'apply', 'o', 'by_function', 'public', now(), now() + '1 min')",
-        )
-        .unwrap();
-    let payload = changes.iter().map(sent).collect::<Json>().to_string();
-    let answer: String = client
-        .query_one(
-            "SELECT ops_change_apply('q', 'apply', 'o', 'by_function', 'public', '{id}', '{id,slug,n,f,b,j,ts,c}', 0,
-                 $1::text::jsonb, now())::text",
-            &[&payload],
-        )
-        .unwrap()
-        .get(0);
-    let answer: Json = serde_json::from_str(&answer).unwrap();
-    let by_function: Vec<_> = answer["outcomes"].as_array().unwrap().clone();
-    let words: Vec<_> = by_function
-        .iter()
-        .map(|o| {
-            let at = usize::try_from(o["at"].as_u64().unwrap()).unwrap();
-            let table = |reason: &str| reason.replace("by_function", "by_driver");
-            (at, o["is"].as_str().unwrap(), o["reason"].as_str().map(table))
-        })
-        .collect();
-    assert_eq!(words, by_driver);
-    let kinds: std::collections::BTreeSet<&str> = words.iter().map(|word| word.1).collect();
-    assert_eq!(kinds.len(), 4, "all that can become of a change: {words:?}");
+    let our_words: Vec<_> = ours.iter().enumerate().filter_map(|(at, outcome)| told(at, outcome)).collect();
+    let reason = |o: &Json| o["reason"].as_str().map(|text| text.replace("by_function", "by_driver"));
+    let their_words: Vec<_> = theirs.iter().map(|o| (at(o), o["is"].as_str().unwrap(), reason(o))).collect();
+    assert_eq!(their_words, our_words);
+    let kinds: std::collections::BTreeSet<&str> = our_words.iter().map(|word| word.1).collect();
+    assert_eq!(kinds.len(), 4, "all that can become of a change: {our_words:?}");
 
     // The same rows are reported, and the same rows are there.
-    for outcome in &by_function {
-        let found = match &outcomes[usize::try_from(outcome["at"].as_u64().unwrap()).unwrap()] {
-            Outcome::Applied { stored: row } | Outcome::Drifted { found: row } => row.clone(),
+    for outcome in &theirs {
+        let found = match &ours[at(outcome)] {
+            Outcome::Applied { stored: row } | Outcome::Drifted { found: row } => row.as_ref(),
             _ => None,
         };
-        let row = found.map_or(Json::Null, |row| row.iter().map(|v| cells(&[Some(v)])[0].clone()).collect());
-        let floats = |row: &Json| row[3].as_str().map(|text| text.parse::<f64>().unwrap().to_bits());
-        let (mut theirs, mut ours) = (outcome["row"].clone(), row);
-        assert_eq!(floats(&theirs), floats(&ours));
-        for row in [&mut theirs, &mut ours] {
-            if let Some(cell) = row.get_mut(3) {
-                *cell = Json::Null;
-            }
-        }
-        assert_eq!(theirs, ours);
+        let ours = found.map_or(Json::Null, |row| cells(&row.iter().map(Some).collect::<Vec<_>>()));
+        assert_eq!(comparable(outcome["row"].clone()), comparable(ours));
     }
     let rows = |table: &str| cluster.sql(&database, &format!("SELECT t::text FROM {table} t ORDER BY id"));
     assert_eq!(rows("by_driver"), rows("by_function"));
