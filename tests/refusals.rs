@@ -82,11 +82,7 @@ const CASES: &[Case] = &[
     (&["db-identity", "--db", "mysql://u:secret@h/d"], &[], "no driver for `mysql:`"),
     (&["db-identity", "--db", "https://abc.supabase.co"], &[], "a REST API does not show"),
     (&["db-identity", "--db", "https://u:secret@abc.supabase.co"], &[], "must not hold a user or a password"),
-    (
-        &["drain", "--executor", "recorded", "--db", "https://abc.supabase.co"],
-        &[],
-        "this task works on SQLite files",
-    ),
+    (&["migrate", "--db", "https://abc.supabase.co"], &[], "this task works on SQLite files"),
     (&["db-identity", "--db", "postgres://u:secret@127.0.0.1:1/d"], &[], "postgres://***@127.0.0.1:1/d"),
     (
         &["db-identity", "--db", "good.db", "--expect", "production"],
