@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use support::command::{redact, xtask};
 use support::golden::assert_golden;
+use support::kill::{Moments, until_done};
 use tempfile::TempDir;
 
 const TABLE: &str = "CREATE TABLE glyphs (id TEXT PRIMARY KEY, name TEXT NOT NULL, depth INTEGER, meta TEXT);
@@ -275,41 +276,10 @@ fn large() -> (World, String) {
     (world, id)
 }
 
-/// Kills the program (SIGKILL) again and again until it comes to its end; how often it was killed.
-#[cfg(unix)]
-fn run_and_kill(world: &World, line: &str, random: &mut u64) -> u32 {
-    for kills in 0.. {
-        // A run that was killed before its first write has nothing to resume.
-        let resume = if kills > 0 && line.starts_with("upsert") { " --resume" } else { "" };
-        let mut command = support::command::xtask_std(world.dir.path());
-        command.args(format!("{line}{resume}").split(' ')).stdout(std::process::Stdio::null());
-        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // Later and later, so that it gets further on a slow machine too.
-        let longest = 60 + 20 * u64::from(kills);
-        std::thread::sleep(std::time::Duration::from_millis((*random >> 33) % longest));
-        child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
-        match output.status.code() {
-            Some(0) => return kills,
-            None => {}
-            Some(3) if String::from_utf8_lossy(&output.stderr).contains("nothing to resume") => {
-                let again = world.run(line);
-                if again.code == 0 {
-                    return kills;
-                }
-            }
-            code => panic!("{code:?}: {}", String::from_utf8_lossy(&output.stderr)),
-        }
-        assert!(kills < 2000, "it never comes to its end");
-    }
-    unreachable!("the range has no end")
-}
-
 #[cfg(unix)]
 #[test]
 fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
-    let mut random = 7;
+    let mut moments = Moments(7);
     let mut kills = 0;
     let (undisturbed, id) = large();
     let before = undisturbed.rows();
@@ -318,21 +288,15 @@ fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
     while kills < 50 {
         let (world, id) = large();
         assert_eq!(world.rows(), before);
-        kills += run_and_kill(
-            &world,
-            &format!("upsert --plan {id} --apply --approve {id} --batch-size 10"),
-            &mut random,
-        );
+        let line = format!("upsert --plan {id} --apply --approve {id} --batch-size 10");
+        kills += until_done(world.dir.path(), &[], &line, " --resume", &mut moments);
         assert_eq!(world.rows(), after, "after {kills} kills");
         let report =
             fs::read_to_string(world.path(&format!(".ops/plans/plan-{id}/apply/report.json"))).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["ledger"]["ended"]["applied"], 3000, "{report}");
-        kills += run_and_kill(
-            &world,
-            &format!("rollback --plan {id} --apply --approve {id} --in-batches --batch-size 10"),
-            &mut random,
-        );
+        let line = format!("rollback --plan {id} --apply --approve {id} --in-batches --batch-size 10");
+        kills += until_done(world.dir.path(), &[], &line, "", &mut moments);
         assert_eq!(world.rows(), before, "taken back, after {kills} kills");
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod cases;
 pub(crate) mod command;
 pub(crate) mod golden;
+pub(crate) mod kill;
 
 use std::path::{Path, PathBuf};
 
