@@ -21,7 +21,7 @@ use std::path::Path;
 
 use support::command::xtask;
 use support::kill::{Moments, until_done};
-use support::postgres::cluster;
+use support::postgres::{SCRAM_PASSWORD, SCRAM_USER, cluster};
 
 const TABLE: &str =
     "(id text PRIMARY KEY, name text NOT NULL, price numeric(10,2), meta jsonb, at timestamptz)";
@@ -103,6 +103,72 @@ fn planning_and_looking_move_no_counter_of_postgres() {
     assert_eq!(counters(), before);
     ends(dir.path(), &[], &format!("upsert --plan {id} --target {url} --apply --approve {id}"));
     assert_ne!(counters(), before, "the counters count");
+}
+
+/// Every byte below a folder.
+fn everything(dir: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        all.extend(if path.is_dir() { everything(&path) } else { fs::read(&path).unwrap() });
+    }
+    all
+}
+
+/// Plans, applies, is refused and takes back, with the secret in the environment alone; nothing that was written or
+/// printed has it.
+fn keeps_the_secret(variables: &[(&str, &str)], secret: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    desired(dir.path());
+    let id = plan(dir.path(), "", variables);
+    let mut said = Vec::new();
+    for line in [
+        format!("plan check --plan {id}"),
+        format!("upsert --plan {id}"),
+        format!("upsert --plan {id} --apply --approve 000000000000"),
+        format!("upsert --plan {id} --apply --approve {id} --desired desired.ndjson --json"),
+        format!("upsert --plan {id} --apply --approve {id}"),
+        "backup-plan --table nothing --key id --desired desired.ndjson".to_owned(),
+        format!("rollback --plan {id} --apply --approve {id}"),
+        "gates audit".to_owned(),
+    ] {
+        let ran = xtask(dir.path()).args(line.split(' ')).envs(variables.iter().copied()).output().unwrap();
+        said.extend([ran.stdout, ran.stderr].concat());
+    }
+    said.extend(everything(dir.path()));
+    // The plan with its before-images and the journal are among what is looked through.
+    assert!(said.len() > 500_000, "only {} bytes were written", said.len());
+    for part in [secret, &secret[..secret.len() / 2], &secret[secret.len() / 2..]] {
+        let found = said.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(!found, "a part of the secret was written");
+    }
+}
+
+#[test]
+fn no_secret_is_written_anywhere() {
+    if let Some(cluster) = cluster() {
+        let database = cluster.database();
+        cluster.sql(
+            &database,
+            &format!(
+                "CREATE TABLE things {TABLE}; INSERT INTO things {ROWS}; GRANT ALL ON things TO {SCRAM_USER};
+                 GRANT ALL ON SCHEMA public TO {SCRAM_USER}"
+            ),
+        );
+        let login = format!("{SCRAM_USER}:{SCRAM_PASSWORD}");
+        keeps_the_secret(&[("DATABASE_URL", &cluster.url_as(&login, &database))], SCRAM_PASSWORD);
+    }
+    if let Some(stack) = stack::own(&[]) {
+        stack.sql(&format!("CREATE TABLE things {TABLE}; INSERT INTO things {ROWS}"));
+        stack.reload();
+        for key in ["service_role", "secret"] {
+            let variables = [("SUPABASE_URL", stack.url()), ("SUPABASE_KEY", stack.key(key))];
+            keeps_the_secret(&variables, stack.key(key));
+        }
+        let log = fs::read(stack.fact("requests")).unwrap();
+        let has_key = |key: &str| log.windows(key.len()).any(|window| window == key.as_bytes());
+        assert!(!log.is_empty() && !has_key(stack.key("secret")));
+    }
 }
 
 #[test]

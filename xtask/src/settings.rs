@@ -108,16 +108,25 @@ impl Settings {
         Ok(from_file.or(from_variable))
     }
 
-    /// The target that was named: `--target`, else `SUPABASE_URL`; never a default.
+    /// The target that was named: `--target`, else the only one that `SUPABASE_URL`, `DATABASE_URL_FILE` and
+    /// `DATABASE_URL` name; never a default.
     pub(crate) fn target(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
         let from_variable =
             self.supabase_url.as_deref().map(|text| self.parse(text, "SUPABASE_URL")).transpose()?;
         let Some(text) = flag else {
-            return from_variable.ok_or_else(|| {
-                Refusal::new("no target was named", "--target URL or SUPABASE_URL", "none of them")
+            let expected = "--target URL, or one of SUPABASE_URL, DATABASE_URL_FILE and DATABASE_URL";
+            let database = self.named_database(None)?;
+            return match (from_variable, database) {
+                (Some(api), Some(database)) => {
+                    let found = format!("SUPABASE_URL names {api}, and DATABASE_URL names {database}");
+                    let refusal = Refusal::new("two targets were named", expected, found);
+                    Err(refusal.next("name the one that is meant with --target").into())
+                }
+                (Some(url), None) | (None, Some(url)) => Ok(url),
+                (None, None) => Err(Refusal::new("no target was named", expected, "none of them")
                     .next("name a path, sqlite:///path, postgres://host/name or https://<ref>.supabase.co")
-                    .into()
-            });
+                    .into()),
+            };
         };
         let url = self.parse(text, "--target")?;
         if let (DbUrl::PostgRest(flag), Some(DbUrl::PostgRest(variable))) = (&url, &from_variable)

@@ -1,7 +1,6 @@
 //! What tasks that change rows share: naming a target, opening it, and saying which one it is before anything else.
 
 use ops::change::plan::PlanDir;
-use ops::guard::Refusal;
 use ops::report::Document;
 use ops::target::postgres::{PostgresOptions, PostgresTarget};
 use ops::target::postgrest::{Postgrest, PostgrestOptions};
@@ -16,7 +15,8 @@ use crate::settings::Settings;
 #[derive(Debug, clap::Args)]
 pub(crate) struct TargetArgs {
     /// The database: a path, sqlite:///path, postgres://host/name, https://<ref>.supabase.co or another PostgREST
-    /// server. Without it SUPABASE_URL. Keys come from SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY only
+    /// server. Without it SUPABASE_URL, DATABASE_URL_FILE or DATABASE_URL, which also keep a password out of the list of
+    /// processes. Keys come from SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY only
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
     /// Let the operating system decide when a SQLite batch reaches the disk: faster, but a power failure may undo
@@ -34,17 +34,8 @@ impl TargetArgs {
     /// Opens what was named, or else the target of the plan as far as the plan can name it: without credentials.
     pub(crate) fn open_for(&self, plan: &PlanDir, settings: &Settings) -> anyhow::Result<Box<dyn Target>> {
         let planned = plan.target();
+        // A plan does not know the password of its target: that comes from a person or a variable.
         if self.target.is_some() || planned.url.contains("***") {
-            if self.target.is_none() {
-                let refusal = Refusal::new(
-                    "the target must be named",
-                    "--target URL",
-                    "a plan without the password of its target",
-                );
-                return Err(refusal
-                    .next(format!("add --target with the credentials of {}", planned.url))
-                    .into());
-            }
             return self.open(settings);
         }
         self.open_url(&settings.target(Some(&absolute(&planned)))?, settings)
