@@ -398,7 +398,9 @@ proptest! {
             };
             prop_assert_eq!(rig.target.get(id), expected, "row {}", id);
         }
-        let again = insist(&mut rig, PlanRig::rollback);
-        prop_assert_eq!(again.ledger.count("applied"), 0);
+        // A run whose end was refused is only closed now, and tells again what it did; nothing is written twice.
+        let writes = rig.target.writes.clone();
+        insist(&mut rig, PlanRig::rollback);
+        prop_assert_eq!(&rig.target.writes, &writes);
     }
 }
