@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// Which database.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TargetArgs {
-    /// The database: a path, sqlite:///path, postgres://host/name, https://REF.supabase.co or another PostgREST
+    /// The database: a path, sqlite:///path, postgres://host/name, the https URL of a Supabase project or another PostgREST
     /// server. Without it SUPABASE_URL, DATABASE_URL_FILE or DATABASE_URL, which also keep a password out of the list of
     /// processes. Keys come from SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY only
     #[arg(long, value_name = "URL")]
