@@ -2,6 +2,7 @@
 //! of one mind with the driver.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use ops::target::{Change, Outcome, Target};
 use ops::value::{Value, ValueRef};
@@ -15,18 +16,21 @@ fn script(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres").join(file)
 }
 
-/// The roles of Supabase, where everything in a new schema is everybody's.
+/// The roles of Supabase, where everything in a new schema is everybody's. Roles belong to the whole cluster, which the
+/// tests of this program share, so they are made once; every test has a database of its own.
 fn supabase(cluster: &Cluster) -> String {
+    static ROLES: Once = Once::new();
     let database = cluster.database();
+    ROLES.call_once(|| {
+        cluster.sql(
+            &database,
+            "CREATE ROLE anon NOLOGIN NOINHERIT; CREATE ROLE authenticated NOLOGIN NOINHERIT;
+             CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS",
+        );
+    });
     cluster.sql(
         &database,
-        "DO $$ DECLARE role text; BEGIN
-            FOREACH role IN ARRAY '{anon,authenticated,service_role}'::text[] LOOP
-                IF to_regrole(role) IS NULL THEN EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role); END IF;
-            END LOOP;
-            ALTER ROLE service_role BYPASSRLS;
-         END $$;
-         CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO anon, authenticated, service_role;
+        "CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO anon, authenticated, service_role;
          ALTER DEFAULT PRIVILEGES IN SCHEMA api GRANT ALL ON TABLES TO anon, authenticated, service_role;
          ALTER DEFAULT PRIVILEGES IN SCHEMA api GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role",
     );
