@@ -4,6 +4,7 @@
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
 pub mod change;
+pub mod cleanup;
 pub mod clock;
 pub mod db;
 pub mod files;

@@ -102,6 +102,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgres", &["target", "db", "db::postgres", "identity"]),
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
+    ("cleanup", &["report", "records"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),
