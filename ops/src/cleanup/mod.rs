@@ -12,6 +12,7 @@ mod dataset;
 pub mod fields;
 mod list;
 mod note;
+pub mod repair;
 mod row;
 mod rules;
 pub mod score;
