@@ -10,6 +10,7 @@ pub mod artifacts;
 mod check;
 mod dataset;
 pub mod fields;
+pub mod grade;
 mod list;
 mod note;
 pub mod repair;
