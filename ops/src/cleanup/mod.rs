@@ -7,9 +7,11 @@
 //! row, or let a row vanish: rows in = rows out + merged + quarantined + rejected.
 
 mod dataset;
+pub mod duplicates;
 mod note;
 pub mod repair;
 mod row;
+pub mod slug;
 
 pub use dataset::{
     Cause, Clash, Column, Dataset, Duplicates, Fill, Kind, Part, Policy, Scoring, Slug, Step, Survivor, Words,
