@@ -45,6 +45,23 @@ pub struct Soak {
 }
 
 impl Soak {
+    /// Terms of six hours with a look every five minutes, to be adapted.
+    pub fn new(name: &str, metrics: Vec<Metric>) -> Self {
+        Self {
+            schema: SCHEMA,
+            name: name.to_owned(),
+            target: String::new(),
+            run: None,
+            started: String::new(),
+            window_s: 6 * 3600,
+            every_s: 300,
+            gap_max_s: 900,
+            blind_max: 0.1,
+            error_rate: 0.05,
+            metrics,
+        }
+    }
+
     /// What is wrong with the terms, as the name of a setting and a reason.
     pub fn check(&self) -> Result<(), String> {
         let is_share = |share: f64| share > 0.0 && share < 1.0;
@@ -112,6 +129,14 @@ pub struct Metric {
     pub counting: Counting,
     /// Longest time without a new unit, in seconds, from which the source may be stuck.
     pub quiet_max_s: Option<u64>,
+}
+
+impl Metric {
+    /// A metric that counts since the start and may be quiet.
+    pub fn new(name: &str, what: &str, rule: Rule) -> Self {
+        let (name, what) = (name.to_owned(), what.to_owned());
+        Self { name, what, rule, counting: Counting::SinceStart, quiet_max_s: None }
+    }
 }
 
 /// What a reading counts.
@@ -304,28 +329,14 @@ pub(super) mod tests {
     /// A soak of six hours with a look every five minutes.
     pub(in crate::soak) fn soak(metrics: Vec<Metric>) -> Soak {
         Soak {
-            schema: SCHEMA,
-            name: "staging".to_owned(),
             target: "postgres://db.internal/app".to_owned(),
-            run: None,
             started: "2026-01-02T03:00:00Z".to_owned(),
-            window_s: 6 * 3600,
-            every_s: 300,
-            gap_max_s: 900,
-            blind_max: 0.1,
-            error_rate: 0.05,
-            metrics,
+            ..Soak::new("staging", metrics)
         }
     }
 
     pub(in crate::soak) fn metric(name: &str, rule: Rule) -> Metric {
-        Metric {
-            name: name.to_owned(),
-            what: format!("units of {name}"),
-            rule,
-            counting: Counting::SinceStart,
-            quiet_max_s: None,
-        }
+        Metric::new(name, &format!("units of {name}"), rule)
     }
 
     pub(in crate::soak) fn look(seconds: u64, readings: Vec<Reading>) -> Look {

@@ -279,7 +279,7 @@ impl Trail {
             Rule::AtLeast { rate, margin } => {
                 let floor = rate - margin;
                 let lower = bounds(self.good, units, error_rate).lower;
-                let why = format!("at least {:.1} % whatever the chance", lower * 100.0);
+                let why = format!("at least {:.1} % by the evidence", lower * 100.0);
                 if lower >= floor {
                     return (Verdict::Go, why);
                 }

@@ -8,10 +8,12 @@ mod coverage;
 mod evidence;
 mod judge;
 mod power;
+mod report;
 mod sequential;
 
 pub use coverage::{Coverage, Jump};
 pub use evidence::{Counting, Log, LogError, Look, Metric, Reading, Rule, Soak};
 pub use judge::{Judgement, MetricJudgement, Verdict, judge};
 pub use power::{Outcome, Scenario, power};
+pub use report::power_document;
 pub use sequential::{Bounds, bounds, log_evidence_below};
