@@ -14,6 +14,7 @@ pub mod ids;
 pub mod ledger;
 pub mod migrate;
 pub mod os;
+pub mod pace;
 pub mod phases;
 pub mod random;
 pub mod records;

@@ -10,6 +10,8 @@ mod judge;
 mod power;
 mod report;
 mod sequential;
+pub mod settings;
+mod watch;
 
 pub use coverage::{Coverage, Jump};
 pub use evidence::{Counting, Log, LogError, Look, Metric, Reading, Rule, Soak};
@@ -17,3 +19,4 @@ pub use judge::{Judgement, MetricJudgement, Verdict, judge};
 pub use power::{Outcome, Scenario, power};
 pub use report::power_document;
 pub use sequential::{Bounds, bounds, log_evidence_below};
+pub use watch::{Ended, Source, watch};
