@@ -33,6 +33,7 @@ enum Task {
     Upsert(task::upsert::Args),
     Rollback(task::rollback::Args),
     Gates(task::gates::Args),
+    Soak(task::soak::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
@@ -52,6 +53,7 @@ impl Cli {
             Task::Upsert(args) => task::upsert::run(&args, settings),
             Task::Rollback(args) => task::rollback::run(&args, settings),
             Task::Gates(args) => task::gates::run(&args, settings),
+            Task::Soak(args) => task::soak::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),

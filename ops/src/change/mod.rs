@@ -13,7 +13,7 @@ pub mod error;
 pub mod gate;
 pub mod journal;
 pub mod lock;
-pub mod pace;
+pub use crate::pace;
 pub mod plan;
 pub mod planner;
 pub mod rollback;

@@ -13,5 +13,6 @@ pub(crate) mod plan;
 pub(crate) mod rollback;
 mod run;
 pub(crate) mod seed_telemetry;
+pub(crate) mod soak;
 mod target;
 pub(crate) mod upsert;
