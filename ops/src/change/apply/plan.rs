@@ -81,7 +81,7 @@ pub fn apply(
         require_target(plan, &mut session)?
     };
     (order.gate)(plan, &identity)?;
-    let _lock = PlanLock::take(plan.path())?;
+    let lock = PlanLock::take(plan.runs())?;
     require_not_rolled_back(plan)?;
     let job = job(plan, &run_id, &identity, &folder);
     if plan.is_empty() {
@@ -92,7 +92,8 @@ pub fn apply(
         require_throttle_query(settings, &mut session)?;
         require_no_rollback_in_books(plan, &mut session)?;
     }
-    let hooks = Hooks { plan_again: order.plan_again, ..Hooks::default() };
+    let plan_again = order.plan_again.map(|again| again as PlanAgain<'_>);
+    let hooks = Hooks { lock: Some(&lock), plan_again, begun: None };
     let report = run(&job, settings, order.start, context, hooks)?;
     write_script(plan, &job, &report)?;
     Ok(report)
