@@ -36,7 +36,7 @@ pub use self::settings::{BatchRows, Budget, OnDrift, Retry, Settings};
 
 use self::feed::Feed;
 pub(crate) use self::past::{JOURNAL, Past};
-pub(crate) use self::plan::{APPLY, ROLLBACK, require_target};
+pub(crate) use self::plan::{APPLY, ROLLBACK, require_target, script};
 pub(crate) use self::readback::{applied, standings};
 use self::runner::Runner;
 use self::seat::Seat;

@@ -15,7 +15,7 @@ use crate::change::error::RunError;
 use crate::change::gate::GateError;
 use crate::change::journal;
 use crate::change::lock::PlanLock;
-use crate::change::plan::{PlanDir, names};
+use crate::change::plan::{Layout, PlanDir, names};
 use crate::change::sql::{self, About, Undone};
 use crate::clock::Stamp;
 use crate::files::AtomicFile;
@@ -130,13 +130,24 @@ fn job<'a>(plan: &'a PlanDir, run: &'a RunId, identity: &'a TargetIdentity, fold
     }
 }
 
-/// The way back from what is written, as a script.
+/// Writes the way back from what is written, unless nothing was and it is there.
 fn write_script(plan: &PlanDir, job: &Job<'_>, report: &RunReport) -> Result<(), RunError> {
     let path = job.folder.join(names::ROLLBACK);
-    let reached = report.ledger.total - report.ledger.count("not_reached");
     if report.is_old && path.exists() {
         return Ok(());
     }
+    let reached = report.ledger.total - report.ledger.count("not_reached");
+    script(plan, job.layout, job.folder, reached, &path)
+}
+
+/// The way back from what a run in `folder` has written, as a script for the table of `layout`.
+pub(crate) fn script(
+    plan: &PlanDir,
+    layout: &Layout,
+    folder: &Path,
+    reached: u64,
+    path: &Path,
+) -> Result<(), RunError> {
     let target = plan.target();
     let about = About {
         plan: plan.id(),
@@ -152,14 +163,14 @@ fn write_script(plan: &PlanDir, job: &Job<'_>, report: &RunReport) -> Result<(),
         Err(error) => Some(Err(error)),
     };
     let mut counts = Undone::default();
-    for done in Past::open(job.changes, job.folder, reached)? {
+    for done in Past::open(plan, folder, reached)? {
         if let Some(change) = written(done) {
             counts.count(&change?.0);
         }
     }
-    let mut file = AtomicFile::create(&path)?;
-    let changes = Past::open(job.changes, job.folder, reached)?.filter_map(written);
-    sql::rollback(&about, job.layout, counts, changes, &mut |piece| Ok(file.write(piece)?))?;
+    let mut file = AtomicFile::create(path)?;
+    let changes = Past::open(plan, folder, reached)?.filter_map(written);
+    sql::rollback(&about, layout, counts, changes, &mut |piece| Ok(file.write(piece)?))?;
     Ok(file.commit()?)
 }
 
