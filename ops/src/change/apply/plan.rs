@@ -137,7 +137,7 @@ fn write_script(plan: &PlanDir, job: &Job<'_>, report: &RunReport) -> Result<(),
         return Ok(());
     }
     let reached = report.ledger.total - report.ledger.count("not_reached");
-    script(plan, job.layout, job.folder, reached, &path)
+    script(plan, job.layout, job.folder, reached, false, &path)
 }
 
 /// The way back from what a run in `folder` has written, as a script for the table of `layout`.
@@ -146,6 +146,7 @@ pub(crate) fn script(
     layout: &Layout,
     folder: &Path,
     reached: u64,
+    is_for_clone: bool,
     path: &Path,
 ) -> Result<(), RunError> {
     let target = plan.target();
@@ -154,6 +155,7 @@ pub(crate) fn script(
         created_at: &plan.facts().created_at,
         target: &target,
         what: "It takes back what a run has really written, as it was stored.",
+        is_for_clone,
     };
     let written = |done: Result<super::past::Done, RunError>| match done {
         Ok(done) => match done.outcome {

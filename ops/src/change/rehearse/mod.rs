@@ -233,6 +233,18 @@ fn clear(folder: &Path) -> Result<(), RehearseError> {
     }
 }
 
+/// What a run did, and the first row that it did not do.
+fn summary(report: &RunReport) -> String {
+    let ended = report.ledger.ended.iter().filter(|(_, rows)| **rows > 0);
+    let ended: Vec<String> = ended.map(|(how, rows)| format!("{} {how}", thousands(*rows))).collect();
+    let summary = ended.join(", ").replace('_', " ");
+    match (report.end, report.problems.first()) {
+        (apply::End::Done, _) => summary,
+        (_, Some(first)) => format!("{summary}; the first to look at {}: {}", first.what, first.detail),
+        (_, None) => format!("{summary}; {}", report.why),
+    }
+}
+
 struct Rehearsing<'a, 'w, 't> {
     /// The plan, whose runs go into `work`.
     plan: &'a PlanDir,
@@ -348,7 +360,7 @@ impl Rehearsing<'_, '_, '_> {
         self.check(
             "every change was applied and reads back",
             report.end == apply::End::Done,
-            report.why.clone(),
+            summary(&report),
         );
         self.report.problems.clone_from(&report.problems);
         let seen = self.look()?;
@@ -398,7 +410,7 @@ impl Rehearsing<'_, '_, '_> {
         let layout = layout.expect("the clone has the columns of the plan");
         drop(clone);
         let path = self.work.join(names::ROLLBACK);
-        apply::script(self.plan, &layout, &self.work.join(APPLY), self.plan.len(), &path)?;
+        apply::script(self.plan, &layout, &self.work.join(APPLY), self.plan.len(), true, &path)?;
         let shell = (self.ways.shell)(&path);
         let program = match &shell {
             Shell::Missing(program) => {
@@ -439,8 +451,9 @@ impl Rehearsing<'_, '_, '_> {
         let measured = if report.end == apply::End::Done {
             format!("{} rows taken back", thousands(report.ledger.count("applied")))
         } else {
+            let measured = summary(&report);
             self.report.problems.extend(report.problems);
-            report.why
+            measured
         };
         self.check("rolled back, the table is what it was", is_met, measured);
         Ok(())

@@ -150,7 +150,7 @@ impl Rehearsal {
         self.problems.truncate(PROBLEMS_MAX);
         let unmet = self.checks.iter().find(|check| !check.met);
         self.why = unmet.map_or_else(
-            || "applied, taken back and applied again on a clone, the plan does what it says".to_owned(),
+            || "on a clone the plan does what it says, and can be taken back".to_owned(),
             |check| format!("it does not hold that {} ({})", check.claim, check.measured),
         );
     }

@@ -138,14 +138,17 @@ impl Blueprint {
     /// What a plan knows of a table behind an API.
     pub(super) fn of_plan(table: &Table) -> Self {
         let mut made = Self::default();
-        for column in &table.columns {
+        let is_key =
+            |i: usize| table.primary_key.contains(&i) || table.unique.iter().any(|key| key.contains(&i));
+        for (i, column) in table.columns.iter().enumerate() {
             let has_sequence = column.default.as_ref().is_some_and(|text| text.contains("nextval("));
             made.columns.push(Column {
                 name: column.name.clone(),
                 type_name: column.type_name.clone(),
                 base: "text".to_owned(),
                 collation: None,
-                not_null: !column.nullable,
+                // It may have a default that the API does not show. A plan does not give it NULL, whatever this says.
+                not_null: !column.nullable && (column.default.is_some() || is_key(i)),
                 expression: column.default.clone(),
                 origin: match column.origin {
                     // A serial column has a default like any other.
