@@ -123,9 +123,9 @@ fn a_plan_that_works_passes_and_leaves_the_target_as_it_was() {
     let plan = fs::read_to_string(world.path(&format!(".ops/plans/plan-{id}/plan.json"))).unwrap();
     let plan: Value = serde_json::from_str(&plan).unwrap();
     let place = fs::canonicalize(world.dir.path()).unwrap();
-    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let text_of = |value: &Value| value.as_str().unwrap().to_owned();
     let (finger, seal, full) =
-        (word(&plan["plan"]["target"]["fingerprint"]), word(&plan["seal"]), word(&plan["id"]));
+        (text_of(&plan["plan"]["target"]["fingerprint"]), text_of(&plan["seal"]), text_of(&plan["id"]));
     let stable = |text: &str| {
         let places = [(place.to_str().unwrap(), "<dir>"), (world.dir.path().to_str().unwrap(), "<dir>")];
         let ids = [(&*finger, "<finger>"), (&*seal, "<seal>"), (&*full, "<plan>"), (&*id, "<id>")];
