@@ -16,6 +16,7 @@ pub mod lock;
 pub use crate::pace;
 pub mod plan;
 pub mod planner;
+pub mod rehearse;
 pub mod rollback;
 pub mod snapshot;
 pub mod sql;

@@ -10,6 +10,7 @@ mod fresh;
 pub(crate) mod gates;
 pub(crate) mod migrate;
 pub(crate) mod plan;
+pub(crate) mod rehearse;
 pub(crate) mod rollback;
 mod run;
 pub(crate) mod seed_telemetry;
