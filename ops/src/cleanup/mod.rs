@@ -8,6 +8,7 @@
 
 mod dataset;
 mod note;
+pub mod repair;
 mod row;
 
 pub use dataset::{
