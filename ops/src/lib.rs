@@ -17,6 +17,7 @@ pub mod phases;
 pub mod records;
 pub mod report;
 pub mod stats;
+pub mod stores;
 pub mod target;
 pub mod telemetry;
 pub mod text;

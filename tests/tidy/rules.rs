@@ -105,10 +105,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),
-    ("telemetry", &["tokens"]),
+    ("telemetry", &["tokens", "db"]),
     ("phases", &["db", "telemetry"]),
     ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
-    ("db::postgres", &["db"]),
+    ("db::postgres", &["db", "telemetry"]),
+    ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
