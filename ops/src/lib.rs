@@ -21,6 +21,7 @@ pub mod records;
 pub mod report;
 pub mod soak;
 pub mod stats;
+pub mod stores;
 pub mod target;
 pub mod telemetry;
 pub mod text;
