@@ -18,11 +18,13 @@ mod http;
 #[path = "support/stack.rs"]
 mod stack;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ops::target::Target;
 use ops::url::DbUrl;
+use serde_json::Value;
 use support::command::xtask;
 use support::kill::{Moments, until_done};
 use support::postgres::{SCRAM_PASSWORD, SCRAM_USER, cluster};
@@ -261,4 +263,69 @@ fn killed_at_exactly_every_write_behind_postgrest() {
         let died = errand::there_and_back("errand_on_a_server", &variables, 16, &mut plans, &state);
         assert_eq!(died, 54, "with functions: {has_functions}");
     }
+}
+
+#[test]
+fn what_the_ledger_says_is_what_supabase_js_and_psql_read() {
+    let Some(stack) = stack::own(&[]) else { return };
+    stack.sql(&format!("CREATE TABLE things {TABLE}; INSERT INTO things {FEW}"));
+    stack.install(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres/change_functions.sql"));
+    stack.reload();
+    let dir = tempfile::tempdir().unwrap();
+    let named = [("SUPABASE_URL", stack.url()), ("SUPABASE_SERVICE_ROLE_KEY", stack.key("service_role"))];
+    let folder = small_plans(dir.path(), "", &named)();
+    let id = folder.file_name().unwrap().to_str().unwrap().strip_prefix("plan-").unwrap().to_owned();
+    stack.sql("UPDATE things SET name = 'theirs', price = 1e7 + 0.01 WHERE id IN ('k00006', 'k00007')");
+    let read = || -> BTreeMap<String, Value> {
+        let columns = "id,name,price::text,meta::text,at::text";
+        let by_client = rows_by_id(&stack.read_by_supabase_js("things", "id", columns));
+        let sql = "SELECT json_build_object('id', id, 'name', name, 'price', price::text, 'meta', meta::text, 'at', at::text)
+            FROM things";
+        assert_eq!(by_client, rows_by_id(&stack.sql(sql)), "the client and psql read the same");
+        by_client
+    };
+    let before = read();
+    let run = |line: &str, code: i32| -> Value {
+        let output = xtask(dir.path()).args(line.split(' ')).envs(named).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let line = format!("--plan {id} --apply --approve {id} --batch-size 3 --json");
+    let report = run(&format!("upsert {line} --on-drift skip"), 5);
+    let after = read();
+    let ended = &report["ledger"]["ended"];
+    assert_eq!((&ended["applied"], &ended["drifted"]), (&14.into(), &2.into()), "{report}");
+    let outcomes = fs::read_to_string(folder.join("apply/outcomes.ndjson")).unwrap();
+    let (mut applied, mut inserted) = (0, 0);
+    for line in outcomes.lines() {
+        let outcome: Value = serde_json::from_str(line).unwrap();
+        let key = outcome["key"][0].as_str().unwrap();
+        let row = &after[key];
+        if outcome["outcome"] == "drifted" {
+            assert_eq!((row, &row["name"]), (&before[key], &"theirs".into()), "{line}");
+            continue;
+        }
+        let n: u64 = key[1..].parse().unwrap();
+        assert_eq!(row["name"], format!("new {n}"), "{line}");
+        assert_eq!(row["meta"], format!("{{\"a\": [{n}], \"b\": 1}}"), "{line}");
+        if outcome["op"] == "update" {
+            assert_eq!((&row["price"], &row["at"]), (&before[key]["price"], &before[key]["at"]), "{line}");
+        }
+        applied += 1;
+        inserted += u64::from(outcome["op"] == "insert");
+    }
+    assert_eq!(ended["applied"], applied);
+    assert_eq!(report["written"]["insert"], inserted);
+    assert_eq!(after.len() - before.len(), 8);
+    // Rows that the run does not speak of are as they were.
+    let changed = after.iter().filter(|(key, row)| before.get(*key) != Some(*row)).count();
+    assert_eq!(ended["applied"], changed);
+    let report = run(&format!("rollback {line}"), 0);
+    assert_eq!(report["ledger"]["ended"]["applied"], 14);
+    assert_eq!(read(), before, "taken back, and what others wrote is still there");
+}
+
+fn rows_by_id(lines: &str) -> BTreeMap<String, Value> {
+    let row = |line| -> Value { serde_json::from_str(line).unwrap() };
+    lines.lines().map(row).map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect()
 }
