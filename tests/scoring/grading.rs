@@ -7,7 +7,8 @@ use crate::support::golden::assert_golden;
 
 fn graded(dataset: &str, file: &str) -> Grade {
     let rules = rules(dataset);
-    grade(&rules, &read(&rules, &fixture(file)), 7)
+    let dir = tempfile::tempdir().unwrap();
+    grade(&rules, &read(&rules, &fixture(file)), 7, dir.path()).unwrap()
 }
 
 #[test]
@@ -35,7 +36,8 @@ fn contacts_have_no_text_that_repeats_a_name() {
 #[test]
 fn nothing_is_graded_in_an_empty_table() {
     let rules = rules("glyphs");
-    let grade = grade(&rules, &[], 7);
+    let dir = tempfile::tempdir().unwrap();
+    let grade = grade(&rules, &[], 7, dir.path()).unwrap();
     assert_eq!((grade.rows, grade.good, grade.raised), (0, 0, 0));
     assert!(grade.faults.iter().all(|fault| fault.recall.share().is_none()));
     assert!(!grade.document().markdown().is_empty());

@@ -91,8 +91,10 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] =
-    &["clock", "files", "guard", "ids", "ledger", "os", "sort", "stats", "text", "url", "value"];
+const GROUND: &[&str] = &[
+    "clock", "files", "guard", "ids", "ledger", "os", "pace", "random", "sort", "stats", "text", "url",
+    "value",
+];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -108,11 +110,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),
-    ("telemetry", &["tokens"]),
+    ("telemetry", &["tokens", "db"]),
     ("phases", &["db", "telemetry"]),
     ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
-    ("db::postgres", &["db"]),
+    ("db::postgres", &["db", "telemetry"]),
+    ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
+    ("soak", &["report", "db"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
 

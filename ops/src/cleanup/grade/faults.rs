@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::super::row::{Cell, Row};
 use super::super::rules::{Rules, content};
+use super::super::words::hash;
 
 /// Which detector is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,28 +106,19 @@ fn markup(text: &str, random: &mut Random) -> Option<String> {
 
 /// Numbers that depend on a seed and a name only.
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(super) struct Random(crate::random::Random);
 
 impl Random {
     pub(super) fn new(seed: u64, name: &str) -> Self {
-        Self(seed ^ super::super::words::hash(name))
-    }
-
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(crate::random::Random::seeded(seed ^ hash(name)))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "below `n`, which is a usize")]
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        self.0.below(n.max(1) as u64) as usize
     }
 
-    fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
+    pub(super) fn pick<'t, T>(&mut self, from: &'t [T]) -> Option<&'t T> {
         from.get(self.below(from.len()))
     }
 

@@ -5,8 +5,12 @@
 //! bounds. Planted rows stand in the table in place of their originals, a few at a time, so that the table stays what it
 //! is and the whole title is not there to be looked up. Deterministic for a seed. Nothing here changes the rows.
 
+mod copies;
 mod faults;
 mod render;
+
+use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -18,6 +22,7 @@ use super::row::Row;
 use super::rules::{Rules, Scratch, content};
 use super::score::assess;
 use super::titles::{self, Learned, Survey};
+use crate::stats::binomial;
 use faults::{FAULTS, Family, Fault, Random};
 
 /// Results of all faults, and how the score divides the table.
@@ -61,6 +66,13 @@ pub struct Rate {
     pub all: u64,
 }
 
+impl FaultGrade {
+    fn new(fault: &'static str) -> Self {
+        let none = Rate::default();
+        Self { fault, recall: none, repeated: none, not_repeated: none, false_positives: none }
+    }
+}
+
 impl Rate {
     fn add(&mut self, found: bool) {
         self.found += u64::from(found);
@@ -77,14 +89,12 @@ impl Rate {
         (self.all > 0).then(|| self.found as f64 / self.all as f64)
     }
 
-    /// Wilson's interval, which holds the true share in 95 of 100 cases; none of nothing.
+    /// The exact interval (Clopper and Pearson), which holds the true share in at least 95 of 100 cases; none of nothing.
     pub fn interval(self) -> Option<(f64, f64)> {
-        const Z: f64 = 1.959_963_984_540_054;
-        let (n, p) = (self.all as f64, self.share()?);
-        let middle = p + Z * Z / (2.0 * n);
-        let off = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        let scale = 1.0 + Z * Z / n;
-        Some((((middle - off) / scale).max(0.0), ((middle + off) / scale).min(1.0)))
+        const SIDE: f64 = 0.025;
+        let ends =
+            || (binomial::lower(self.found, self.all, SIDE), binomial::upper(self.found, self.all, SIDE));
+        (self.all > 0).then(ends)
     }
 }
 
@@ -104,8 +114,8 @@ const ROUNDS: usize = 20;
 /// Planted rows of a fault that are enough.
 const ENOUGH: u64 = 400;
 
-/// Grades the detectors on `rows`, which are as they were read.
-pub fn grade(rules: &Rules, rows: &[Row<'_>], seed: u64) -> Grade {
+/// Grades the detectors on `rows`, which are as they were read. Near copies are sorted in files without names in `dir`.
+pub fn grade(rules: &Rules, rows: &[Row<'_>], seed: u64, dir: &Path) -> io::Result<Grade> {
     let mut scratch = Scratch::default();
     let scores: Vec<f64> = rows.iter().map(|row| assess(rules, row, &mut scratch).rounded()).collect();
     let mut good: Vec<usize> = (0..rows.len())
@@ -113,16 +123,17 @@ pub fn grade(rules: &Rules, rows: &[Row<'_>], seed: u64) -> Grade {
         .collect();
     Random::new(seed, "order").shuffle(&mut good);
     let mut raised = 0;
-    let faults: Vec<FaultGrade> =
+    let mut faults: Vec<FaultGrade> =
         FAULTS.iter().filter_map(|fault| one(rules, rows, &good, *fault, seed, &mut raised)).collect();
-    Grade {
+    faults.extend(copies::grade(rules, rows, &good, seed, dir)?);
+    Ok(Grade {
         rows: rows.len(),
         good: good.len(),
         title_cuts: together(&faults),
         faults,
         raised,
         sensitivity: sensitivity(rules.dataset.score.threshold, &scores),
-    }
+    })
 }
 
 /// Whether every title is there and bears no mark of a cut.
@@ -143,13 +154,7 @@ fn one(
 ) -> Option<FaultGrade> {
     let column = fault.column(rules)?;
     let mut random = Random::new(seed, fault.name);
-    let mut grade = FaultGrade {
-        fault: fault.name,
-        recall: Rate::default(),
-        repeated: Rate::default(),
-        not_repeated: Rate::default(),
-        false_positives: Rate::default(),
-    };
+    let mut grade = FaultGrade::new(fault.name);
     let part = good.len().div_ceil(ROUNDS).max(1);
     let mut scratch = Scratch::default();
     for (round, chosen) in good.chunks(part).enumerate() {

@@ -17,6 +17,7 @@ mod seed;
 mod settle;
 mod store;
 mod tables;
+mod telemetry;
 
 pub use analyse::analyse_events;
 pub use header::Header;
@@ -25,3 +26,4 @@ pub use migrator::{MigrateError, MigrateOptions, Outcome as MigrateOutcome, Step
 pub use open::{OpenError, Snapshot};
 pub use settle::settle;
 pub use store::SqliteStore;
+pub use telemetry::SqliteTelemetry;

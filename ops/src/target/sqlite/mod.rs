@@ -11,6 +11,7 @@ mod catalog;
 mod cell;
 mod error;
 mod rows;
+mod scratch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use self::catalog::Facts;
 use self::error::{failed, open_failed};
+pub use self::scratch::SqliteScratch;
 use super::schema::{Table, TableName};
 use super::{
     Batch, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
