@@ -104,7 +104,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
     ("cleanup", &["report", "records"]),
-    ("config", &["cleanup"]),
+    ("config", &["cleanup", "soak"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),

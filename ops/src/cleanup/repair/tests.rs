@@ -7,7 +7,7 @@ pub(super) fn dataset() -> Dataset {
         name: name.to_owned(),
         kind,
         without: Vec::new(),
-        title: false,
+        title: None,
         placeholders: Vec::new(),
         fill: None,
     };
@@ -19,7 +19,7 @@ pub(super) fn dataset() -> Dataset {
         slug: None,
         duplicates: crate::cleanup::Duplicates::default(),
         score: crate::cleanup::Scoring::default(),
-        artifacts: Vec::new(),
+        artifacts: crate::cleanup::Artifacts::default(),
     }
 }
 
