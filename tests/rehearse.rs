@@ -116,7 +116,8 @@ fn a_plan_that_works_passes_and_leaves_the_target_as_it_was() {
     let world = World::sqlite(TABLE, DESIRED);
     let id = world.plan("live.db", "glyphs");
     let file = fs::read(world.path("live.db")).unwrap();
-    let ran = world.ends(0, &format!("rehearse --plan {id} --desired desired.ndjson"));
+    let ran = world
+        .ends(0, &format!("rehearse --plan {id} --desired desired.ndjson --batch-size 1 --crash-at all"));
     assert_eq!(fs::read(world.path("live.db")).unwrap(), file, "the target was changed");
     assert_eq!(world.left(&id), [".lock", "rehearsal.json", "rehearsal.md"]);
 
