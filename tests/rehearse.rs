@@ -17,10 +17,12 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::Value;
-use support::command::{redact, xtask};
+use support::command::{redact, xtask, xtask_std};
 use support::golden::assert_golden;
 use tempfile::TempDir;
 
@@ -253,6 +255,57 @@ fn what_cannot_be_rehearsed_is_refused() {
     let id = world.plan("live.db", "glyphs");
     fs::remove_file(world.path(&format!(".ops/plans/plan-{id}/backup/rows.ndjson.zst"))).unwrap();
     world.ends(3, &format!("rehearse --plan {id}"));
+}
+
+#[test]
+fn plans_of_every_kind_are_rehearsed() {
+    let world = World::sqlite(TABLE, DESIRED);
+    let id = world.plan("live.db", "glyphs");
+    fs::write(world.path("keys.txt"), "b\nd\n").unwrap();
+    let selected = world.ends(0, &format!("plan select --plan {id} --keys keys.txt --json"));
+    let selected: Value = serde_json::from_str(&selected.stdout).unwrap();
+    world.ends(0, &format!("rehearse --plan {} --crash-at all", selected["short"].as_str().unwrap()));
+
+    let line = "backup-plan --target live.db --table glyphs --key id --desired desired.ndjson --json";
+    let deleting: Value =
+        serde_json::from_str(&world.ends(0, &format!("{line} --allow-delete")).stdout).unwrap();
+    let ran =
+        world.ends(0, &format!("rehearse --plan {} --crash-at all", deleting["short"].as_str().unwrap()));
+    assert!(ran.stdout.contains("--approve-delete"), "{}", ran.stdout);
+
+    fs::write(world.path("desired.ndjson"), DESIRED.lines().next().unwrap()).unwrap();
+    let empty = world.plan("live.db", "glyphs");
+    let ran = world.ends(0, &format!("rehearse --plan {empty} --crash-at all"));
+    assert!(ran.stdout.contains("the plan writes nothing"), "{}", ran.stdout);
+
+    world.open().execute_batch("DELETE FROM glyphs").unwrap();
+    fs::write(world.path("desired.ndjson"), DESIRED).unwrap();
+    let from_nothing: Value =
+        serde_json::from_str(&world.ends(0, &format!("{line} --expect-empty")).stdout).unwrap();
+    world.ends(0, &format!("rehearse --plan {} --crash-at all", from_nothing["short"].as_str().unwrap()));
+}
+
+#[test]
+fn asked_to_stop_it_leaves_nothing() {
+    let world = World::sqlite(TABLE, DESIRED);
+    let row = |i: u32| format!("{{\"id\":\"k{i}\",\"name\":\"new\"}}\n");
+    fs::write(world.path("desired.ndjson"), (0..300).map(row).collect::<String>()).unwrap();
+    let id = world.plan("live.db", "glyphs");
+    let line = format!("rehearse --plan {id} --batch-size 1 --crash-at all");
+    let mut command = xtask_std(world.dir.path());
+    command.args(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let applied = world.path(&format!(".ops/plans/plan-{id}/rehearsal/work/apply/journal.ndjson"));
+    let began = Instant::now();
+    while !applied.exists() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(world.left(&id), [".lock"]);
 }
 
 /// A table with everything that a clone must have, or say that it has not.
