@@ -165,12 +165,15 @@ fn a_plan_that_cannot_work_fails_with_the_reason_and_is_not_let_through() {
         "{TABLE} CREATE TRIGGER shout AFTER UPDATE ON glyphs WHEN NEW.name <> upper(NEW.name)
          BEGIN UPDATE glyphs SET name = upper(NEW.name) WHERE id = NEW.id; END;"
     );
+    let unique = TABLE.replace("name TEXT NOT NULL", "name TEXT UNIQUE");
+    let exchange = "{\"id\":\"a\",\"name\":\"Salt lantern\"}\n{\"id\":\"b\",\"name\":\"Quiet harbor\"}\n";
     let cases = [
-        (check, "SQLITE_CONSTRAINT_CHECK", "every change was applied"),
-        (mangles, "`name` in 2 rows", "the table is what the plan wants"),
+        (check, DESIRED, "SQLITE_CONSTRAINT_CHECK", "every change was applied"),
+        (mangles, DESIRED, "`name` in 2 rows", "the table is what the plan wants"),
+        (unique, exchange, "SQLITE_CONSTRAINT_UNIQUE", "every change was applied"),
     ];
-    for (schema, reason, claim) in cases {
-        let world = World::sqlite(&schema, DESIRED);
+    for (schema, desired, reason, claim) in cases {
+        let world = World::sqlite(&schema, desired);
         let id = world.plan("live.db", "glyphs");
         let file = fs::read(world.path("live.db")).unwrap();
         let ran = world.ends(1, &format!("rehearse --plan {id} --crash-at all"));
@@ -426,6 +429,23 @@ fn a_postgres_plan_that_a_check_refuses_fails() {
     let ran = world.ends(1, &format!("rehearse {target} --scratch {}", cluster.url(&scratch)));
     assert!(ran.stdout.contains("SQLSTATE 23514, constraint Things_depth_check"), "{}", ran.stdout);
     assert_eq!(cluster.sql(&scratch, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ops_%'"), "0");
+}
+
+#[test]
+fn rows_exchange_unique_values_on_postgres_where_that_is_deferrable() {
+    let Some(cluster) = server::cluster() else { return };
+    for (deferrable, code) in [("", 1), ("DEFERRABLE", 0)] {
+        let (live, scratch) = (cluster.database(), cluster.database());
+        let table = format!(
+            "CREATE TABLE t (id int PRIMARY KEY, name text, CONSTRAINT own UNIQUE (name) {deferrable})"
+        );
+        cluster.sql(&live, &format!("{table}; INSERT INTO t VALUES (1, 'a'), (2, 'b')"));
+        let world = World::of("{\"id\":1,\"name\":\"b\"}\n{\"id\":2,\"name\":\"a\"}\n");
+        let id = world.plan(&cluster.url(&live), "t");
+        let target = format!("--plan {id} --target {}", cluster.url(&live));
+        let ran = world.ends(code, &format!("rehearse {target} --scratch {}", cluster.url(&scratch)));
+        assert_eq!(ran.stdout.contains("SQLSTATE 23505, constraint own"), code == 1, "{}", ran.stdout);
+    }
 }
 
 #[test]
