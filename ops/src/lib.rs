@@ -21,6 +21,7 @@ pub mod random;
 pub mod records;
 pub mod report;
 pub mod soak;
+pub mod sort;
 pub mod stats;
 pub mod stores;
 pub mod target;

@@ -12,6 +12,8 @@ pub(crate) const CASES: &[&str] = &[
     "change/sqlite/expected/dry-run.txt",
     "change/sqlite/expected/rollback.txt",
     "change/sqlite/expected/upsert.txt",
+    "cleanup/contacts/expected/grade.md",
+    "cleanup/glyphs/expected/grade.md",
     "db-identity/legacy/expected/identity.json",
     "db-identity/legacy/expected/stdout.txt",
     "exit/no-database/expected/stderr.txt",

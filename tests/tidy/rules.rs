@@ -91,8 +91,10 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] =
-    &["clock", "files", "guard", "ids", "ledger", "os", "pace", "random", "stats", "text", "url", "value"];
+const GROUND: &[&str] = &[
+    "clock", "files", "guard", "ids", "ledger", "os", "pace", "random", "sort", "stats", "text", "url",
+    "value",
+];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[

@@ -9,7 +9,9 @@
 pub mod artifacts;
 mod check;
 mod dataset;
+pub mod duplicates;
 pub mod fields;
+pub mod grade;
 mod list;
 mod note;
 pub mod repair;

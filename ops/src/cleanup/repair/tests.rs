@@ -19,7 +19,7 @@ pub(super) fn dataset() -> Dataset {
         slug: None,
         duplicates: crate::cleanup::Duplicates::default(),
         score: crate::cleanup::Scoring::default(),
-        artifacts: crate::cleanup::Artifacts::default(),
+        artifacts: super::super::Artifacts::default(),
     }
 }
 
