@@ -15,6 +15,7 @@ pub mod migrate;
 pub mod os;
 pub mod phases;
 pub mod records;
+pub mod redact;
 pub mod report;
 pub mod stats;
 pub mod target;
