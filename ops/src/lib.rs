@@ -7,6 +7,7 @@ pub mod change;
 pub mod clock;
 pub mod db;
 pub mod files;
+pub mod glyphs;
 pub mod guard;
 pub mod identity;
 pub mod ids;

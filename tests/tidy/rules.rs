@@ -106,6 +106,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("migrate", &[]),
     ("tokens", &["report"]),
     ("telemetry", &["tokens"]),
+    ("glyphs", &["report", "telemetry"]),
     ("phases", &["db", "telemetry"]),
     ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
     ("db::postgres", &["db"]),
