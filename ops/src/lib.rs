@@ -6,6 +6,7 @@
 pub mod change;
 pub mod clock;
 pub mod db;
+pub mod export;
 pub mod files;
 pub mod glyphs;
 pub mod guard;

@@ -91,11 +91,13 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] = &["clock", "files", "guard", "ids", "ledger", "os", "redact", "stats", "text", "url", "value"];
+const GROUND: &[&str] =
+    &["clock", "files", "guard", "ids", "ledger", "os", "redact", "stats", "text", "url", "value"];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[
     ("report", &[]),
+    ("export", &[]),
     ("records", &[]),
     ("target", &["db"]),
     ("target::sqlite", &["target", "db", "db::sqlite", "identity"]),
@@ -104,11 +106,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("change", &["report", "db", "identity", "target", "records"]),
     ("db", &[]),
     ("migrate", &[]),
-    ("tokens", &["report"]),
+    ("tokens", &["report", "export"]),
     ("telemetry", &["tokens"]),
     ("glyphs", &["report", "telemetry"]),
     ("phases", &["db", "telemetry"]),
-    ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
+    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases"]),
     ("db::postgres", &["db"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
