@@ -1,0 +1,167 @@
+//! The first pass: which columns there are, how their values are spelled, and how the text was damaged.
+//!
+//! Changes nothing. What it decides holds for every row, so that the order of the rows decides nothing.
+
+use super::batch::Batch;
+use super::layout::Layout;
+use super::source::Source;
+use super::steps::{Decisions, Vote};
+use super::threads::{self, Flow, Worker};
+use super::{CleanupError, Request, Surroundings};
+use crate::cleanup::{Cell, Dataset, Kind};
+use crate::guard::Refusal;
+use crate::records::InputFacts;
+
+/// What is known of an input before its rows are cleaned.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) layout: Layout,
+    pub(super) decisions: Decisions,
+    /// How the cells of each column are spelled.
+    pub(super) spelled: Vec<Spelled>,
+    pub(super) facts: InputFacts,
+    /// Records, rejected ones counted.
+    pub(super) records: u64,
+}
+
+/// How the cells of a column are spelled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Spelled {
+    /// Cells that are there, NULL or not.
+    pub(super) present: u64,
+    /// Texts.
+    pub(super) text: u64,
+    /// Numbers, booleans and containers of JSON.
+    pub(super) json: u64,
+}
+
+impl Survey {
+    /// Whether no record has this column.
+    pub(super) fn is_absent(&self, place: usize) -> bool {
+        self.spelled.get(place).is_none_or(|spelled| spelled.present == 0)
+    }
+
+    /// Whether most values of this column are texts.
+    pub(super) fn is_text(&self, place: usize) -> bool {
+        self.spelled.get(place).is_some_and(|spelled| spelled.text > spelled.json)
+    }
+}
+
+/// One thread's part of the survey.
+struct Observer {
+    /// The columns that are voted on.
+    is_text: Vec<bool>,
+    vote: Vote,
+    spelled: Vec<Spelled>,
+}
+
+impl Observer {
+    fn new(dataset: &Dataset) -> Self {
+        let is_text = dataset
+            .columns
+            .iter()
+            .map(|column| matches!(column.kind, Kind::Text) && !column.without.iter().any(|rule| rule == "all"))
+            .collect();
+        Self { is_text, vote: Vote::default(), spelled: Vec::new() }
+    }
+}
+
+impl Worker for Observer {
+    type Job = (Batch, usize);
+    type Done = Batch;
+
+    fn work(&mut self, (batch, width): (Batch, usize)) -> Batch {
+        self.spelled.resize(width.max(self.spelled.len()), Spelled::default());
+        let Self { is_text, vote, spelled } = self;
+        batch.rows(
+            width,
+            |row| {
+                for (place, cell) in row.cells.iter().enumerate() {
+                    let seen = &mut spelled[place];
+                    match cell {
+                        Cell::Absent => continue,
+                        Cell::Null => {}
+                        Cell::Text(text) => {
+                            seen.text += 1;
+                            if is_text.get(place).is_some_and(|is_text| *is_text) {
+                                vote.observe(place, text);
+                            }
+                        }
+                        Cell::Json(_) => seen.json += 1,
+                    }
+                    seen.present += 1;
+                }
+            },
+            // Rejects are reported by the pass that cleans.
+            |_| {},
+        );
+        batch
+    }
+}
+
+struct Reading<'a, 'b> {
+    source: Source,
+    layout: Layout,
+    spare: Vec<Batch>,
+    around: &'a mut Surroundings<'b>,
+}
+
+impl Flow<(Batch, usize), Batch> for Reading<'_, '_> {
+    type Error = CleanupError;
+
+    fn next(&mut self) -> Result<Option<(Batch, usize)>, CleanupError> {
+        self.around.check()?;
+        let mut batch = self.spare.pop().unwrap_or_default();
+        self.source.fill(&mut batch, &mut self.layout, &mut Vec::new())?;
+        self.around.progress("read", self.source.records());
+        Ok((!batch.is_empty()).then_some((batch, self.layout.columns.len())))
+    }
+
+    fn take(&mut self, batch: Batch) -> Result<(), CleanupError> {
+        self.spare.push(batch);
+        Ok(())
+    }
+}
+
+/// Reads everything once.
+pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Survey, CleanupError> {
+    let dataset = request.dataset;
+    let source = Source::open(request, around)?;
+    let mut observers: Vec<Observer> = (0..around.threads.max(1)).map(|_| Observer::new(dataset)).collect();
+    let mut reading = Reading { source, layout: Layout::new(dataset), spare: Vec::new(), around };
+    threads::run(&mut observers, &mut reading)?;
+    let Reading { source, mut layout, .. } = reading;
+    layout.forget_names();
+    let mut spelled = vec![Spelled::default(); layout.columns.len()];
+    let mut vote = Vote::default();
+    for observer in observers {
+        for (sum, part) in spelled.iter_mut().zip(&observer.spelled) {
+            sum.present += part.present;
+            sum.text += part.text;
+            sum.json += part.json;
+        }
+        vote.absorb(observer.vote);
+    }
+    let facts = source.facts().expect("the input was read to its end");
+    let survey = Survey { layout, decisions: vote.decide(), spelled, facts, records: source.records() };
+    check_columns(dataset, &survey)?;
+    Ok(survey)
+}
+
+/// Refuses an input that has nothing to do with the dataset.
+fn check_columns(dataset: &Dataset, survey: &Survey) -> Result<(), CleanupError> {
+    let layout = &survey.layout;
+    if survey.records == 0 || (0..layout.declared).any(|place| !survey.is_absent(place)) {
+        return Ok(());
+    }
+    let list = |names: &[String]| names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
+    let found = list(&layout.columns[layout.declared..]);
+    Err(Refusal::new(
+        format!("the input has no column of the dataset `{}`", dataset.name),
+        list(&layout.columns[..layout.declared]),
+        if found.is_empty() { "no columns at all".to_owned() } else { found },
+    )
+    .next("choose the right --dataset, or declare one in ops.toml")
+    .into())
+}
+
