@@ -22,6 +22,7 @@ fn block(block: &Block) -> String {
             .iter()
             .map(|c| format!("- [{}] {}: {}\n", if c.met { 'x' } else { ' ' }, c.claim, c.measured))
             .collect(),
+        Block::Chart(chart) => render(&super::chart::blocks(chart)),
     }
 }
 

@@ -1,22 +1,26 @@
-//! One value, many renderers: a task builds a [`Document`] once and prints it as Markdown or for a terminal.
+//! One value, many renderers: a task builds a [`Document`] once and prints it as Markdown, as HTML or for a terminal.
 //!
 //! Rendering is pure and canonical, so that a report can be compared byte for byte. Artifacts for programs
 //! are not rendered from a document: they are their own serialised types.
 
+pub mod chart;
+mod escape;
+mod html;
 mod markdown;
 mod table;
 mod terminal;
 
+pub use chart::Chart;
 pub use table::{Align, Table};
 
 /// A report, in reading order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Document {
     blocks: Vec<Block>,
 }
 
 /// One part of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Block {
     Heading(u8, String),
     Text(String),
@@ -25,6 +29,7 @@ enum Block {
     Checks(Vec<Check>),
     List(Vec<String>),
     Code(String),
+    Chart(Chart),
 }
 
 /// A line of a checklist: what must hold, whether it does, and what was measured.
@@ -89,6 +94,11 @@ impl Document {
         self.push(Block::Code(text.into()))
     }
 
+    /// Adds a chart: drawn in HTML, in characters elsewhere.
+    pub fn chart(&mut self, chart: Chart) -> &mut Self {
+        self.push(Block::Chart(chart))
+    }
+
     /// Adds everything of another report.
     pub fn append(&mut self, other: Self) -> &mut Self {
         self.blocks.extend(other.blocks);
@@ -103,6 +113,11 @@ impl Document {
     /// The report as Markdown, ending in one line feed.
     pub fn markdown(&self) -> String {
         markdown::render(&self.blocks)
+    }
+
+    /// The report as one HTML file that needs nothing else: no script, no font, no network.
+    pub fn html(&self) -> String {
+        html::render(&self.blocks)
     }
 
     /// The report for a terminal, ending in one line feed.

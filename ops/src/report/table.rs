@@ -42,6 +42,16 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// The columns with their sides.
+    pub(super) fn columns(&self) -> &[(String, Align)] {
+        &self.columns
+    }
+
+    /// The rows.
+    pub(super) fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// The table in the syntax of Markdown.
     pub(super) fn markdown(&self) -> String {
         let escape = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");

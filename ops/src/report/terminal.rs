@@ -49,5 +49,6 @@ fn block(block: &Block, style: Style) -> String {
                 format!("  {mark}  {}: {}\n", c.claim, c.measured)
             })
             .collect(),
+        Block::Chart(chart) => render(&super::chart::blocks(chart), style),
     }
 }
