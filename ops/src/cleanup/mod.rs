@@ -8,6 +8,8 @@
 
 mod dataset;
 mod note;
+pub mod pipeline;
+pub mod revert;
 mod row;
 
 pub use dataset::{

@@ -46,7 +46,8 @@ pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdic
     out.extend_from_slice(ROW_END);
 }
 
-fn member(out: &mut Vec<u8>, name: &str) {
+/// Appends the name of a member of a row, with what stands around it.
+pub(super) fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b"    ");
     write_json_string(name, out);
     out.extend_from_slice(b": ");
