@@ -1,6 +1,7 @@
 //! The second pass: every row is cleaned, and its spellings go to the spool; what happened to it goes to the lists.
 
 use super::batch::{BadRow, Batch};
+use super::cells;
 use super::layout::{FLAG, Layout, SCORE};
 use super::lines;
 use super::render::{self, Verdict};
@@ -117,8 +118,9 @@ impl<'a> Cleaner<'a> {
                     let mut json = Vec::new();
                     render::json_compact(&mut json, &row.cells[place]);
                     let after = String::from_utf8(json).expect("JSON is text");
+                    let before = if self.before[place] == Spelling::Text { as_text(&after) } else { after.clone() };
                     let evidence = "not spelled as most values of the column".to_owned();
-                    self.notes.push(Note::Edit(place, Edit { rule: SPELLED, before: after.clone(), after, evidence }));
+                    self.notes.push(Note::Edit(place, Edit { rule: SPELLED, before, after, evidence }));
                 }
                 _ => {}
             }
@@ -183,12 +185,17 @@ fn is_respelled(edit: &Edit) -> bool {
     if edit.before == edit.after {
         return true;
     }
-    let mut spaced = Vec::new();
-    render::spaced(&mut spaced, &edit.after);
-    let spaced = String::from_utf8(spaced).expect("JSON is text");
+    edit.before == as_text(&edit.after)
+}
+
+/// The JSON text that a column of texts has for a JSON value.
+fn as_text(json: &str) -> String {
+    if json.starts_with('"') {
+        return json.to_owned();
+    }
     let mut text = Vec::new();
-    write_json_string(&spaced, &mut text);
-    edit.before.as_bytes() == text
+    write_json_string(&cells::as_text(json), &mut text);
+    String::from_utf8(text).expect("JSON is text")
 }
 
 /// Appends the spellings of a cleaned row.

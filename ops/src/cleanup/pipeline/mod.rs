@@ -120,6 +120,8 @@ pub enum CleanupError {
 pub struct Outcome {
     /// What it did, in numbers.
     pub summary: Summary,
+    /// Columns that cleaned rows have and neither the input nor the dataset does.
+    pub made_columns: Vec<String>,
     /// Every file with its seal.
     pub artifacts: Vec<Artifact>,
 }
@@ -173,7 +175,8 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     artifacts.push(stage.write(MANIFEST, json.as_bytes())?);
     around.check()?;
     stage.commit()?;
-    Ok(Outcome { summary, artifacts })
+    let made_columns = survey.made_columns();
+    Ok(Outcome { summary, made_columns, artifacts })
 }
 
 /// Name of the manifest.
@@ -232,7 +235,6 @@ fn manifest(
 ) -> Manifest {
     let layout = &survey.layout;
     let settings = serde_json::to_vec(request.dataset).expect("a dataset is JSON");
-    let made = [layout::SCORE, layout::FLAG].into_iter().filter(|name| layout.place(name).is_none());
     let is_text = |place: &usize| {
         let kind = &request.dataset.columns[*place].kind;
         matches!(kind, Kind::Integer { .. } | Kind::Boolean | Kind::List) && survey.is_text(*place)
@@ -245,7 +247,7 @@ fn manifest(
         dataset_sha256: sha256(&settings),
         input: summary.input.clone(),
         ledger: summary.ledger,
-        made_columns: summary.absent_columns.iter().cloned().chain(made.map(str::to_owned)).collect(),
+        made_columns: summary.absent_columns.iter().cloned().chain(survey.made_columns()).collect(),
         text_columns: (0..layout.declared).filter(is_text).map(|place| layout.columns[place].clone()).collect(),
         joint_changes_at,
         artifacts: artifacts.to_vec(),

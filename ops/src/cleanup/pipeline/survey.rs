@@ -3,7 +3,7 @@
 //! Changes nothing. What it decides holds for every row, so that the order of the rows decides nothing.
 
 use super::batch::Batch;
-use super::layout::Layout;
+use super::layout::{FLAG, Layout, SCORE};
 use super::source::Source;
 use super::steps::{Decisions, Vote};
 use super::threads::{self, Flow, Worker};
@@ -39,6 +39,12 @@ impl Survey {
     /// Whether no record has this column.
     pub(super) fn is_absent(&self, place: usize) -> bool {
         self.spelled.get(place).is_none_or(|spelled| spelled.present == 0)
+    }
+
+    /// Columns of the cleaned files that neither the dataset nor the input has.
+    pub(super) fn made_columns(&self) -> Vec<String> {
+        let is_made = |name: &&str| self.layout.place(name).is_none();
+        [SCORE, FLAG].into_iter().filter(is_made).map(str::to_owned).collect()
     }
 
     /// Whether most values of this column are texts.

@@ -20,7 +20,7 @@ pub(super) struct Line<'a> {
     #[serde(borrow, default)]
     pub(super) rule: Cow<'a, str>,
     /// The cell, or the whole row, before; nothing where there was no cell.
-    #[serde(borrow, default, deserialize_with = "value")]
+    #[serde(borrow, default, alias = "cleaned", deserialize_with = "value")]
     pub(super) before: Option<&'a RawValue>,
 }
 

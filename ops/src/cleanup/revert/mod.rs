@@ -19,15 +19,15 @@ use crate::files::{self, AtomicFile, FileError};
 use crate::guard::Refusal;
 use crate::ids::hex;
 
-pub(crate) use rows::undo;
+use rows::undo;
 
 /// What is to be undone.
 #[derive(Debug, Clone, Default)]
 pub struct RevertRequest {
     /// The folder of the set.
     pub out: PathBuf,
-    /// The file of the rows that come out.
-    pub to: PathBuf,
+    /// The file of the rows that come out; `reverted_<dataset>.json` beside the cleaned ones if nothing is named.
+    pub to: Option<PathBuf>,
     /// Only changes by these rules, by id; empty: all.
     pub rules: BTreeSet<String>,
     /// Only changes of these rows, by place in the input; empty: all.
@@ -62,6 +62,8 @@ pub struct Reverted {
     pub undone_with_others: u64,
     /// Whether the rows are those of the input.
     pub is_input: bool,
+    /// The file, against the folder of the set.
+    pub file: PathBuf,
 }
 
 /// Undoes changes.
@@ -70,7 +72,9 @@ pub fn revert(request: &RevertRequest) -> Result<Reverted, CleanupError> {
     for artifact in &manifest.artifacts {
         check_seal(&request.out, &artifact.file, &artifact.sha256)?;
     }
-    let mut reverted = undo(request, &manifest)?;
+    let file = request.to.clone().unwrap_or_else(|| PathBuf::from(format!("reverted_{}.json", manifest.dataset)));
+    let mut reverted = undo(request, &manifest, &request.out.join(&file))?;
+    reverted.file = file;
     reverted.is_input = request.is_whole();
     let books = &manifest.ledger;
     if reverted.is_input && reverted.rows != books.rows_in - books.rejected {

@@ -4,6 +4,7 @@
 //! merged nor put in quarantine.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::changes::{Lines, parse};
 use super::{RevertRequest, Reverted, RowFile};
@@ -20,7 +21,7 @@ struct Sides {
 }
 
 /// Undoes what is wanted of every row.
-pub(crate) fn undo(request: &RevertRequest, manifest: &Manifest) -> Result<Reverted, CleanupError> {
+pub(super) fn undo(request: &RevertRequest, manifest: &Manifest, to: &Path) -> Result<Reverted, CleanupError> {
     let out = &request.out;
     let changes = out.join("changes.ndjson");
     let mut sides = Sides {
@@ -31,7 +32,7 @@ pub(crate) fn undo(request: &RevertRequest, manifest: &Manifest) -> Result<Rever
     };
     let cleaned = out.join(format!("cleaned_{}.json", manifest.dataset));
     let mut cleaned = Records::open(&cleaned, Some(Format::Json), out)?;
-    let mut file = RowFile::create(&request.to)?;
+    let mut file = RowFile::create(to)?;
     let mut reverted = Reverted::default();
     let mut undoing = Undoing { request, manifest, reverted: &mut reverted, bytes: Vec::new() };
     for ordinal in 0..manifest.ledger.rows_in {
