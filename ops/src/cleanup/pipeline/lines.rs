@@ -77,3 +77,10 @@ fn member(out: &mut Vec<u8>, name: &str, text: &str) {
     out.push(b':');
     write_json_string(text, out);
 }
+
+/// Appends why a row is not among the cleaned ones, up to the name of the member that holds it.
+pub(super) fn gone(out: &mut Vec<u8>, why: Rule, evidence: &str, member_name: &str) {
+    rule(out, why);
+    member(out, "evidence", evidence);
+    out.extend_from_slice(format!(",\"{member_name}\":").as_bytes());
+}

@@ -20,6 +20,8 @@ mod steps;
 mod summary;
 mod survey;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 use std::path::Path;
@@ -58,6 +60,13 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Rows shown in the report.
     pub sample: usize,
+}
+
+impl<'a> Request<'a> {
+    /// For a file whose name says its format.
+    pub fn of_file(source: &'a Path, dataset: &'a Dataset, out: &'a Path) -> Self {
+        Self { source, format: None, dataset, out, sample: 20 }
+    }
 }
 
 /// What surrounds a run.
