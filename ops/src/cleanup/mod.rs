@@ -10,6 +10,7 @@ mod dataset;
 mod note;
 pub mod pipeline;
 pub mod revert;
+pub mod repair;
 mod row;
 
 pub use dataset::{
