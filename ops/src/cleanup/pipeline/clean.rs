@@ -236,6 +236,7 @@ pub(super) struct Lists {
     pub(super) changes: StageFile,
     pub(super) findings: StageFile,
     pub(super) rejects: StageFile,
+    pub(super) quarantine: StageFile,
 }
 
 struct Cleaning<'a, 'b> {

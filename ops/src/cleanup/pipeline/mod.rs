@@ -12,7 +12,9 @@ mod layout;
 mod lines;
 mod render;
 mod report;
+mod resolve;
 mod review;
+mod sorted;
 mod source;
 mod spool;
 mod stage;
@@ -35,11 +37,13 @@ use crate::ids::sha256;
 use crate::records::{Format, ReadError};
 use crate::report::Document;
 
-use fates::{Fate, Fates};
+use fates::Fate;
 use finish::{FileNames, Written};
+use resolve::{Resolution, Resolver};
 use review::Review;
 use spool::Spool;
 use stage::Stage;
+use steps::Steps;
 use survey::Survey;
 use tally::Tally;
 
@@ -150,13 +154,17 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
         changes: stage.file("changes.ndjson")?,
         findings: stage.file("findings.ndjson")?,
         rejects: stage.file("rejects.ndjson")?,
+        quarantine: stage.file("quarantine.ndjson")?,
     };
     let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &mut lists)?;
     let spooled = pass.spool.finish()?;
-    let mut fates = Fates::new(&stage)?;
+    let mut steps = Steps::new(request.dataset, &survey.decisions);
+    let resolver = Resolver::new(&stage, request.dataset, &survey.layout, &spooled, &mut steps, Vec::new())?;
+    let Resolution { fates, joint, quarantine, duplicated, clusters } =
+        resolver.resolve(Vec::new(), &survey.facts.sha256, around)?;
     let joint_changes_at = lists.changes.bytes();
-    around.check()?;
-    fates.flush()?;
+    joint.write(&mut lists.changes)?;
+    quarantine.write(&mut lists.quarantine)?;
     let names = FileNames {
         json: format!("cleaned_{}.json", request.dataset.name),
         csv: format!("cleaned_{}_upsert.csv", request.dataset.name),
@@ -174,10 +182,12 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
         return Err(CleanupError::Unbalanced(books));
     }
     let mut artifacts = written.artifacts.clone();
-    for list in [lists.changes, lists.findings, lists.rejects] {
+    for list in [lists.changes, lists.findings, lists.rejects, lists.quarantine] {
         artifacts.push(list.seal()?);
     }
-    let summary = summarize(request, around, &survey, &pass.tally, &written, books);
+    artifacts.push(stage.write("duplicates.json", &clusters)?);
+    let mut summary = summarize(request, around, &survey, &pass.tally, &written, books);
+    summary.duplicates = duplicated;
     artifacts.extend(write_reports(&stage, &summary, &written)?);
     let manifest = manifest(request, &survey, &summary, joint_changes_at, &artifacts);
     let json = serde_json::to_string_pretty(&manifest).expect("the manifest is JSON") + "\n";

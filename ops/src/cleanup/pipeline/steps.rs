@@ -1,19 +1,12 @@
-//! What is done to one row: characters, then fields, then evidence. The one place where the steps meet.
+//! What is done to one row: evidence, then characters, then fields. The one place where the steps meet.
+//!
+//! Evidence is measured on the row as it was read, because repairs shorten texts and fills add words.
+
+use std::borrow::Cow;
 
 use super::render::Verdict;
-use crate::cleanup::{Dataset, Note, Row};
-
-#[derive(Debug, Default, Clone)]
-pub(super) struct Vote;
-impl Vote {
-    pub(super) fn observe(&mut self, _column: usize, _text: &str) {}
-    pub(super) fn absorb(&mut self, _other: Self) {}
-    pub(super) fn decide(self) -> Decisions {
-        Decisions
-    }
-}
-#[derive(Debug, Clone)]
-pub(super) struct Decisions;
+use crate::cleanup::repair::{Decisions, Repairer};
+use crate::cleanup::{Cell, Dataset, Note, Row};
 
 /// The evidence of a row.
 #[derive(Debug, Clone)]
@@ -25,15 +18,28 @@ pub(super) struct Evidence {
 }
 
 #[derive(Debug)]
-pub(super) struct Steps;
+pub(super) struct Steps {
+    repairer: Repairer,
+}
 
 impl Steps {
-    pub(super) fn new(_dataset: &Dataset, _decisions: &Decisions) -> Self {
-        Self
+    pub(super) fn new(dataset: &Dataset, decisions: &Decisions) -> Self {
+        Self { repairer: Repairer::new(dataset, decisions) }
     }
 
     /// Cleans a row; what was done and noticed is appended to `notes`.
-    pub(super) fn clean(&mut self, _row: &mut Row<'_>, _notes: &mut Vec<Note>) -> Evidence {
+    pub(super) fn clean(&mut self, row: &mut Row<'_>, notes: &mut Vec<Note>) -> Evidence {
+        for (place, cell) in row.cells.iter_mut().enumerate() {
+            let Cell::Text(text) = cell else { continue };
+            if let Some(repaired) = self.repairer.repair(place, text, notes) {
+                *text = Cow::Owned(repaired);
+            }
+        }
         Evidence { verdict: Verdict { score: 10_000, is_fragment: false }, parts: Vec::new(), advice: Vec::new() }
+    }
+
+    /// The evidence of a cleaned row that took values from others: never less than it had.
+    pub(super) fn assess_again(&mut self, _row: &Row<'_>, before: Verdict) -> Evidence {
+        Evidence { verdict: before, parts: Vec::new(), advice: Vec::new() }
     }
 }

@@ -5,9 +5,9 @@
 use super::batch::Batch;
 use super::layout::{FLAG, Layout, SCORE};
 use super::source::Source;
-use super::steps::{Decisions, Vote};
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
+use crate::cleanup::repair::{Decisions, Vote};
 use crate::cleanup::{Cell, Dataset, Kind};
 use crate::guard::Refusal;
 use crate::records::InputFacts;
@@ -146,10 +146,10 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
             sum.text += part.text;
             sum.json += part.json;
         }
-        vote.absorb(observer.vote);
+        vote.absorb(&observer.vote);
     }
     let facts = source.facts().expect("the input was read to its end");
-    let survey = Survey { layout, decisions: vote.decide(), spelled, facts, records: source.records() };
+    let survey = Survey { layout, decisions: vote.decide(dataset), spelled, facts, records: source.records() };
     check_columns(dataset, &survey)?;
     Ok(survey)
 }
