@@ -6,6 +6,7 @@
 pub mod change;
 pub mod cleanup;
 pub mod clock;
+pub mod config;
 pub mod db;
 pub mod files;
 pub mod guard;

@@ -103,6 +103,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
     ("cleanup", &["report", "records"]),
+    ("config", &["cleanup"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report"]),

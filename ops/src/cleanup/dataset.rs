@@ -2,6 +2,8 @@
 //!
 //! Everything that is special about a table stands here as data. A rule that needs to know a table by name is a defect.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A kind of rows that can be cleaned.
@@ -17,6 +19,9 @@ pub struct Dataset {
     pub key: Vec<String>,
     /// All declared columns, in the order of the cleaned files.
     pub columns: Vec<Column>,
+    /// Columns that stand last in the sheet for upserts.
+    #[serde(default)]
+    pub sheet_last: Vec<String>,
     /// The column that is made from another one as an address.
     #[serde(default)]
     pub slug: Option<Slug>,
@@ -26,9 +31,16 @@ pub struct Dataset {
     /// How much evidence a row has.
     #[serde(default)]
     pub score: Scoring,
-    /// Rules for debris, by id; see `score`. Empty: all of them.
+    /// What debris of exports and tools looks like.
     #[serde(default)]
-    pub artifacts: Vec<String>,
+    pub artifacts: Artifacts,
+}
+
+impl Dataset {
+    /// Which place a column has in a row.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
 }
 
 /// One column.
@@ -43,10 +55,11 @@ pub struct Column {
     /// Repair rules that are not to touch it, by id; `all` leaves it exactly as it is.
     #[serde(default)]
     pub without: Vec<String>,
-    /// A title: flagged when it is missing, too short or cut off.
+    /// Set for a title, which is flagged when it is missing, too short or cut off.
     #[serde(default)]
-    pub title: bool,
-    /// Values that say nothing, compared without case and blanks around; `N*` matches what starts with N.
+    pub title: Option<Title>,
+    /// Values that say nothing, compared without case and blanks around; `N*` matches what starts with N, `#` any
+    /// digit. What is the beginning of one, as a cut leaves it, says nothing either.
     #[serde(default)]
     pub placeholders: Vec<String>,
     /// How a missing value is found in other columns.
@@ -54,9 +67,29 @@ pub struct Column {
     pub fill: Option<Fill>,
 }
 
+/// What makes a column a title.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Title {
+    /// The column with the text that it is the title of: suggestions, and evidence that it was cut off, come from there.
+    pub text: Option<String>,
+    /// Fewer characters are no title.
+    pub min_chars: usize,
+    /// Words of a suggestion.
+    pub suggest_words: usize,
+    /// Words that no title ends with. Empty: the English ones.
+    pub inner_words: Vec<String>,
+}
+
+impl Default for Title {
+    fn default() -> Self {
+        Self { text: None, min_chars: 4, suggest_words: 6, inner_words: Vec::new() }
+    }
+}
+
 /// What the values of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Kind {
     /// Text that people wrote: all repair rules hold.
     #[default]
@@ -103,7 +136,7 @@ pub enum Fill {
         short: Vec<String>,
         /// Words that never count.
         stop: Vec<String>,
-        /// Words that say nothing about this row.
+        /// Words that say nothing about this row: never taken, and no evidence where somebody wrote them.
         generic: Vec<String>,
     },
     /// This value.
@@ -226,13 +259,13 @@ pub struct Scoring {
     pub threshold: f64,
     /// The parts; their weights add up to 1.
     pub parts: Vec<Part>,
-    /// What columns of a fragment get where they are empty: column and value.
-    pub fragment: Vec<(String, String)>,
+    /// What columns of a fragment get where they are empty.
+    pub fragment: BTreeMap<String, String>,
 }
 
 impl Default for Scoring {
     fn default() -> Self {
-        Self { threshold: 0.5, parts: Vec::new(), fragment: Vec::new() }
+        Self { threshold: 0.5, parts: Vec::new(), fragment: BTreeMap::new() }
     }
 }
 
@@ -240,20 +273,18 @@ impl Default for Scoring {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "measure", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Part {
-    /// Length of a title: 0 without one, `damaged` when it is cut off or shorter than `min_chars`, otherwise its
-    /// characters over `full_chars`, at most 1.
+    /// Length of a title up to the first mark of a cut (`...`): 0 without one, `damaged` below the characters that
+    /// make a title, otherwise its characters over `full_chars`, at most 1.
     Title {
         /// Name in reports.
         name: String,
         /// Share of the score.
         weight: f64,
-        /// Which column.
+        /// Which column; it must be a title.
         column: String,
-        /// Fewer characters are no title.
-        min_chars: usize,
         /// From here the part is full.
         full_chars: usize,
-        /// The part of a damaged title.
+        /// The part of a title that is too short to be one.
         damaged: f64,
     },
     /// Length of a text in steps: the value of the last step that its trimmed length reaches, 0 before the first.
@@ -267,7 +298,8 @@ pub enum Part {
         /// Ascending.
         steps: Vec<Step>,
     },
-    /// How many words a list has, over `full`, at most 1; half less when more than `generic_max` words say nothing.
+    /// How many different words a list has or would be filled with, over `full`, at most 1. Generic words count nothing;
+    /// more than `generic_max` of them in the list are flagged.
     Count {
         /// Name in reports.
         name: String,
@@ -277,10 +309,11 @@ pub enum Part {
         column: String,
         /// From here the part is full.
         full: usize,
-        /// More generic words than this count against the row.
+        /// More generic words than this are flagged.
         generic_max: usize,
     },
-    /// Share of columns that have a value which is not blank and no placeholder.
+    /// Share of columns that have a value which is not blank and no placeholder, or whose value the words of the row
+    /// give.
     Present {
         /// Name in reports.
         name: String,
@@ -299,4 +332,62 @@ pub struct Step {
     pub chars: usize,
     /// The part is this.
     pub value: f64,
+}
+
+impl Part {
+    /// Its name in reports.
+    pub fn name(&self) -> &str {
+        let (Self::Title { name, .. }
+        | Self::Steps { name, .. }
+        | Self::Count { name, .. }
+        | Self::Present { name, .. }) = self;
+        name
+    }
+
+    /// Its share of the score.
+    pub fn weight(&self) -> f64 {
+        let (Self::Title { weight, .. }
+        | Self::Steps { weight, .. }
+        | Self::Count { weight, .. }
+        | Self::Present { weight, .. }) = self;
+        *weight
+    }
+}
+
+/// What debris of exports and tools looks like. All of it is flagged, nothing is removed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Artifacts {
+    /// Rules that do not hold, by id.
+    pub without: Vec<String>,
+    /// Columns that are read besides the titles. Empty: all of kind text.
+    pub columns: Vec<String>,
+    /// Longer titles are flagged.
+    pub title_chars_max: usize,
+    /// Longer texts are flagged.
+    pub text_chars_max: usize,
+    /// Texts with more line breaks are flagged.
+    pub lines_max: usize,
+    /// Texts with this share of characters that are neither letters, digits nor plain punctuation are flagged.
+    pub symbols: f64,
+    /// Words and phrases that exports leave; whole words, in any case.
+    pub markers: Vec<String>,
+    /// Share of rows from which a phrase belongs to a template.
+    pub template: f64,
+}
+
+impl Default for Artifacts {
+    fn default() -> Self {
+        let markers = ["archive", "export", "gutenberg", "json", "markdown"];
+        Self {
+            without: Vec::new(),
+            columns: Vec::new(),
+            title_chars_max: 60,
+            text_chars_max: 1000,
+            lines_max: 6,
+            symbols: 0.2,
+            markers: markers.map(str::to_owned).to_vec(),
+            template: 0.2,
+        }
+    }
 }

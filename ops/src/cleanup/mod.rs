@@ -6,15 +6,27 @@
 //! the columns of a table are, and which rules hold for them, is a [`Dataset`]. Cleanup must not delete text, rename a
 //! row, or let a row vanish: rows in = rows out + merged + quarantined + rejected.
 
+pub mod artifacts;
+mod check;
 mod dataset;
+pub mod fields;
+mod list;
 mod note;
 pub mod pipeline;
-pub mod revert;
 pub mod repair;
+pub mod revert;
 mod row;
+mod rules;
+pub mod score;
+pub mod slug;
+pub mod titles;
+mod words;
 
+pub use check::Problem;
 pub use dataset::{
-    Cause, Clash, Column, Dataset, Duplicates, Fill, Kind, Part, Policy, Scoring, Slug, Step, Survivor, Words,
+    Artifacts, Cause, Clash, Column, Dataset, Duplicates, Fill, Kind, Part, Policy, Scoring, Slug, Step, Survivor, Title,
+    Words,
 };
 pub use note::{Edit, Finding, Note, Rule};
 pub use row::{Cell, Row};
+pub use rules::{Rules, Scratch};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ops::change::gate;
 use ops::change::planner::{self, Request as PlanRequest};
-use ops::cleanup::Dataset;
+use ops::cleanup::{Dataset, Problem, Rules};
 use ops::cleanup::pipeline::{self, CleanupError, Outcome, Request, Surroundings};
 use ops::cleanup::revert::{self, RevertRequest};
 use ops::clock::Stamp;
@@ -138,12 +138,13 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
     let (Some(source), Some(name)) = (&args.source, &args.dataset) else {
         unreachable!("the parser requires both");
     };
-    let dataset = dataset(name, args, settings)?;
+    let rules = rules(name, args, settings)?;
+    let dataset = rules.dataset();
     let (source, out) = (settings.cwd.join(source), settings.cwd.join(&args.out));
     let request = Request {
         source: &source,
         format: args.format.as_deref().and_then(Format::parse),
-        dataset: &dataset,
+        rules: &rules,
         out: &out,
         sample: args.sample,
     };
@@ -161,9 +162,9 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
         return Ok(Code::Partly);
     }
     if args.apply {
-        return plan(args, &dataset, &outcome, settings, &output);
+        return plan(args, dataset, &outcome, settings, &output);
     }
-    output.document(&next(&folder, &dataset));
+    output.document(&next(&folder, dataset));
     Ok(Code::Done)
 }
 
@@ -191,7 +192,7 @@ fn with_progress(
 }
 
 /// What the rows are, with what the command line says instead.
-fn dataset(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<Dataset> {
+fn rules(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<Rules> {
     let config = match &args.config {
         Some(file) => Config::read(&settings.cwd.join(file))?,
         None => Config::of(&settings.cwd)?,
@@ -208,7 +209,7 @@ fn dataset(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<
     };
     let mut dataset = dataset.clone();
     dataset.score.threshold = args.threshold.unwrap_or(dataset.score.threshold);
-    Ok(dataset)
+    Rules::new(dataset).map_err(|Problem { key, what }| anyhow::anyhow!("`{key}` of the dataset: {what}"))
 }
 
 /// Where everything is, and what comes next.

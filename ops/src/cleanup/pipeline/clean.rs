@@ -13,7 +13,7 @@ use super::survey::Survey;
 use super::tally::Tally;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
-use crate::cleanup::{Cell, Edit, Kind, Note, Row, Rule};
+use crate::cleanup::{Cell, Dataset, Edit, Kind, Note, Row, Rule};
 use crate::value::write_json_string;
 
 /// A record without a column that others have.
@@ -35,7 +35,8 @@ pub(super) struct Cleaned {
 /// One thread's means of cleaning.
 pub(super) struct Cleaner<'a> {
     survey: &'a Survey,
-    steps: Steps,
+    dataset: &'a Dataset,
+    steps: Steps<'a>,
     tally: Tally,
     /// Which declared columns are of a kind that has a spelling of its own.
     is_typed: Vec<bool>,
@@ -57,7 +58,7 @@ enum Spelling {
 }
 
 impl<'a> Cleaner<'a> {
-    pub(super) fn new(request: &Request<'_>, survey: &'a Survey) -> Self {
+    pub(super) fn new(request: &Request<'a>, survey: &'a Survey) -> Self {
         let layout = &survey.layout;
         let is_typed = |kind: &Kind| matches!(kind, Kind::Integer { .. } | Kind::Boolean | Kind::List);
         let patchy = (0..layout.declared)
@@ -65,9 +66,10 @@ impl<'a> Cleaner<'a> {
             .collect();
         Self {
             survey,
-            steps: Steps::new(request.dataset, &survey.decisions),
+            dataset: request.dataset(),
+            steps: Steps::new(request.rules, &survey.decisions),
             tally: Tally::default(),
-            is_typed: request.dataset.columns.iter().map(|column| is_typed(&column.kind)).collect(),
+            is_typed: request.dataset().columns.iter().map(|column| is_typed(&column.kind)).collect(),
             patchy,
             given: [layout.place(SCORE), layout.place(FLAG)],
             notes: Vec::new(),
@@ -97,7 +99,7 @@ impl<'a> Cleaner<'a> {
         self.note_spellings(row);
         self.note_given(row, evidence.verdict);
         self.write_notes(row, out);
-        push(&mut out.rows, &self.survey.layout, row, &evidence);
+        push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
 
     /// A value that merely gets the spelling of its column's kind is not a change where the whole column does; where
@@ -130,7 +132,7 @@ impl<'a> Cleaner<'a> {
     /// What the input said about evidence is replaced by what was measured.
     fn note_given(&mut self, row: &mut Row<'_>, verdict: Verdict) {
         let mut score = Vec::new();
-        render::score(&mut score, verdict.score);
+        render::score_text(&mut score, verdict.score);
         let score = String::from_utf8(score).expect("digits");
         for (place, after) in self.given.into_iter().zip([score, verdict.is_fragment.to_string()]) {
             let Some(place) = place.filter(|place| row.cells[*place] != Cell::Absent) else { continue };
@@ -199,13 +201,13 @@ fn as_text(json: &str) -> String {
 }
 
 /// Appends the spellings of a cleaned row.
-pub(super) fn push(out: &mut Rendered, layout: &Layout, row: &Row<'_>, evidence: &Evidence) {
+pub(super) fn push(out: &mut Rendered, layout: &Layout, dataset: &Dataset, row: &Row<'_>, evidence: &Evidence) {
     let length = |from: usize, to: usize| u32::try_from(to - from).expect("a row is smaller than 4 GiB");
     let (json, csv, fragment) = (out.json.len(), out.csv.len(), out.fragments.len());
     render::json_row(&mut out.json, layout, row, evidence.verdict);
     render::csv_row(&mut out.csv, layout, row);
     if evidence.verdict.is_fragment {
-        render::fragment(&mut out.fragments, &evidence.parts, &evidence.advice);
+        render::fragment(&mut out.fragments, &dataset.score.parts, &evidence.parts, &evidence.advice);
     }
     out.entries.push(Entry {
         ordinal: row.ordinal,

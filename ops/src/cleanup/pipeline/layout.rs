@@ -41,7 +41,9 @@ impl Layout {
         let places: HashMap<String, u32> = columns.iter().cloned().zip(0..).collect();
         let at = |name: &String| places.get(name).map(|place| *place as usize);
         let key = dataset.key.iter().filter_map(at).collect();
-        let sheet = (0..columns.len()).collect();
+        let is_last = |place: &usize| dataset.sheet_last.contains(&columns[*place]);
+        let (last, mut sheet): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(is_last);
+        sheet.extend(last);
         Self { declared: columns.len(), key, sheet, columns, places, by_names: HashMap::new() }
     }
 

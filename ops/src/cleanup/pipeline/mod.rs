@@ -29,7 +29,7 @@ mod threads;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Dataset, Kind};
+use super::{Dataset, Kind, Rules};
 use crate::clock::Stamp;
 use crate::files::FileError;
 use crate::guard::Refusal;
@@ -59,7 +59,7 @@ pub struct Request<'a> {
     /// Its format, where its name does not say.
     pub format: Option<Format>,
     /// What its rows are.
-    pub dataset: &'a Dataset,
+    pub rules: &'a Rules,
     /// The folder of the files that are written.
     pub out: &'a Path,
     /// Rows shown in the report.
@@ -68,8 +68,12 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// For a file whose name says its format.
-    pub fn of_file(source: &'a Path, dataset: &'a Dataset, out: &'a Path) -> Self {
-        Self { source, format: None, dataset, out, sample: 20 }
+    pub fn of_file(source: &'a Path, rules: &'a Rules, out: &'a Path) -> Self {
+        Self { source, format: None, rules, out, sample: 20 }
+    }
+
+    fn dataset(&self) -> &'a Dataset {
+        self.rules.dataset()
     }
 }
 
@@ -158,18 +162,18 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     };
     let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &mut lists)?;
     let spooled = pass.spool.finish()?;
-    let mut steps = Steps::new(request.dataset, &survey.decisions);
-    let resolver = Resolver::new(&stage, request.dataset, &survey.layout, &spooled, &mut steps, Vec::new())?;
+    let mut steps = Steps::new(request.rules, &survey.decisions);
+    let resolver = Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, Vec::new())?;
     let Resolution { fates, joint, quarantine, duplicated, clusters } =
         resolver.resolve(Vec::new(), &survey.facts.sha256, around)?;
     let joint_changes_at = lists.changes.bytes();
     joint.write(&mut lists.changes)?;
     quarantine.write(&mut lists.quarantine)?;
     let names = FileNames {
-        json: format!("cleaned_{}.json", request.dataset.name),
-        csv: format!("cleaned_{}_upsert.csv", request.dataset.name),
+        json: format!("cleaned_{}.json", request.dataset().name),
+        csv: format!("cleaned_{}_upsert.csv", request.dataset().name),
     };
-    let review = Review::new(request.dataset);
+    let review = Review::new(request.dataset());
     let written = finish::write(&stage, &spooled, &fates, &survey.layout, &review, &names, request.sample)?;
     let books = Books {
         rows_in: survey.records,
@@ -225,7 +229,7 @@ fn summarize(
         format: 1,
         tool_version: around.tool_version.to_owned(),
         generated_at: around.now.iso(),
-        dataset: request.dataset.name.clone(),
+        dataset: request.dataset().name.clone(),
         input: Input {
             file: request.source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
             format: facts.format,
@@ -238,7 +242,7 @@ fn summarize(
         flagged_rows: tally.flagged_rows,
         changes: tally.edits(layout),
         findings: tally.findings(layout),
-        score: Scores::new(request.dataset.score.threshold, written.fragments, &written.scores),
+        score: Scores::new(request.dataset().score.threshold, written.fragments, &written.scores),
         duplicates: Vec::new(),
         absent_columns: (0..layout.declared).filter(|place| survey.is_absent(*place)).map(name).collect(),
         carried_columns: layout.carried().map(name).collect(),
@@ -253,9 +257,9 @@ fn manifest(
     artifacts: &[Artifact],
 ) -> Manifest {
     let layout = &survey.layout;
-    let settings = serde_json::to_vec(request.dataset).expect("a dataset is JSON");
+    let settings = serde_json::to_vec(request.dataset()).expect("a dataset is JSON");
     let is_text = |place: &usize| {
-        let kind = &request.dataset.columns[*place].kind;
+        let kind = &request.dataset().columns[*place].kind;
         matches!(kind, Kind::Integer { .. } | Kind::Boolean | Kind::List) && survey.is_text(*place)
     };
     Manifest {

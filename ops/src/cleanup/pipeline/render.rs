@@ -5,7 +5,7 @@
 //! empty text is `""`, so that PostgreSQL reads back which it was.
 
 use super::layout::{FLAG, Layout, SCORE};
-use crate::cleanup::{Cell, Row};
+use crate::cleanup::{Cell, Part, Row, score};
 use crate::value::write_json_string;
 
 /// What is known of a row besides its cells.
@@ -39,7 +39,7 @@ pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdic
         }
     }
     member(out, SCORE);
-    score(out, verdict.score);
+    score_text(out, verdict.score);
     out.extend_from_slice(b",\n");
     member(out, FLAG);
     out.extend_from_slice(if verdict.is_fragment { b"true".as_slice() } else { b"false" });
@@ -71,7 +71,7 @@ pub(super) fn json_compact(out: &mut Vec<u8>, cell: &Cell<'_>) {
 }
 
 /// Appends ten-thousandths as the shortest decimal number with a point.
-pub(super) fn score(out: &mut Vec<u8>, score: u16) {
+pub(super) fn score_text(out: &mut Vec<u8>, score: u16) {
     let digits = [score / 1000 % 10, score / 100 % 10, score / 10 % 10, score % 10];
     let shown = digits.iter().rposition(|digit| *digit != 0).map_or(1, |last| last + 1);
     out.push(digit(score / 10_000));
@@ -160,11 +160,12 @@ pub(super) fn spaced(out: &mut Vec<u8>, json: &str) {
 const ROW_END: &[u8] = b"\n  }";
 
 /// Appends the members that an element of the list of fragments has besides those of the row.
-pub(super) fn fragment(out: &mut Vec<u8>, parts: &[(String, f64, f64)], advice: &[String]) {
+pub(super) fn fragment(out: &mut Vec<u8>, parts: &[Part], values: &[f64], advice: &[String]) {
     out.extend_from_slice(b",\n    \"integrity_parts\": {");
-    for (index, (name, value, weight)) in parts.iter().enumerate() {
+    for (index, (part, value)) in parts.iter().zip(values).enumerate() {
         out.extend_from_slice(if index > 0 { b",\n      " } else { b"\n      " });
-        write_json_string(name, out);
+        write_json_string(part.name(), out);
+        let (value, weight) = (score::round(*value), part.weight());
         out.extend_from_slice(format!(": {{\"score\": {value:?}, \"weight\": {weight:?}}}").as_bytes());
     }
     out.extend_from_slice(b"\n    },\n    \"integrity_advice\": [");
@@ -292,7 +293,7 @@ mod tests {
     #[test]
     fn scores_are_the_shortest_numbers() {
         for (n, expected) in [(0, "0.0"), (4100, "0.41"), (5575, "0.5575"), (10_000, "1.0"), (9, "0.0009"), (5000, "0.5")] {
-            assert_eq!(text(|out| score(out, n)), expected);
+            assert_eq!(text(|out| score_text(out, n)), expected);
         }
     }
 

@@ -77,7 +77,7 @@ pub(super) struct Resolver<'a> {
     dataset: &'a Dataset,
     layout: &'a Layout,
     spooled: &'a Spooled,
-    steps: &'a mut Steps,
+    steps: &'a mut Steps<'a>,
     /// Addresses that are taken, as digests; only where new ones are made.
     slugs: HashSet<u64>,
     /// Rows that went into others.
@@ -91,7 +91,7 @@ impl<'a> Resolver<'a> {
         dataset: &'a Dataset,
         layout: &'a Layout,
         spooled: &'a Spooled,
-        steps: &'a mut Steps,
+        steps: &'a mut Steps<'a>,
         slugs: Vec<u64>,
     ) -> Result<Self, CleanupError> {
         let out = Resolution {
@@ -217,7 +217,7 @@ impl<'a> Resolver<'a> {
     fn note_scores(&self, row: &mut Row<'_>, before: Verdict, after: &Evidence, id: &str, notes: &mut Vec<Note>) {
         let score = |verdict: Verdict| {
             let mut out = Vec::new();
-            render::score(&mut out, verdict.score);
+            render::score_text(&mut out, verdict.score);
             String::from_utf8(out).expect("digits")
         };
         let now = after.verdict;
@@ -288,7 +288,7 @@ impl<'a> Resolver<'a> {
             }
         }
         let mut rendered = Rendered::default();
-        push(&mut rendered, self.layout, row, evidence);
+        push(&mut rendered, self.layout, self.dataset, row, evidence);
         Ok(self.out.fates.replace(&rendered)?)
     }
 

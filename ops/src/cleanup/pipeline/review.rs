@@ -86,5 +86,5 @@ pub(super) fn short(text: &str) -> String {
 }
 
 fn is_title(column: &crate::cleanup::Column) -> bool {
-    column.title
+    column.title.is_some()
 }

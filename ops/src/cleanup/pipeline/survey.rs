@@ -131,7 +131,7 @@ impl Flow<(Batch, usize), Batch> for Reading<'_, '_> {
 
 /// Reads everything once.
 pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Survey, CleanupError> {
-    let dataset = request.dataset;
+    let dataset = request.dataset();
     let source = Source::open(request, around)?;
     let mut observers: Vec<Observer> = (0..around.threads.max(1)).map(|_| Observer::new(dataset)).collect();
     let mut reading = Reading { source, layout: Layout::new(dataset), spare: Vec::new(), around };

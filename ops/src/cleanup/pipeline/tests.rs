@@ -30,7 +30,8 @@ fn clean(source: &Path, dataset: &Dataset, out: &Path, threads: usize) -> Result
         threads,
         progress: &mut |_, _| {},
     };
-    run(&Request::of_file(source, dataset, out), &mut around)
+    let rules = Rules::new(dataset.clone()).unwrap();
+    run(&Request::of_file(source, &rules, out), &mut around)
 }
 
 fn lines(rows: &[Value]) -> String {

@@ -1,0 +1,93 @@
+//! How many different words speak for a row.
+//!
+//! Closed words are counted once each. The open word of each text (see `words`) is counted when nothing shows that it
+//! is only the beginning of another: of a counted word, of a word that says nothing, or of another open word. Cutting a
+//! text takes its last closed word away and gives at most its beginning for it, so the count never grows.
+
+use super::super::fields::says_something;
+use super::super::list;
+use super::super::row::Row;
+use super::super::rules::{FillKind, Keywords, Rules, Scratch, content};
+use super::super::words::{begins, hash, words};
+
+/// Different words of a list and of the texts that fill it; counting ends at `full`.
+pub(super) fn words_of(
+    rules: &Rules,
+    column: usize,
+    fill: Option<usize>,
+    full: usize,
+    row: &Row<'_>,
+    scratch: &mut Scratch,
+) -> usize {
+    let keywords = fill.and_then(|number| match &rules.fills[number].kind {
+        FillKind::Keywords(keywords) => Some((number, keywords)),
+        FillKind::FirstOf { .. } | FillKind::Constant(_) => None,
+    });
+    let counts = |hash: u64, chars: usize| {
+        keywords.is_none_or(|(number, keywords)| says_something(rules, number, keywords, hash, chars))
+    };
+    let Scratch { tally, list: buffer, open, open_used, .. } = scratch;
+    tally.clear();
+    *open_used = 0;
+    let mut keep_open = |text: &str, open: &mut Vec<String>| {
+        if *open_used == open.len() {
+            open.push(String::new());
+        }
+        open[*open_used].clear();
+        open[*open_used].push_str(text);
+        *open_used += 1;
+    };
+    // The end may be what a cut inside a character left.
+    let cell = row.cells.get(column).and_then(content).unwrap_or_default();
+    let cell = cell.trim_end_matches(char::REPLACEMENT_CHARACTER);
+    let mut seen: Vec<String> = Vec::new();
+    list::items(cell, buffer, |item| {
+        if !item.closed {
+            keep_open(item.text, open);
+        } else if counts(hash(item.text), item.text.chars().count()) {
+            tally.add_hash(hash(item.text));
+            seen.push(item.text.to_owned());
+        }
+    });
+    let scans = rules.scans.iter().filter(|scan| keywords.is_some_and(|(number, _)| scan.fills & (1 << number) != 0));
+    for scan in scans.clone() {
+        let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
+        if tally.len() >= full {
+            return full;
+        }
+        words(text, |word| {
+            if !word.closed {
+                keep_open(word.text, open);
+            } else if tally.len() < full && counts(word.hash, word.chars) {
+                tally.add(word, scan.column, text);
+            }
+        });
+    }
+    if tally.len() >= full {
+        return full;
+    }
+    let open = &open[..*open_used];
+    let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
+    let whole = |entry: &super::super::words::Entry| &text_of(entry.source)[entry.start..entry.end];
+    let is_known = |word: &str| {
+        seen.iter().any(|item| begins(item, word))
+            || tally.entries().iter().any(|entry| begins(whole(entry), word))
+    };
+    let more = open.iter().enumerate().filter(|(i, word)| {
+        let is_piece = |(j, other): (usize, &String)| {
+            j != *i && begins(other, word) && (j < *i || !begins(word, other))
+        };
+        is_new(keywords.map(|(_, keywords)| keywords), word, &counts)
+            && !is_known(word)
+            && !open.iter().enumerate().any(is_piece)
+    });
+    (tally.len() + more.count()).min(full)
+}
+
+/// Whether an open word could count if no other word were there.
+fn is_new(keywords: Option<&Keywords>, word: &str, counts: &impl Fn(u64, usize) -> bool) -> bool {
+    let chars = word.chars().count();
+    let is_long = keywords.is_none_or(|keywords| chars >= keywords.min_chars);
+    let is_mute = keywords.is_some_and(|keywords| keywords.mute.iter().any(|mute| begins(mute, word)));
+    is_long && !is_mute && counts(hash(word), chars)
+}

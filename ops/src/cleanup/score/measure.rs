@@ -1,0 +1,63 @@
+//! Characters of a text as evidence: a run of blanks is one, what nobody sees is none.
+
+use super::super::rules::is_invisible;
+
+/// Characters that a reader sees, blanks around the text aside; counting ends at `most`.
+pub(super) fn chars(text: &str, most: usize) -> usize {
+    count(text.chars(), most)
+}
+
+/// Characters of a title up to the first mark of a cut. The first dot of a mark may end a sentence, so it counts: the
+/// title that is cut behind it would count it too.
+pub(super) fn title_chars(title: &str, most: usize) -> usize {
+    let title = title.trim_end();
+    let end = title.char_indices().find_map(|(at, c)| match c {
+        '\u{2026}' => Some(at),
+        '.' if matches!(title.as_bytes()[at + 1..], [b'.', b'.', ..] | [b'.']) => Some(at + 1),
+        _ => None,
+    });
+    count(title[..end.unwrap_or(title.len())].chars(), most)
+}
+
+fn count(chars: impl Iterator<Item = char>, most: usize) -> usize {
+    let (mut count, mut blank) = (0, false);
+    for c in chars {
+        if c.is_whitespace() {
+            blank = count > 0;
+        } else if !is_invisible(c) {
+            count += 1 + usize::from(blank);
+            blank = false;
+            if count >= most {
+                break;
+            }
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_is_seen() {
+        assert_eq!(chars("  a  b\u{200b}\u{fffd}\t\n c ", 99), 5);
+        assert_eq!(chars("abc", 2), 2);
+        assert_eq!(chars(" \u{feff} ", 9), 0);
+    }
+
+    #[test]
+    fn a_mark_ends_a_title() {
+        for (title, expected) in [
+            ("Harbor of light.", 16),
+            ("Harbor of lig...", 14),
+            ("Harbor of lig\u{2026}", 13),
+            ("Harbor of lig.. ", 14),
+            ("Harbor... of light", 7),
+            ("v1..2 of it", 11),
+            ("...", 1),
+        ] {
+            assert_eq!(title_chars(title, 99), expected, "{title}");
+        }
+    }
+}
