@@ -247,6 +247,7 @@ fn input_facts(path: &Path, desired: &DesiredFile) -> InputFacts {
         Format::Ndjson => "ndjson",
         Format::Csv => "csv",
         Format::Tsv => "tsv",
+        Format::Sql => "sql",
     };
     let compression = match facts.compression {
         None => "",

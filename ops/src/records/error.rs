@@ -30,8 +30,8 @@ pub enum ReadError {
     },
     /// The name says nothing about the format.
     #[error(
-        "the name of `{path}` does not say what it holds: name it .json, .ndjson, .csv or .tsv (also with .gz or \
-         .zst), or give the format"
+        "the name of `{path}` does not say what it holds: name it .json, .ndjson, .csv, .tsv or .sql (also with \
+         .gz or .zst), or give the format"
     )]
     UnknownFormat {
         /// The file.
@@ -77,6 +77,37 @@ pub enum ReadError {
         /// The offset in the decompressed file, from 0.
         at: u64,
     },
+    /// A dump with rows of several tables.
+    #[error("`{path}` has rows of several tables: {}; say which of them to read", listed(tables))]
+    SeveralTables {
+        /// The file.
+        path: PathBuf,
+        /// The tables, in the order of the file.
+        tables: Vec<String>,
+    },
+    /// A dump without rows of the table that was asked for.
+    #[error("`{path}` has no rows of a table `{table}`; it has rows of {}", listed(tables))]
+    NoSuchTable {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for.
+        table: String,
+        /// The tables that have rows.
+        tables: Vec<String>,
+    },
+    /// A compressed file that becomes far larger than files do.
+    #[error(
+        "`{path}` holds more than {ratio} times its size ({} so far): is it made to fill the disk? If not, allow a \
+         larger ratio", crate::text::bytes(*unpacked)
+    )]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// The largest ratio that is allowed.
+        ratio: u64,
+        /// Bytes that were unpacked when it was stopped.
+        unpacked: u64,
+    },
     /// A record that does not fit into memory, or what looks like one because its end is missing.
     #[error("`{path}`, line {line}: a record of more than {}; is its end missing?", crate::text::bytes(*limit))]
     TooLarge {
@@ -95,11 +126,19 @@ impl ReadError {
     }
 }
 
+fn listed(tables: &[String]) -> String {
+    if tables.is_empty() {
+        return "none".to_owned();
+    }
+    tables.iter().map(|table| format!("`{table}`")).collect::<Vec<_>>().join(", ")
+}
+
 fn no_rows(format: Format) -> &'static str {
     match format {
         Format::Json => "an array without rows is `[]`",
         Format::Ndjson => "no rows at all are written as `[]` in a .json file",
         Format::Csv | Format::Tsv => "a table without rows still has its header",
+        Format::Sql => "there is no INSERT … VALUES and no COPY … FROM stdin in it",
     }
 }
 
@@ -108,10 +147,12 @@ fn no_rows(format: Format) -> &'static str {
 pub(super) struct Fault {
     pub(super) at: usize,
     pub(super) what: String,
+    /// Where the record ends all the same, if the format is sure of that.
+    pub(super) end: Option<usize>,
 }
 
 impl Fault {
     pub(super) fn new(at: usize, what: impl Into<String>) -> Self {
-        Self { at, what: what.into() }
+        Self { at, what: what.into(), end: None }
     }
 }

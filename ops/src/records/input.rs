@@ -3,6 +3,7 @@
 //! What cannot be read twice as it is (compressed files, pipes) is copied once into a nameless file that only
 //! this process can see. Nothing here knows records.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::ReadError;
 
+/// What is smaller than this is unpacked whatever its ratio is.
+const UNPACKED_FREE: u64 = 256 * 1024 * 1024;
 /// Bytes that are read at once going forward.
 const CHUNK: usize = 256 * 1024;
 
@@ -48,8 +51,9 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Opens a file, and copies it into `scratch` if it cannot be read twice as it is.
-    pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, ReadError> {
+    /// Opens a file, and copies it into `scratch` if it cannot be read twice as it is. What is unpacked
+    /// may be `ratio_max` times as large as what is on disk.
+    pub(super) fn open(path: &Path, scratch: &Path, ratio_max: u64) -> Result<Self, ReadError> {
         let fail = |source| ReadError::io("read", path, source);
         let mut file = File::open(path).map_err(fail)?;
         let mut magic = [0; 4];
@@ -68,14 +72,21 @@ impl Input {
         if compression.is_some() || !is_regular {
             let copy = tempfile::tempfile_in(scratch)
                 .map_err(|e| ReadError::io("create a temporary file in", scratch, e))?;
-            input.copy_to(copy, magic, scratch)?;
+            input.copy_to(copy, magic, scratch, ratio_max)?;
         }
         Ok(input)
     }
 
-    fn copy_to(&mut self, mut copy: File, magic: &[u8], scratch: &Path) -> Result<(), ReadError> {
-        let source =
-            Hashing { inner: magic.chain(&self.file), digest: &mut self.digest, bytes: &mut self.bytes };
+    fn copy_to(
+        &mut self,
+        mut copy: File,
+        magic: &[u8],
+        scratch: &Path,
+        ratio_max: u64,
+    ) -> Result<(), ReadError> {
+        let packed = Cell::new(0);
+        let mut unpacked = 0;
+        let source = Hashing { inner: magic.chain(&self.file), digest: &mut self.digest, bytes: &packed };
         let source = BufReader::with_capacity(CHUNK, source);
         let mut plain: Box<dyn Read + '_> = match self.compression {
             Some(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
@@ -93,10 +104,16 @@ impl Input {
             if length == 0 {
                 break;
             }
+            unpacked += length as u64;
+            let is_large = unpacked > UNPACKED_FREE && unpacked / ratio_max.max(1) > packed.get();
+            if is_large && self.compression.is_some() {
+                return Err(ReadError::Bomb { path: self.path.clone(), ratio: ratio_max, unpacked });
+            }
             copy.write_all(&chunk[..length])
                 .map_err(|e| ReadError::io("write a temporary file in", scratch, e))?;
         }
         drop(plain);
+        self.bytes = packed.get();
         self.file = copy;
         self.is_copy = true;
         Ok(())
@@ -130,14 +147,14 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 struct Hashing<'a, R> {
     inner: R,
     digest: &'a mut Sha256,
-    bytes: &'a mut u64,
+    bytes: &'a Cell<u64>,
 }
 
 impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
         self.digest.update(&buffer[..length]);
-        *self.bytes += length as u64;
+        self.bytes.set(self.bytes.get() + length as u64);
         Ok(length)
     }
 }

@@ -1,7 +1,7 @@
 //! JSON rows: an array of objects, or one object a line.
 
 use super::error::Fault;
-use super::scan::{Stop, blanks, object};
+use super::scan::{self, Stop, blanks, object};
 use super::{Cells, Form, Span, Step};
 
 /// Where in the file the parser is.
@@ -58,6 +58,55 @@ impl Array {
         self.place == Place::Done
     }
 
+    /// Whether reading can go on behind a fault.
+    pub(super) fn can_resume(&self) -> bool {
+        self.place != Place::Start
+    }
+
+    /// Accepts that the file is over.
+    pub(super) fn finish(&mut self) {
+        self.place = Place::Done;
+    }
+
+    /// Where reading goes on behind damage that starts at `from`: behind the element, if its brackets and quotes say
+    /// where that is; otherwise at a whole object between commas, which starts with the same name as the row before,
+    /// no further than `limit`.
+    pub(super) fn resume(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        limit: usize,
+        is_lost: bool,
+        cells: &mut Cells,
+    ) -> Option<usize> {
+        if self.place == Place::Done {
+            return None;
+        }
+        let is_followed = |at: usize| match blanks(bytes, at) {
+            Ok(next) => matches!(bytes[next], b',' | b']'),
+            Err(_) => false,
+        };
+        if let Some(end) = element(bytes, from).filter(|end| !is_lost && is_followed(*end)) {
+            self.place = Place::Between;
+            return Some(end);
+        }
+        for at in memchr::memchr_iter(b'{', bytes.get(from + 1..limit)?).map(|at| from + 1 + at) {
+            let before = bytes[from..at].trim_ascii_end().strip_suffix(b",").map(<[u8]>::trim_ascii_end);
+            if !before.is_some_and(|before| before.ends_with(b"}")) {
+                continue;
+            }
+            let is_alike =
+                |name: &[u8]| blanks(bytes, at + 1).is_ok_and(|next| bytes[next..].starts_with(name));
+            let is_whole = cells.known.first().is_none_or(|name| is_alike(name))
+                && object(bytes, at, &[], &mut cells.members).is_ok_and(is_followed);
+            if is_whole {
+                self.place = Place::First;
+                return Some(at);
+            }
+        }
+        None
+    }
+
     /// The row at `at`; what comes from `keep` on is needed again if it does not end here.
     fn row(
         &mut self,
@@ -83,6 +132,27 @@ impl Array {
                 Err(Fault::new(consumed, "the file ends inside the array of rows"))
             }
         }
+    }
+}
+
+/// The offset behind the element at `from`, whatever it is, by its brackets and quotes.
+fn element(bytes: &[u8], from: usize) -> Option<usize> {
+    let (mut at, mut depth) = (from, 0_usize);
+    loop {
+        let is_stop = |b: &u8| matches!(b, b'"' | b',' | b'{' | b'}' | b'[' | b']');
+        at += bytes.get(at..)?.iter().position(is_stop)?;
+        match bytes[at] {
+            b'"' => {
+                at = scan::lenient_string(bytes, at)?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b',' | b']' if depth == 0 => return Some(at),
+            b'}' if depth == 0 => {}
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
     }
 }
 

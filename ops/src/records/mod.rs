@@ -4,13 +4,18 @@
 //! decided where the column is known. Memory grows by a byte for each KiB of the file and no more. What is not
 //! exactly the format is an error with its line: a row that was understood wrongly is worse than none.
 
+mod batch;
+mod cells;
 mod delimited;
 mod error;
 mod input;
 mod json;
 mod names;
+mod parser;
 mod reader;
+mod resume;
 mod scan;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -19,19 +24,24 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use batch::{Batch, Entry, Reject};
 pub use error::ReadError;
 pub use input::Compression;
 pub use names::Names;
-pub use reader::Records;
+pub use reader::{Encoding, ReadOptions, Records};
+
+use cells::{Cells, Form, Span};
 
 /// One field as it stands in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field<'a> {
-    /// One JSON value as it is spelled, without blanks around it.
+    /// One JSON value as it is spelled, without blanks around it. What SQL writes without quotes is given as the
+    /// JSON that says the same: numbers, `true`, `false`, `null`, arrays, and bytes as `{"$bytes":"00ff"}`.
     Json(&'a str),
     /// One CSV or TSV cell that stood without quotes.
     Cell(&'a str),
-    /// One CSV or TSV cell that stood in quotes, without them: never a NULL.
+    /// One CSV or TSV cell that stood in quotes, without them: never a NULL. Texts of SQL are given so, without
+    /// quotes and escapes and whatever they are cast to, and so are all cells of COPY but NULL.
     Quoted(&'a str),
 }
 
@@ -47,11 +57,13 @@ pub enum Format {
     Csv,
     /// Cells between tabs, with a header; quoted as CSV is.
     Tsv,
+    /// The rows of one table in a dump: `INSERT … VALUES` and `COPY … FROM stdin`.
+    Sql,
 }
 
 impl Format {
     /// All formats, as [`Format::parse`] spells them.
-    pub const NAMES: [&str; 4] = ["json", "ndjson", "csv", "tsv"];
+    pub const NAMES: [&str; 5] = ["json", "ndjson", "csv", "tsv", "sql"];
 
     /// Reads one of [`Format::NAMES`], or `jsonl`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -60,6 +72,7 @@ impl Format {
             "ndjson" | "jsonl" => Some(Self::Ndjson),
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
+            "sql" => Some(Self::Sql),
             _ => None,
         }
     }
@@ -110,9 +123,9 @@ impl<'a> Record<'a> {
         let span = self.spans[index];
         let text = &self.text[span.from as usize..span.to as usize];
         match span.form {
-            Form::Json => Field::Json(text),
+            Form::Json | Form::MadeJson => Field::Json(text),
             Form::Cell => Field::Cell(text),
-            Form::Quoted | Form::Doubled => Field::Quoted(text),
+            Form::Quoted | Form::Doubled | Form::MadeText | Form::Absent => Field::Quoted(text),
         }
     }
 
@@ -120,32 +133,6 @@ impl<'a> Record<'a> {
     pub fn fields(self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
         self.names.iter().enumerate().map(move |(index, name)| (name, self.field(index)))
     }
-}
-
-/// Where a field stands in the text of its record.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    from: u32,
-    to: u32,
-    form: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Json,
-    Cell,
-    Quoted,
-    /// Quoted, with quotes inside that stand twice.
-    Doubled,
-}
-
-/// What a parser finds of a record; reused from record to record.
-#[derive(Debug, Default)]
-struct Cells {
-    /// Names that the next object probably has, with their quotes.
-    known: Vec<Box<[u8]>>,
-    members: scan::Members,
-    spans: Vec<Span>,
 }
 
 /// What a parser did with the bytes it was given.

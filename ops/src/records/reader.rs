@@ -1,15 +1,17 @@
 //! Reads records one after the other, and again by their offsets.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::delimited::Delimited;
 use super::error::Fault;
 use super::input::{Input, Window};
-use super::names::Known;
-use super::{Cells, Form, Format, InputFacts, ReadError, Record, Span, Step, json};
+use super::names::{Known, Names};
+use super::parser::Parser;
+use super::sql::Refused;
+use super::{Cells, Format, InputFacts, ReadError, Record, Step};
 
 /// Largest record that is read, in bytes.
-const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that are read at once to find a record by its offset.
 const JUMP_BYTES: usize = 16 * 1024;
 
@@ -18,25 +20,58 @@ const MARK_BYTES: u64 = 16 * 1024;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// What becomes of bytes that are not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// They are an error of their record.
+    #[default]
+    Strict,
+    /// Each run of them becomes one U+FFFD, and is counted.
+    Replace,
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// What it holds; otherwise its name says so.
+    pub format: Option<Format>,
+    /// The table to read of a dump, with or without its schema; otherwise the only one with rows.
+    pub table: Option<String>,
+    /// What becomes of bytes that are not UTF-8.
+    pub encoding: Encoding,
+    /// How many times its size on disk a compressed file may become, once it is past 256 MiB.
+    pub ratio_max: u64,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { format: None, table: None, encoding: Encoding::Strict, ratio_max: 250 }
+    }
+}
+
 /// An open file of records.
 #[derive(Debug)]
 pub struct Records {
-    input: Input,
-    format: Format,
-    parser: Parser,
+    pub(super) input: Input,
+    pub(super) format: Format,
+    pub(super) encoding: Encoding,
+    pub(super) parser: Parser,
     /// Goes through the file once.
-    forward: Window,
+    pub(super) forward: Window,
     /// Goes where it is told.
     jumping: Window,
     /// The line at which `forward` is, from 1.
-    line: u64,
-    rows: u64,
-    is_over: bool,
+    pub(super) line: u64,
+    /// Records found so far; with [`Records::fill`] also those that were rejected.
+    pub(super) rows: u64,
+    pub(super) is_over: bool,
     /// Some records with their lines, in order, so that lines are known after a jump.
     marks: Vec<Mark>,
     /// Where the last jump went.
     jumped: Mark,
     known: Known,
+    pub(super) cells: Cells,
+    header: Option<Arc<Names>>,
     current: Current,
 }
 
@@ -52,73 +87,52 @@ impl Mark {
 }
 
 /// The record that was found last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Current {
-    cells: Cells,
-    /// Its text, and behind that the cells whose quotes were taken out.
+    /// Its text, and behind that what was made of parts of it.
     text: String,
-    names: usize,
+    names: Arc<Names>,
     at: u64,
     line: u64,
 }
 
+/// What is found going forward, with offsets into what is in memory.
 #[derive(Debug)]
-enum Parser {
-    Array(json::Array),
-    Lines,
-    Delimited(Delimited, Option<usize>),
-}
-
-impl Parser {
-    fn new(format: Format) -> Self {
-        match format {
-            Format::Json => Self::Array(json::Array::new()),
-            Format::Ndjson => Self::Lines,
-            Format::Csv => Self::Delimited(Delimited::new(b','), None),
-            Format::Tsv => Self::Delimited(Delimited::new(b'\t'), None),
-        }
-    }
-
-    fn step(&mut self, bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
-        match self {
-            Self::Array(array) => array.step(bytes, is_end, cells),
-            Self::Lines => json::line(bytes, is_end, cells),
-            Self::Delimited(delimited, width) => delimited.step(bytes, is_end, *width, cells),
-        }
-    }
-
-    /// The record at the start of `bytes`, wherever in the file that is.
-    fn record(&self, bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
-        match self {
-            Self::Array(_) if bytes.is_empty() => Ok(Step::More { consumed: 0 }),
-            Self::Array(_) => json::row(bytes, 0, is_end, cells),
-            Self::Lines => json::line(bytes, is_end, cells),
-            Self::Delimited(delimited, width) => delimited.step(bytes, is_end, *width, cells),
-        }
-    }
-
-    /// Whether a file that ends here without a row says that it has none.
-    fn is_framed(&self) -> bool {
-        match self {
-            Self::Array(array) => array.is_done(),
-            Self::Lines => false,
-            Self::Delimited(_, width) => width.is_some(),
-        }
-    }
+pub(super) enum Found {
+    /// A record, and where the next begins.
+    Record { from: usize, to: usize, end: usize },
+    /// Something wrong.
+    Wrong(Fault),
+    /// A record that is too large, or whose end is missing.
+    TooLarge,
+    /// The end of the file.
+    End,
 }
 
 impl Records {
     /// Opens a file; its name says what it holds unless `format` does. Compressed files and pipes are copied once,
     /// decompressed, into a nameless file in the folder `scratch`.
     pub fn open(path: &Path, format: Option<Format>, scratch: &Path) -> Result<Self, ReadError> {
-        let Some(format) = format.or_else(|| Format::of_name(path)) else {
+        Self::open_with(path, scratch, &ReadOptions { format, ..ReadOptions::default() })
+    }
+
+    /// [`Records::open`] with all that can be said about reading.
+    pub fn open_with(path: &Path, scratch: &Path, options: &ReadOptions) -> Result<Self, ReadError> {
+        let Some(format) = options.format.or_else(|| Format::of_name(path)) else {
             return Err(ReadError::UnknownFormat { path: path.to_path_buf() });
         };
+        let mut input = Input::open(path, scratch, options.ratio_max)?;
+        let mut forward = Window::forward();
+        forward.fill(&mut input)?;
+        if forward.rest().starts_with(BOM) {
+            forward.consume(BOM.len());
+        }
         let mut records = Self {
-            input: Input::open(path, scratch)?,
+            parser: Parser::new(format, options.table.as_deref(), forward.rest()),
+            input,
             format,
-            parser: Parser::new(format),
-            forward: Window::forward(),
+            encoding: options.encoding,
+            forward,
             jumping: Window::jumping(JUMP_BYTES),
             line: 1,
             rows: 0,
@@ -126,12 +140,10 @@ impl Records {
             marks: vec![Mark::START],
             jumped: Mark::START,
             known: Known::default(),
-            current: Current::default(),
+            cells: Cells::default(),
+            header: None,
+            current: Current { text: String::new(), names: Names::none(), at: 0, line: 1 },
         };
-        records.forward.fill(&mut records.input)?;
-        if records.forward.rest().starts_with(BOM) {
-            records.forward.consume(BOM.len());
-        }
         if matches!(records.parser, Parser::Delimited(..)) {
             records.read_header()?;
         }
@@ -140,19 +152,19 @@ impl Records {
 
     fn read_header(&mut self) -> Result<(), ReadError> {
         if !self.find()? {
-            return Err(ReadError::Empty { path: self.input.path.clone(), format: self.format });
+            return Err(self.empty());
         }
-        let Current { cells, text, line, at, .. } = &self.current;
-        let name = |span: &Span| text[span.from as usize..span.to as usize].to_owned();
-        let names: Vec<String> = cells.spans.iter().map(name).collect();
+        let Current { text, line, at, .. } = &self.current;
+        let name = |span: &super::Span| text[span.from as usize..span.to as usize].to_owned();
+        let names: Vec<String> = self.cells.spans.iter().map(name).collect();
         let (line, at, path) = (*line, *at, self.input.path.clone());
         if let Some(place) = names.iter().position(String::is_empty) {
             let what = format!("column {} of the header has no name", place + 1);
             return Err(ReadError::Syntax { path, line, at, what });
         }
         let width = names.len();
-        match self.known.header(names) {
-            Ok(set) => self.current.names = set,
+        match self.known.of_list(names) {
+            Ok(names) => (self.header, self.current.names) = (Some(Arc::clone(&names)), names),
             Err(what) => return Err(ReadError::Syntax { path, line, at, what }),
         }
         if let Parser::Delimited(_, expected) = &mut self.parser {
@@ -167,8 +179,8 @@ impl Records {
     }
 
     /// The names of all columns where the format has a header.
-    pub fn header(&self) -> Option<&super::Names> {
-        matches!(self.parser, Parser::Delimited(..)).then(|| self.known.get(self.current.names))
+    pub fn header(&self) -> Option<&Names> {
+        self.header.as_deref()
     }
 
     /// The next record; `None` after the last.
@@ -180,30 +192,57 @@ impl Records {
         Ok(if self.advance()? { Some(self.record()) } else { None })
     }
 
-    /// Goes to the next record, which [`Records::record`] then gives; false after the last.
+    /// Goes to the next record, which [`Records::record`] then gives; false after the last. What is damaged is an
+    /// error; see [`Records::fill`] for going on behind it.
     pub fn advance(&mut self) -> Result<bool, ReadError> {
         if self.is_over {
             return Ok(false);
         }
         if self.find()? {
             self.rows += 1;
-            let Current { at, line, .. } = self.current;
-            if self.marks.last().is_none_or(|last| at - last.at >= MARK_BYTES) {
-                self.marks.push(Mark { at, line });
-            }
+            self.mark(self.current.at, self.current.line);
             return Ok(true);
         }
+        self.end()?;
+        Ok(false)
+    }
+
+    /// Remembers the line of a record now and then.
+    pub(super) fn mark(&mut self, at: u64, line: u64) {
+        if self.marks.last().is_none_or(|last| at - last.at >= MARK_BYTES) {
+            self.marks.push(Mark { at, line });
+        }
+    }
+
+    /// Accepts that the file is over, or says why it should not be.
+    pub(super) fn end(&mut self) -> Result<(), ReadError> {
+        let path = || self.input.path.clone();
+        if let Parser::Sql(sql) = &self.parser {
+            match sql.refused() {
+                Some(Refused::Several(tables)) => {
+                    return Err(ReadError::SeveralTables { path: path(), tables });
+                }
+                Some(Refused::Missing(table, tables)) => {
+                    return Err(ReadError::NoSuchTable { path: path(), table, tables });
+                }
+                None => {}
+            }
+        }
         if self.rows == 0 && !self.parser.is_framed() {
-            return Err(ReadError::Empty { path: self.input.path.clone(), format: self.format });
+            return Err(self.empty());
         }
         self.is_over = true;
-        Ok(false)
+        Ok(())
+    }
+
+    fn empty(&self) -> ReadError {
+        ReadError::Empty { path: self.input.path.clone(), format: self.format }
     }
 
     /// The record that was found last.
     pub fn record(&self) -> Record<'_> {
-        let Current { cells, text, names, at, line } = &self.current;
-        Record { at: *at, line: *line, names: self.known.get(*names), text, spans: &cells.spans }
+        let Current { text, names, at, line } = &self.current;
+        Record { at: *at, line: *line, names, text, spans: &self.cells.spans }
     }
 
     /// Finds a record again by [`Record::at`]. A file that was changed meanwhile is noticed only where no record is
@@ -211,15 +250,25 @@ impl Records {
     pub fn record_at(&mut self, at: u64) -> Result<Record<'_>, ReadError> {
         let line = self.line_at(at)?;
         loop {
-            let rest = self.jumping.rest();
-            match self.parser.record(rest, self.jumping.is_end, &mut self.current.cells) {
+            let (rest, is_end) = (self.jumping.rest(), self.jumping.is_end);
+            match self.parser.record(rest, is_end, at, &mut self.cells) {
                 Ok(Step::Record { from: 0, to, .. }) => {
-                    let taken = self.current.take(&rest[..to], &mut self.known, self.format);
-                    taken.map_err(|_| self.moved(at))?;
-                    (self.current.at, self.current.line) = (at, line);
+                    let (text, encoding) = (&mut self.current.text, self.encoding);
+                    text.clear();
+                    let taken = take(
+                        &mut self.cells,
+                        &rest[..to],
+                        &self.parser,
+                        &mut self.known,
+                        self.header.as_ref(),
+                        encoding,
+                        text,
+                    );
+                    let Ok((names, _)) = taken else { return Err(self.moved(at)) };
+                    (self.current.names, self.current.at, self.current.line) = (names, at, line);
                     return Ok(self.record());
                 }
-                Ok(Step::More { consumed: 0 }) if !self.jumping.is_end && rest.len() < RECORD_BYTES_MAX => {
+                Ok(Step::More { consumed: 0 }) if !is_end && rest.len() < RECORD_BYTES_MAX => {
                     self.jumping.fill(&mut self.input)?;
                 }
                 _ => return Err(self.moved(at)),
@@ -262,99 +311,113 @@ impl Records {
         Some(InputFacts { sha256, bytes, rows, format, compression })
     }
 
-    /// Goes forward to the next record.
+    /// Goes forward to the next record, which must be whole.
     fn find(&mut self) -> Result<bool, ReadError> {
+        match self.seek()? {
+            Found::Record { from, to, end } => {
+                self.current.text.clear();
+                let mut text = std::mem::take(&mut self.current.text);
+                let taken = self.take(from, to, &mut text);
+                self.current.text = text;
+                let (names, _) = taken.map_err(|fault| self.wrong(&fault))?;
+                self.current.names = names;
+                (self.current.at, self.current.line) = self.place(from);
+                self.leave(end);
+                Ok(true)
+            }
+            Found::End => Ok(false),
+            Found::Wrong(fault) => Err(self.wrong(&fault)),
+            Found::TooLarge => Err(self.too_large()),
+        }
+    }
+
+    /// Goes forward until a record is in memory as a whole, and does not leave it behind.
+    pub(super) fn seek(&mut self) -> Result<Found, ReadError> {
         loop {
-            let rest = self.forward.rest();
-            match self.parser.step(rest, self.forward.is_end, &mut self.current.cells) {
-                Ok(Step::Record { from, to, end }) => {
-                    if to - from > RECORD_BYTES_MAX {
-                        return Err(self.too_large());
-                    }
-                    self.current.line = self.line + newlines(&rest[..from]);
-                    self.current.at = self.forward.at() + from as u64;
-                    let taken = self.current.take(&rest[from..to], &mut self.known, self.format);
-                    taken.map_err(|fault| self.wrong(Fault::new(from + fault.at, fault.what)))?;
-                    self.leave(end);
-                    return Ok(true);
+            let (rest, is_end) = (self.forward.rest(), self.forward.is_end);
+            let step = self.parser.step(rest, is_end, self.forward.at(), &mut self.cells);
+            match step {
+                Ok(Step::Record { from, to, .. }) if to - from > RECORD_BYTES_MAX => {
+                    return Ok(Found::TooLarge);
                 }
+                Ok(Step::Record { from, to, end }) => return Ok(Found::Record { from, to, end }),
                 Ok(Step::More { consumed }) => {
                     self.leave(consumed);
                     if self.forward.rest().len() >= RECORD_BYTES_MAX {
-                        return Err(self.too_large());
+                        return Ok(Found::TooLarge);
                     }
                     self.forward.fill(&mut self.input)?;
                 }
-                Ok(Step::End) => return Ok(false),
-                Err(fault) => return Err(self.wrong(fault)),
+                Ok(Step::End) => return Ok(Found::End),
+                Err(fault) => return Ok(Found::Wrong(fault)),
             }
         }
     }
 
-    fn leave(&mut self, length: usize) {
+    /// Appends a record that was found to `text`; gives its names and how much of it was replaced.
+    pub(super) fn take(
+        &mut self,
+        from: usize,
+        to: usize,
+        text: &mut String,
+    ) -> Result<(Arc<Names>, u64), Fault> {
+        let bytes = &self.forward.rest()[from..to];
+        let header = self.header.as_ref();
+        take(&mut self.cells, bytes, &self.parser, &mut self.known, header, self.encoding, text)
+            .map_err(|fault| Fault { at: from + fault.at, ..fault })
+    }
+
+    /// Leaves bytes behind.
+    pub(super) fn leave(&mut self, length: usize) {
         self.line += newlines(&self.forward.rest()[..length]);
         self.forward.consume(length);
     }
 
-    fn too_large(&self) -> ReadError {
+    /// Offset and line of a byte in memory.
+    pub(super) fn place(&self, at: usize) -> (u64, u64) {
+        (self.forward.at() + at as u64, self.line + newlines(&self.forward.rest()[..at]))
+    }
+
+    pub(super) fn too_large(&self) -> ReadError {
         let (path, limit) = (self.input.path.clone(), RECORD_BYTES_MAX as u64);
         ReadError::TooLarge { path, line: self.line, limit }
     }
 
     /// A fault with its place; bytes before it that are no text at all explain it better.
-    fn wrong(&self, fault: Fault) -> ReadError {
+    pub(super) fn wrong(&self, fault: &Fault) -> ReadError {
         let (path, rest) = (self.input.path.clone(), self.forward.rest());
-        let place = |at: usize| (self.line + newlines(&rest[..at]), self.forward.at() + at as u64);
         let is_certain = |e: &std::str::Utf8Error| e.error_len().is_some() || self.forward.is_end;
         let not_text = std::str::from_utf8(rest).err().filter(is_certain).map(|e| e.valid_up_to());
         if let Some(bad) = not_text.filter(|bad| *bad <= fault.at) {
-            let (line, at) = place(bad);
+            let (at, line) = self.place(bad);
             let is_utf16 = at == 0 && (rest.starts_with(&[0xff, 0xfe]) || rest.starts_with(&[0xfe, 0xff]));
             return ReadError::NotUtf8 { path, line, at, is_utf16 };
         }
-        let (line, at) = place(fault.at.min(rest.len()));
-        ReadError::Syntax { path, line, at, what: fault.what }
+        let (at, line) = self.place(fault.at.min(rest.len()));
+        ReadError::Syntax { path, line, at, what: fault.what.clone() }
     }
 }
 
-impl Current {
-    /// Keeps the record whose bytes these are, its cells being found.
-    fn take(&mut self, bytes: &[u8], known: &mut Known, format: Format) -> Result<(), Fault> {
-        let text = std::str::from_utf8(bytes).map_err(|e| Fault::new(e.valid_up_to(), "not UTF-8"))?;
-        self.text.clear();
-        self.text.push_str(text);
-        if matches!(format, Format::Json | Format::Ndjson) {
-            return self.name(bytes, known);
+/// Appends the record whose bytes these are, its fields being found.
+fn take(
+    cells: &mut Cells,
+    bytes: &[u8],
+    parser: &Parser,
+    known: &mut Known,
+    header: Option<&Arc<Names>>,
+    encoding: Encoding,
+    text: &mut String,
+) -> Result<(Arc<Names>, u64), Fault> {
+    let mut keep = |cells: &mut Cells| cells.keep(bytes, parser.is_sql(), encoding, text);
+    Ok(match parser {
+        // Values that are left to their defaults are gone once the names are known.
+        Parser::Sql(sql) => (cells.row_names(sql, known)?, keep(cells)?),
+        Parser::Delimited(..) => (header.map_or_else(Names::none, Arc::clone), keep(cells)?),
+        Parser::Array(_) | Parser::Lines => {
+            let replaced = keep(cells)?;
+            (cells.object_names(bytes, known)?, replaced)
         }
-        for span in self.cells.spans.iter_mut().filter(|span| span.form == Form::Doubled) {
-            let start = self.text.len();
-            let mut parts = text[span.from as usize..span.to as usize].split("\"\"");
-            self.text.push_str(parts.next().unwrap_or_default());
-            for part in parts {
-                self.text.push('"');
-                self.text.push_str(part);
-            }
-            let offset = |n: usize| u32::try_from(n).expect("a record is smaller than 2 GiB");
-            (span.from, span.to) = (offset(start), offset(self.text.len()));
-        }
-        Ok(())
-    }
-
-    /// Finds the set of names of an object; that of the record before, most of the time.
-    fn name(&mut self, bytes: &[u8], known: &mut Known) -> Result<(), Fault> {
-        let Cells { known: expected, members, .. } = &mut self.cells;
-        let raw = |&(from, to): &(u32, u32)| &bytes[from as usize..to as usize];
-        let is_expected = !expected.is_empty()
-            && expected.len() == members.names.len()
-            && members.names.iter().map(raw).eq(expected.iter().map(|name| &**name));
-        if is_expected {
-            return Ok(());
-        }
-        self.names = known.of_object(bytes, &members.names).map_err(|what| Fault::new(0, what))?;
-        expected.clear();
-        expected.extend(members.names.iter().map(|range| raw(range).into()));
-        Ok(())
-    }
+    })
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

@@ -152,6 +152,18 @@ fn string(bytes: &[u8], from: usize) -> Result<usize, Stop> {
     }
 }
 
+/// The offset behind a string, whatever is in it.
+pub(super) fn lenient_string(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from + 1;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            _ => at += 2,
+        }
+    }
+}
+
 fn escape(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     match bytes.get(at + 1) {
         None => Err(Stop::End),

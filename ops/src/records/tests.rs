@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod batch;
+mod sql;
+
 /// A folder with one file in it.
 struct Sample {
     dir: tempfile::TempDir,
@@ -327,10 +330,13 @@ fn records_are_found_again_in_any_order() {
     let objects: Vec<String> =
         (0..3000).map(|n| format!("{{\"id\":{n},\"t\":\"{}\"}}", "é\\n".repeat(n % 40))).collect();
     let table: String = (0..3000).map(|n| format!("{n},\"{}\n\"\n", "x\"\"".repeat(n % 40))).collect();
+    let tuples: Vec<String> = (0..3000).map(|n| format!("({n},'{}')", "é''\n".repeat(n % 40))).collect();
     for (name, text) in [
         ("a.json", format!("\u{feff}[ {} ]", objects.join(" ,\n"))),
         ("a.ndjson", objects.join("\n\n")),
         ("a.csv", format!("id,t\n{table}")),
+        ("a.sql", format!("INSERT INTO g (id,t) VALUES\n{};", tuples.join("\n,"))),
+        ("b.sql", format!("COPY g (id,t) FROM stdin;\n{}\\.\n", "1\t\\N\n2\tx\\ty\n\\\\\t\n".repeat(1000))),
     ] {
         let sample = sample(name, text.as_bytes());
         let mut records = sample.open().unwrap();
@@ -347,7 +353,7 @@ fn records_are_found_again_in_any_order() {
                 assert_eq!(&format!("{:?}", record.fields().collect::<Vec<_>>()), fields);
             }
         }
-        if name != "a.csv" {
+        if name != "a.csv" && name != "b.sql" {
             let error = records.record_at(seen[3].0 + 1).unwrap_err().to_string();
             assert!(error.contains("was changed while it was in use"), "{error}");
         }
@@ -361,27 +367,36 @@ fn hard_rows() -> impl Strategy<Value = Vec<Vec<String>>> {
     proptest::collection::vec(proptest::collection::vec(cell, 3), 1..40)
 }
 
+/// Rows in every format, as others write them.
+fn spelled(table: &[Vec<String>]) -> Vec<(&'static str, Vec<u8>)> {
+    let header = ["a", "b,\"", "c"];
+    let object = |row: &Vec<String>| {
+        let members = header.iter().zip(row).map(|(k, v)| ((*k).to_owned(), v.as_str().into()));
+        serde_json::Value::from(members.collect::<serde_json::Map<_, _>>())
+    };
+    let objects: Vec<serde_json::Value> = table.iter().map(object).collect();
+    let mut csv = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
+    csv.write_record(header).unwrap();
+    for row in table {
+        csv.write_record(row).unwrap();
+    }
+    let quoted = |cell: &String| format!("'{}'", cell.replace('\'', "''"));
+    let tuple = |row: &Vec<String>| format!("({})", row.iter().map(quoted).collect::<Vec<_>>().join(", "));
+    let tuples: Vec<String> = table.iter().map(tuple).collect();
+    vec![
+        ("a.json", serde_json::to_vec_pretty(&objects).unwrap()),
+        ("a.ndjson", objects.iter().map(|o| format!("{o}\n")).collect::<String>().into_bytes()),
+        ("a.csv", csv.into_inner().unwrap()),
+        ("a.sql", format!("INSERT INTO g (a, \"b,\"\"\", c) VALUES {};", tuples.join(",\n")).into_bytes()),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn what_others_write_is_read_back(table in hard_rows()) {
-        let header = ["a", "b,\"", "c"];
-        let objects: Vec<serde_json::Value> = table.iter()
-            .map(|row| header.iter().zip(row).map(|(k, v)| ((*k).to_owned(), v.as_str().into())).collect::<serde_json::Map<_, _>>().into())
-            .collect();
-        let mut csv = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
-        csv.write_record(header).unwrap();
-        for row in &table {
-            csv.write_record(row).unwrap();
-        }
-        let pretty = serde_json::to_string_pretty(&objects).unwrap();
-        let lines: String = objects.iter().map(|o| format!("{o}\n")).collect();
-        for (name, bytes) in [
-            ("a.json", pretty.into_bytes()),
-            ("a.ndjson", lines.into_bytes()),
-            ("a.csv", csv.into_inner().unwrap()),
-        ] {
+        for (name, bytes) in spelled(&table) {
             let sample = sample(name, &bytes);
             let mut records = sample.open().unwrap();
             let mut found = Vec::new();
@@ -399,7 +414,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\",:a1\n\r ]{0,40}") {
-        for name in ["a.json", "a.ndjson", "a.csv"] {
+        for name in ["a.json", "a.ndjson", "a.csv", "a.sql"] {
             let _ = read(name, &bytes);
             let _ = read(name, text.as_bytes());
         }
