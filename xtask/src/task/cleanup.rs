@@ -11,7 +11,7 @@ use ops::cleanup::revert::{self, RevertRequest};
 use ops::clock::Stamp;
 use ops::config::Config;
 use ops::guard::Refusal;
-use ops::records::Format;
+use ops::records::{Encoding, Format, ReadOptions};
 use ops::report::Document;
 use ops::target::schema::TableName;
 use ops::text::{plural, thousands};
@@ -65,6 +65,12 @@ struct CleanArgs {
     /// The format of the source, where its name does not say
     #[arg(long, value_name = "FORMAT", value_parser = Format::NAMES)]
     format: Option<String>,
+    /// The table to read of a dump that has several
+    #[arg(long, value_name = "TABLE")]
+    table: Option<String>,
+    /// What becomes of bytes that are no UTF-8: their record is rejected, or each run of them becomes U+FFFD
+    #[arg(long, value_enum, default_value_t)]
+    encoding_errors: EncodingErrors,
     /// Where the files go
     #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
@@ -92,6 +98,22 @@ struct CleanArgs {
     /// Print cleanup_report.json instead of a summary
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum EncodingErrors {
+    #[default]
+    Strict,
+    Replace,
+}
+
+impl From<EncodingErrors> for Encoding {
+    fn from(errors: EncodingErrors) -> Self {
+        match errors {
+            EncodingErrors::Strict => Self::Strict,
+            EncodingErrors::Replace => Self::Replace,
+        }
+    }
 }
 
 /// Undo all changes of a cleanup, or some
@@ -141,9 +163,15 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
     let rules = rules(name, args, settings)?;
     let dataset = rules.dataset();
     let (source, out) = (settings.cwd.join(source), settings.cwd.join(&args.out));
+    let reading = ReadOptions {
+        format: args.format.as_deref().and_then(Format::parse),
+        table: args.table.clone(),
+        encoding: args.encoding_errors.into(),
+        ..ReadOptions::default()
+    };
     let request = Request {
         source: &source,
-        format: args.format.as_deref().and_then(Format::parse),
+        reading: &reading,
         rules: &rules,
         out: &out,
         sample: args.sample,

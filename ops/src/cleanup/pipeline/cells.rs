@@ -6,8 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::batch::unquoted;
-use super::render;
+use super::{render, rows};
 use crate::cleanup::Cell;
 
 /// The members of an object in its order.
@@ -23,11 +22,7 @@ pub(crate) fn members(json: &[u8]) -> Option<Members<'_>> {
 
 /// Reads one JSON value as a cell.
 pub(crate) fn cell(json: &str) -> Option<Cell<'_>> {
-    Some(match json.as_bytes() {
-        [b'"', ..] => Cell::Text(unquoted(json).ok()?),
-        b"null" => Cell::Null,
-        _ => Cell::Json(Cow::Borrowed(json)),
-    })
+    rows::json(json).ok()
 }
 
 /// Appends a row as an element of the array.

@@ -1,10 +1,11 @@
 //! The second pass: every row is cleaned, and its spellings go to the spool; what happened to it goes to the lists.
 
-use super::batch::{BadRow, Batch};
 use super::cells;
+use super::columns::Columns;
 use super::layout::{FLAG, Layout, SCORE};
 use super::lines;
 use super::render::{self, Verdict};
+use super::rows::rows;
 use super::source::Source;
 use super::spool::{Entry, Rendered, Spool};
 use super::stage::StageFile;
@@ -14,6 +15,7 @@ use super::tally::Tally;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
 use crate::cleanup::{Cell, Dataset, Edit, Kind, Note, Row, Rule};
+use crate::records::{Batch, Reject};
 use crate::value::write_json_string;
 
 /// A record without a column that others have.
@@ -29,7 +31,9 @@ pub(super) struct Cleaned {
     rows: Rendered,
     changes: Vec<u8>,
     findings: Vec<u8>,
-    rejects: Vec<BadRow>,
+    rejects: Vec<Reject>,
+    /// Runs of bytes that are no text.
+    replaced: u64,
 }
 
 /// One thread's means of cleaning.
@@ -37,6 +41,7 @@ pub(super) struct Cleaner<'a> {
     survey: &'a Survey,
     dataset: &'a Dataset,
     steps: Steps<'a>,
+    columns: Columns,
     tally: Tally,
     /// Which declared columns are of a kind that has a spelling of its own.
     is_typed: Vec<bool>,
@@ -62,12 +67,13 @@ impl<'a> Cleaner<'a> {
         let layout = &survey.layout;
         let is_typed = |kind: &Kind| matches!(kind, Kind::Integer { .. } | Kind::Boolean | Kind::List);
         let patchy = (0..layout.declared)
-            .filter(|place| !survey.is_absent(*place) && survey.spelled[*place].present < survey.records)
+            .filter(|place| !survey.is_absent(*place) && survey.spelled[*place].present < survey.rows)
             .collect();
         Self {
             survey,
             dataset: request.dataset(),
             steps: Steps::new(request.rules, &survey.decisions),
+            columns: layout.columns.clone(),
             tally: Tally::default(),
             is_typed: request.dataset().columns.iter().map(|column| is_typed(&column.kind)).collect(),
             patchy,
@@ -78,9 +84,6 @@ impl<'a> Cleaner<'a> {
         }
     }
 
-    pub(super) fn tally(self) -> Tally {
-        self.tally
-    }
 
     fn row(&mut self, row: &mut Row<'_>, out: &mut Cleaned) {
         self.notes.clear();
@@ -159,11 +162,11 @@ impl<'a> Cleaner<'a> {
             match note {
                 Note::Edit(place, edit) => {
                     is_edited = true;
-                    lines::edit(&mut out.changes, &self.name, &layout.columns[*place], edit);
+                    lines::edit(&mut out.changes, &self.name, &layout.names()[*place], edit);
                 }
                 Note::Finding(place, finding) => {
                     is_flagged = true;
-                    let column = place.map(|place| layout.columns[place].as_str());
+                    let column = place.map(|place| layout.names()[place].as_str());
                     lines::finding(&mut out.findings, &self.name, column, finding);
                 }
             }
@@ -222,12 +225,12 @@ impl Worker for Cleaner<'_> {
     type Job = (Batch, Cleaned);
     type Done = (Batch, Cleaned);
 
-    fn work(&mut self, (batch, mut out): (Batch, Cleaned)) -> (Batch, Cleaned) {
-        let width = self.survey.layout.columns.len();
-        let mut bad = Vec::new();
-        batch.rows(width, |row| self.row(row, &mut out), |reject| bad.push(reject));
-        out.rejects.append(&mut bad);
-        out.rejects.sort_by_key(|reject| reject.ordinal);
+    fn work(&mut self, (mut batch, mut out): (Batch, Cleaned)) -> (Batch, Cleaned) {
+        let mut columns = std::mem::take(&mut self.columns);
+        let mut rejects = std::mem::take(&mut out.rejects);
+        rows(&mut batch, &mut columns, |row, _| self.row(row, &mut out), |reject| rejects.push(reject));
+        (self.columns, out.rejects) = (columns, rejects);
+        out.replaced = batch.replaced();
         (batch, out)
     }
 }
@@ -243,7 +246,7 @@ pub(super) struct Lists {
 
 struct Cleaning<'a, 'b> {
     source: Source,
-    layout: Layout,
+    replaced: u64,
     spare: Vec<(Batch, Cleaned)>,
     spool: Spool,
     lists: &'a mut Lists,
@@ -258,9 +261,8 @@ impl Flow<(Batch, Cleaned), (Batch, Cleaned)> for Cleaning<'_, '_> {
 
     fn next(&mut self) -> Result<Option<(Batch, Cleaned)>, CleanupError> {
         self.around.check()?;
-        let (mut batch, mut cleaned) = self.spare.pop().unwrap_or_default();
-        self.source.fill(&mut batch, &mut self.layout, &mut cleaned.rejects)?;
-        Ok((!(batch.is_empty() && cleaned.rejects.is_empty())).then_some((batch, cleaned)))
+        let (mut batch, cleaned) = self.spare.pop().unwrap_or_default();
+        Ok(self.source.fill(&mut batch)?.then_some((batch, cleaned)))
     }
 
     fn take(&mut self, (batch, mut cleaned): (Batch, Cleaned)) -> Result<(), CleanupError> {
@@ -274,6 +276,7 @@ impl Flow<(Batch, Cleaned), (Batch, Cleaned)> for Cleaning<'_, '_> {
         }
         let ended = cleaned.rows.entries.len() + cleaned.rejects.len();
         self.rejected += cleaned.rejects.len() as u64;
+        self.replaced += cleaned.replaced;
         self.records += ended as u64;
         self.around.progress("cleaned", self.records);
         cleaned.rows.clear();
@@ -291,6 +294,8 @@ pub(super) struct Pass {
     pub(super) spool: Spool,
     pub(super) tally: Tally,
     pub(super) rejected: u64,
+    /// Runs of bytes that are no text, and were replaced.
+    pub(super) replaced: u64,
 }
 
 /// Cleans every row.
@@ -303,18 +308,19 @@ pub(super) fn clean(
 ) -> Result<Pass, CleanupError> {
     let source = Source::open(request, around)?;
     let mut cleaners: Vec<Cleaner<'_>> = (0..around.threads.max(1)).map(|_| Cleaner::new(request, survey)).collect();
-    let layout = survey.layout.clone();
     let (spare, line) = (Vec::new(), Vec::new());
-    let mut cleaning = Cleaning { source, layout, spare, spool, lists, rejected: 0, around, records: 0, line };
+    let mut cleaning =
+        Cleaning { source, replaced: 0, spare, spool, lists, rejected: 0, around, records: 0, line };
     threads::run(&mut cleaners, &mut cleaning)?;
-    let Cleaning { source, spool, rejected, layout, .. } = cleaning;
+    let Cleaning { source, spool, rejected, replaced, .. } = cleaning;
     let facts = source.facts().expect("the input was read to its end");
-    if facts.sha256 != survey.facts.sha256 || layout.columns.len() != survey.layout.columns.len() {
+    let width = survey.layout.names().len();
+    if facts != survey.facts || cleaners.iter().any(|cleaner| cleaner.columns.names.len() != width) {
         return Err(CleanupError::Changed);
     }
     let mut tally = Tally::default();
     for cleaner in cleaners {
-        tally.absorb(&cleaner.tally());
+        tally.absorb(&cleaner.tally);
     }
-    Ok(Pass { spool, tally, rejected })
+    Ok(Pass { spool, tally, rejected, replaced })
 }

@@ -2,10 +2,10 @@
 //!
 //! A row is named by its place in the input and by its key. Everything needed to undo a change stands in its line.
 
-use super::batch::BadRow;
 use super::layout::Layout;
 use super::render::json_compact;
 use crate::cleanup::{Edit, Finding, Row, Rule};
+use crate::records::Reject;
 use crate::value::write_json_string;
 
 /// Appends `{"row":7,"key":{"id":"…"}`, with which every line about a row begins.
@@ -21,7 +21,7 @@ pub(super) fn key(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
         if index > 0 {
             out.push(b',');
         }
-        write_json_string(&layout.columns[*place], out);
+        write_json_string(&layout.names()[*place], out);
         out.push(b':');
         json_compact(out, &row.cells[*place]);
     }
@@ -60,10 +60,11 @@ pub(super) fn finding(out: &mut Vec<u8>, start: &[u8], column: Option<&str>, fin
 }
 
 /// Appends a record that is no row.
-pub(super) fn reject(out: &mut Vec<u8>, bad: &BadRow) {
-    let BadRow { ordinal, at, line, reason } = bad;
-    out.extend_from_slice(format!("{{\"row\":{ordinal},\"at\":{at},\"line\":{line}").as_bytes());
+pub(super) fn reject(out: &mut Vec<u8>, reject: &Reject) {
+    let Reject { ordinal, at, length, line, wrong_at, reason, snippet } = reject;
+    out.extend_from_slice(format!("{{\"row\":{ordinal},\"line\":{line},\"at\":{at},\"length\":{length},\"wrong_at\":{wrong_at}").as_bytes());
     member(out, "reason", reason);
+    member(out, "snippet", snippet);
     out.extend_from_slice(b"}\n");
 }
 

@@ -3,9 +3,9 @@
 //! Memory does not grow with the input except by the bytes a row that [`run`] states. The same input gives the same
 //! bytes whatever the number of threads. No database is touched, nothing is asked of the machine: time is an argument.
 
-mod batch;
 pub(crate) mod cells;
 mod clean;
+mod columns;
 mod fates;
 mod finish;
 mod layout;
@@ -14,6 +14,7 @@ mod render;
 mod report;
 mod resolve;
 mod review;
+mod rows;
 mod sorted;
 mod source;
 mod spool;
@@ -34,7 +35,7 @@ use crate::clock::Stamp;
 use crate::files::FileError;
 use crate::guard::Refusal;
 use crate::ids::sha256;
-use crate::records::{Format, ReadError};
+use crate::records::{ReadError, ReadOptions};
 use crate::report::Document;
 
 use fates::Fate;
@@ -56,8 +57,8 @@ pub use tally::RuleCount;
 pub struct Request<'a> {
     /// The file.
     pub source: &'a Path,
-    /// Its format, where its name does not say.
-    pub format: Option<Format>,
+    /// How it is read.
+    pub reading: &'a ReadOptions,
     /// What its rows are.
     pub rules: &'a Rules,
     /// The folder of the files that are written.
@@ -67,11 +68,6 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// For a file whose name says its format.
-    pub fn of_file(source: &'a Path, rules: &'a Rules, out: &'a Path) -> Self {
-        Self { source, format: None, rules, out, sample: 20 }
-    }
-
     fn dataset(&self) -> &'a Dataset {
         self.rules.dataset()
     }
@@ -176,7 +172,7 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     let review = Review::new(request.dataset());
     let written = finish::write(&stage, &spooled, &fates, &survey.layout, &review, &names, request.sample)?;
     let books = Books {
-        rows_in: survey.records,
+        rows_in: survey.facts.rows,
         rows_out: written.rows,
         merged: fates.count(|fate| *fate == Fate::Merged),
         quarantined: fates.count(|fate| *fate == Fate::Quarantined),
@@ -224,7 +220,7 @@ fn summarize(
     ledger: Books,
 ) -> Summary {
     let (layout, facts) = (&survey.layout, &survey.facts);
-    let name = |place: usize| layout.columns[place].clone();
+    let name = |place: usize| layout.names()[place].clone();
     Summary {
         format: 1,
         tool_version: around.tool_version.to_owned(),
@@ -271,7 +267,7 @@ fn manifest(
         input: summary.input.clone(),
         ledger: summary.ledger,
         made_columns: summary.absent_columns.iter().cloned().chain(survey.made_columns()).collect(),
-        text_columns: (0..layout.declared).filter(is_text).map(|place| layout.columns[place].clone()).collect(),
+        text_columns: (0..layout.declared).filter(is_text).map(|place| layout.names()[place].clone()).collect(),
         joint_changes_at,
         artifacts: artifacts.to_vec(),
     }

@@ -26,14 +26,14 @@ impl Verdict {
 /// Appends a row as an element of the array, without what separates it from others.
 pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) {
     out.extend_from_slice(b"  {\n");
-    for (name, cell) in layout.columns[..layout.declared].iter().zip(&row.cells) {
+    for (name, cell) in layout.names()[..layout.declared].iter().zip(&row.cells) {
         member(out, name);
         json_cell(out, cell, 4);
         out.extend_from_slice(b",\n");
     }
     for place in layout.carried() {
         if row.cells[place] != Cell::Absent {
-            member(out, &layout.columns[place]);
+            member(out, &layout.names()[place]);
             json_cell(out, &row.cells[place], 4);
             out.extend_from_slice(b",\n");
         }
@@ -86,7 +86,7 @@ fn digit(n: u16) -> u8 {
 /// Appends the names of the sheet's columns as its first line.
 pub(super) fn csv_header(out: &mut Vec<u8>, layout: &Layout) {
     let places = layout.sheet.iter().copied().chain(layout.carried());
-    csv_line(out, places.map(|place| &layout.columns[place]), |out, name| csv_text(out, name));
+    csv_line(out, places.map(|place| &layout.names()[place]), |out, name| csv_text(out, name));
 }
 
 /// Appends a row as a line of the sheet.

@@ -201,7 +201,7 @@ impl<'a> Resolver<'a> {
             self.json(other, &mut goes)?;
             let goes = self.row(other, &goes)?;
             if self.dataset.duplicates.policy == Policy::FillGaps {
-                fill_gaps(self.layout.columns.len(), &mut row, &goes, &cluster.id, &mut notes);
+                fill_gaps(self.layout.names().len(), &mut row, &goes, &cluster.id, &mut notes);
             }
             self.gone(&goes, MERGE, &format!("{}: into row {survivor}", cluster.id))?;
             self.out.fates.set(other, Fate::Merged);
@@ -283,7 +283,7 @@ impl<'a> Resolver<'a> {
         for note in notes {
             if let Note::Edit(place, edit) = note {
                 let mut line = Vec::new();
-                lines::edit(&mut line, start, &self.layout.columns[*place], edit);
+                lines::edit(&mut line, start, &self.layout.names()[*place], edit);
                 self.out.joint.push(row.ordinal, &line)?;
             }
         }
@@ -306,13 +306,13 @@ impl<'a> Resolver<'a> {
     fn whole(&self, out: &mut Vec<u8>, row: &Row<'_>) {
         out.push(b'{');
         let mut is_first = true;
-        let places = (0..self.layout.declared).chain(self.layout.declared..self.layout.columns.len());
+        let places = (0..self.layout.declared).chain(self.layout.declared..self.layout.names().len());
         for place in places.filter(|place| *place < self.layout.declared || row.cells[*place] != Cell::Absent) {
             if !is_first {
                 out.push(b',');
             }
             is_first = false;
-            write_json_string(&self.layout.columns[place], out);
+            write_json_string(&self.layout.names()[place], out);
             out.push(b':');
             render::json_compact(out, &row.cells[place]);
         }
@@ -332,7 +332,7 @@ impl<'a> Resolver<'a> {
 
     /// An element of the array as a row.
     fn row<'r>(&self, ordinal: u64, json: &'r [u8]) -> Result<Row<'r>, CleanupError> {
-        let mut cells = vec![Cell::Absent; self.layout.columns.len()];
+        let mut cells = vec![Cell::Absent; self.layout.names().len()];
         for (name, cell) in cells::members(json).ok_or(CleanupError::Changed)? {
             if let Some(place) = self.layout.place(&name) {
                 cells[place] = cell;

@@ -1,46 +1,28 @@
 //! The input as batches of records, from its start, as often as it takes.
 
-use std::path::Path;
-
-use super::batch::{BadRow, Batch};
-use super::layout::Layout;
 use super::{CleanupError, Request, Surroundings};
-use crate::records::{InputFacts, Records};
+use crate::records::{Batch, InputFacts, Records};
 
 /// An open input.
 #[derive(Debug)]
 pub(super) struct Source {
     records: Records,
-    ordinal: u64,
 }
 
 impl Source {
     /// Opens what was asked for, at its start.
     pub(super) fn open(request: &Request<'_>, around: &Surroundings<'_>) -> Result<Self, CleanupError> {
-        let path: &Path = request.source;
-        let records = Records::open(path, request.format, around.scratch)?;
-        Ok(Self { records, ordinal: 0 })
+        Ok(Self { records: Records::open_with(request.source, around.scratch, &request.reading)? })
     }
 
-    /// Fills an empty batch; what cannot be read goes to `rejects`. The batch stays empty at the end of the input.
-    pub(super) fn fill(
-        &mut self,
-        batch: &mut Batch,
-        layout: &mut Layout,
-        _rejects: &mut Vec<BadRow>,
-    ) -> Result<(), CleanupError> {
-        batch.clear();
-        while !batch.is_full() {
-            let Some(record) = self.records.next()? else { break };
-            batch.push(self.ordinal, record, layout)?;
-            self.ordinal += 1;
-        }
-        Ok(())
+    /// Fills a batch; false at the end.
+    pub(super) fn fill(&mut self, batch: &mut Batch) -> Result<bool, CleanupError> {
+        Ok(self.records.fill(batch)?)
     }
 
     /// Records so far, rejected ones counted.
     pub(super) fn records(&self) -> u64 {
-        self.ordinal
+        self.records.count()
     }
 
     /// What the input was; `None` before its end.

@@ -2,15 +2,16 @@
 //!
 //! Changes nothing. What it decides holds for every row, so that the order of the rows decides nothing.
 
-use super::batch::Batch;
+use super::columns::{Columns, EXTRAS_MAX};
 use super::layout::{FLAG, Layout, SCORE};
+use super::rows::rows;
 use super::source::Source;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
 use crate::cleanup::repair::{Decisions, Vote};
-use crate::cleanup::{Cell, Dataset, Kind};
+use crate::cleanup::{Cell, Dataset, Kind, Row};
 use crate::guard::Refusal;
-use crate::records::InputFacts;
+use crate::records::{Batch, InputFacts};
 
 /// What is known of an input before its rows are cleaned.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Survey {
     /// How the cells of each column are spelled.
     pub(super) spelled: Vec<Spelled>,
     pub(super) facts: InputFacts,
-    /// Records, rejected ones counted.
-    pub(super) records: u64,
+    /// Records that are rows.
+    pub(super) rows: u64,
 }
 
 /// How the cells of a column are spelled.
@@ -59,6 +60,8 @@ struct Observer {
     is_text: Vec<bool>,
     vote: Vote,
     spelled: Vec<Spelled>,
+    columns: Columns,
+    rejected: u64,
 }
 
 impl Observer {
@@ -68,59 +71,56 @@ impl Observer {
             .iter()
             .map(|column| matches!(column.kind, Kind::Text) && !column.without.iter().any(|rule| rule == "all"))
             .collect();
-        Self { is_text, vote: Vote::default(), spelled: Vec::new() }
+        let names: Vec<String> = dataset.columns.iter().map(|column| column.name.clone()).collect();
+        Self { is_text, vote: Vote::default(), spelled: Vec::new(), columns: Columns::new(&names), rejected: 0 }
     }
 }
 
 impl Worker for Observer {
-    type Job = (Batch, usize);
+    type Job = Batch;
     type Done = Batch;
 
-    fn work(&mut self, (batch, width): (Batch, usize)) -> Batch {
-        self.spelled.resize(width.max(self.spelled.len()), Spelled::default());
-        let Self { is_text, vote, spelled } = self;
-        batch.rows(
-            width,
-            |row| {
-                for (place, cell) in row.cells.iter().enumerate() {
-                    let seen = &mut spelled[place];
-                    match cell {
-                        Cell::Absent => continue,
-                        Cell::Null => {}
-                        Cell::Text(text) => {
-                            seen.text += 1;
-                            if is_text.get(place).is_some_and(|is_text| *is_text) {
-                                vote.observe(place, text);
-                            }
+    fn work(&mut self, mut batch: Batch) -> Batch {
+        let Self { is_text, vote, spelled, columns, rejected } = self;
+        let each = |row: &mut Row<'_>, width: usize| {
+            spelled.resize(width, Spelled::default());
+            for (place, cell) in row.cells.iter().enumerate() {
+                let seen = &mut spelled[place];
+                match cell {
+                    Cell::Absent => continue,
+                    Cell::Null => {}
+                    Cell::Text(text) => {
+                        seen.text += 1;
+                        if is_text.get(place).is_some_and(|is_text| *is_text) {
+                            vote.observe(place, text);
                         }
-                        Cell::Json(_) => seen.json += 1,
                     }
-                    seen.present += 1;
+                    Cell::Json(_) => seen.json += 1,
                 }
-            },
-            // Rejects are reported by the pass that cleans.
-            |_| {},
-        );
+                seen.present += 1;
+            }
+        };
+        // What is wrong with them is told by the pass that cleans.
+        rows(&mut batch, columns, each, |_| *rejected += 1);
         batch
     }
 }
 
 struct Reading<'a, 'b> {
     source: Source,
-    layout: Layout,
     spare: Vec<Batch>,
     around: &'a mut Surroundings<'b>,
 }
 
-impl Flow<(Batch, usize), Batch> for Reading<'_, '_> {
+impl Flow<Batch, Batch> for Reading<'_, '_> {
     type Error = CleanupError;
 
-    fn next(&mut self) -> Result<Option<(Batch, usize)>, CleanupError> {
+    fn next(&mut self) -> Result<Option<Batch>, CleanupError> {
         self.around.check()?;
         let mut batch = self.spare.pop().unwrap_or_default();
-        self.source.fill(&mut batch, &mut self.layout, &mut Vec::new())?;
+        let is_any = self.source.fill(&mut batch)?;
         self.around.progress("read", self.source.records());
-        Ok((!batch.is_empty()).then_some((batch, self.layout.columns.len())))
+        Ok(is_any.then_some(batch))
     }
 
     fn take(&mut self, batch: Batch) -> Result<(), CleanupError> {
@@ -134,37 +134,54 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
     let dataset = request.dataset();
     let source = Source::open(request, around)?;
     let mut observers: Vec<Observer> = (0..around.threads.max(1)).map(|_| Observer::new(dataset)).collect();
-    let mut reading = Reading { source, layout: Layout::new(dataset), spare: Vec::new(), around };
+    let mut reading = Reading { source, spare: Vec::new(), around };
     threads::run(&mut observers, &mut reading)?;
-    let Reading { source, mut layout, .. } = reading;
-    layout.forget_names();
-    let mut spelled = vec![Spelled::default(); layout.columns.len()];
+    let facts = reading.source.facts().expect("the input was read to its end");
+    let threads: Vec<&Columns> = observers.iter().map(|observer| &observer.columns).collect();
+    let (columns, places) = Columns::join(&threads);
+    let layout = Layout::new(dataset, columns);
+    check_width(&layout)?;
+    let mut spelled = vec![Spelled::default(); layout.names().len()];
     let mut vote = Vote::default();
-    for observer in observers {
-        for (sum, part) in spelled.iter_mut().zip(&observer.spelled) {
-            sum.present += part.present;
-            sum.text += part.text;
-            sum.json += part.json;
+    for (observer, places) in observers.iter().zip(places) {
+        for (part, place) in observer.spelled.iter().zip(places) {
+            spelled[place].present += part.present;
+            spelled[place].text += part.text;
+            spelled[place].json += part.json;
         }
         vote.absorb(&observer.vote);
     }
-    let facts = source.facts().expect("the input was read to its end");
-    let survey = Survey { layout, decisions: vote.decide(dataset), spelled, facts, records: source.records() };
+    let rows = facts.rows - observers.iter().map(|observer| observer.rejected).sum::<u64>();
+    let survey = Survey { layout, decisions: vote.decide(dataset), spelled, facts, rows };
     check_columns(dataset, &survey)?;
     Ok(survey)
+}
+
+/// Refuses an input that is no table.
+fn check_width(layout: &Layout) -> Result<(), CleanupError> {
+    if layout.names().len() - layout.declared <= EXTRAS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "the records have too many different columns for one table",
+        format!("at most {EXTRAS_MAX} columns besides those of the dataset"),
+        "more",
+    )
+    .next("take what is not a column (values as names of fields, for instance) out of the records first")
+    .into())
 }
 
 /// Refuses an input that has nothing to do with the dataset.
 fn check_columns(dataset: &Dataset, survey: &Survey) -> Result<(), CleanupError> {
     let layout = &survey.layout;
-    if survey.records == 0 || (0..layout.declared).any(|place| !survey.is_absent(place)) {
+    if survey.rows == 0 || (0..layout.declared).any(|place| !survey.is_absent(place)) {
         return Ok(());
     }
     let list = |names: &[String]| names.iter().take(20).cloned().collect::<Vec<_>>().join(", ");
-    let found = list(&layout.columns[layout.declared..]);
+    let found = list(&layout.names()[layout.declared..]);
     Err(Refusal::new(
         format!("the input has no column of the dataset `{}`", dataset.name),
-        list(&layout.columns[..layout.declared]),
+        list(&layout.names()[..layout.declared]),
         if found.is_empty() { "no columns at all".to_owned() } else { found },
     )
     .next("choose the right --dataset, or declare one in ops.toml")

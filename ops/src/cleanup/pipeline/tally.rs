@@ -75,7 +75,7 @@ fn sorted(counts: &[(Rule, usize, u64)], layout: &Layout) -> Vec<RuleCount> {
     let sorted: BTreeMap<(Rule, usize), u64> = counts.iter().map(|(rule, place, n)| ((*rule, *place), *n)).collect();
     let named = sorted.into_iter().map(|((rule, place), count)| RuleCount {
         rule: rule.to_string(),
-        column: layout.columns.get(place).cloned(),
+        column: layout.names().get(place).cloned(),
         count,
     });
     named.collect()

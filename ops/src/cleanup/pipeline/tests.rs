@@ -31,7 +31,8 @@ fn clean(source: &Path, dataset: &Dataset, out: &Path, threads: usize) -> Result
         progress: &mut |_, _| {},
     };
     let rules = Rules::new(dataset.clone()).unwrap();
-    run(&Request::of_file(source, &rules, out), &mut around)
+    let reading = crate::records::ReadOptions::default();
+    run(&Request { source, reading: &reading, rules: &rules, out, sample: 20 }, &mut around)
 }
 
 fn lines(rows: &[Value]) -> String {
