@@ -189,10 +189,26 @@ damaged = 0.05
     #[test]
     fn an_error_says_line_and_key() {
         for (from, to, expected) in [
-            ("weight = 1.0", "weight = 0.9", "ops.toml:17: `datasets.notes.score.parts`: the weights add up to 0.9, not to 1"),
-            ("column = \"title\"", "column = \"titel\"", "ops.toml:17: `datasets.notes.score.parts.0.column`: no column is called `titel`"),
-            ("damaged = 0.05", "damaged = 0.2", "`datasets.notes.score.parts.0.damaged`: must be between 0 and 0.1"),
-            ("key = [\"id\"]", "key = [\"ids\"]", "ops.toml:4: `datasets.notes.key`: no column is called `ids`"),
+            (
+                "weight = 1.0",
+                "weight = 0.9",
+                "ops.toml:17: `datasets.notes.score.parts`: the weights add up to 0.9, not to 1",
+            ),
+            (
+                "column = \"title\"",
+                "column = \"titel\"",
+                "ops.toml:17: `datasets.notes.score.parts.0.column`: no column is called `titel`",
+            ),
+            (
+                "damaged = 0.05",
+                "damaged = 0.2",
+                "`datasets.notes.score.parts.0.damaged`: must be between 0 and 0.1",
+            ),
+            (
+                "key = [\"id\"]",
+                "key = [\"ids\"]",
+                "ops.toml:4: `datasets.notes.key`: no column is called `ids`",
+            ),
             ("threshold = 0.4", "treshold = 0.4", "ops.toml:15: unknown field `treshold`"),
             ("table = \"notes\"", "table = 3", "ops.toml:3: invalid type: integer `3`"),
             ("table = \"notes\"", "table = ", "ops.toml:3: "),

@@ -99,7 +99,11 @@ fn columns(dataset: &Dataset, column: &Column, key: &str, check: &mut Check) {
             }
         }
         Fill::Keywords { max, .. } => {
-            check.that(column.kind == Kind::List, format!("{key}.fill"), "keywords fill a column of kind list");
+            check.that(
+                column.kind == Kind::List,
+                format!("{key}.fill"),
+                "keywords fill a column of kind list",
+            );
             check.that(*max > 0, format!("{key}.fill"), "max must be at least 1");
         }
         Fill::Constant(_) => {}

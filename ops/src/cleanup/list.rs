@@ -146,11 +146,15 @@ mod tests {
 
     #[test]
     fn separators_and_arrays() {
-        assert_eq!(texts(r"Joy; Grief | LOVE, rest/peace\calm"), ["joy", "grief", "love", "rest", "peace", "calm"]);
+        assert_eq!(
+            texts(r"Joy; Grief | LOVE, rest/peace\calm"),
+            ["joy", "grief", "love", "rest", "peace", "calm"]
+        );
         assert_eq!(texts(r#"["harbor light","tide"]"#), ["harbor light", "tide"]);
-        assert_eq!(texts(r#"["a, b/c", 3, null, true, "caf\u00e9", "\ud83d\udca1x"]"#), [
-            "a, b/c", "3", "true", "café", "💡x"
-        ]);
+        assert_eq!(
+            texts(r#"["a, b/c", 3, null, true, "caf\u00e9", "\ud83d\udca1x"]"#),
+            ["a, b/c", "3", "true", "café", "💡x"]
+        );
         assert_eq!(texts(r#"{harbor,"low tide",NULL}"#), ["harbor", "low tide"]);
         assert_eq!(texts(r#"["harbor li"#), ["harbor li"]);
         assert_eq!(texts("  "), [""; 0]);

@@ -24,8 +24,8 @@ mod words;
 
 pub use check::Problem;
 pub use dataset::{
-    Artifacts, Cause, Clash, Column, Dataset, Duplicates, Fill, Kind, Part, Policy, Scoring, Slug, Step, Survivor, Title,
-    Words,
+    Artifacts, Cause, Clash, Column, Dataset, Duplicates, Fill, Kind, Part, Policy, Scoring, Slug, Step,
+    Survivor, Title, Words,
 };
 pub use note::{Edit, Finding, Note, Rule};
 pub use row::{Cell, Row};

@@ -27,7 +27,6 @@ pub struct Rules {
 pub struct Scratch {
     pub(super) tally: Tally,
     pub(super) list: list::Buffer,
-    pub(super) text: String,
     pub(super) groups: Vec<Option<u32>>,
     pub(super) open: Vec<String>,
     pub(super) open_used: usize,
@@ -247,8 +246,14 @@ impl Rules {
 fn declare_slug(dataset: &mut Dataset) {
     let Some(slug) = dataset.slug.clone().filter(|slug| dataset.column(&slug.to).is_none()) else { return };
     let behind = dataset.column(&slug.from).map_or(0, |from| from + 1);
-    let column =
-        Column { name: slug.to, kind: Kind::Id, without: Vec::new(), title: None, placeholders: Vec::new(), fill: None };
+    let column = Column {
+        name: slug.to,
+        kind: Kind::Id,
+        without: Vec::new(),
+        title: None,
+        placeholders: Vec::new(),
+        fill: None,
+    };
     dataset.columns.insert(behind, column);
 }
 
@@ -344,9 +349,9 @@ fn part_rule(part: &Part, dataset: &Dataset, fills: &[FillRule]) -> Option<PartR
 
 /// Words that no English title ends with.
 const INNER_WORDS: [&str; 33] = [
-    "a", "an", "the", "of", "and", "or", "nor", "but", "with", "from", "into", "onto", "than", "their", "our",
-    "my", "your", "its", "his", "whose", "every", "between", "among", "toward", "towards", "upon", "until",
-    "because", "while", "where", "which", "very", "across",
+    "a", "an", "the", "of", "and", "or", "nor", "but", "with", "from", "into", "onto", "than", "their",
+    "our", "my", "your", "its", "his", "whose", "every", "between", "among", "toward", "towards", "upon",
+    "until", "because", "while", "where", "which", "very", "across",
 ];
 
 fn title_rules(dataset: &Dataset) -> Vec<TitleRule> {

@@ -128,7 +128,8 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let rest = &text[at..];
     let closed = !matches!(rest, "" | "'" | "\u{2019}") && !rest.starts_with(char::REPLACEMENT_CHARACTER);
     let possessive = apostrophe.filter(|(.., tail)| matches!(&text[*tail..at], "s" | "S"));
-    let (end, state, chars) = possessive.map_or((at, state, chars), |(end, state, chars, _)| (end, state, chars));
+    let (end, state, chars) =
+        possessive.map_or((at, state, chars), |(end, state, chars, _)| (end, state, chars));
     (Word { text: &text[start..end], hash: finish(state), chars, closed }, at)
 }
 
@@ -284,7 +285,9 @@ mod tests {
 
     #[test]
     fn a_word_at_the_end_is_open() {
-        for open in ["a shield", "a shield'", "a shield\u{2019}", "a shield\u{fffd}", "a shiel\u{fffd}d e\u{301}"] {
+        for open in
+            ["a shield", "a shield'", "a shield\u{2019}", "a shield\u{fffd}", "a shiel\u{fffd}d e\u{301}"]
+        {
             assert!(!all(open).last().unwrap().1, "{open}");
         }
         for closed in ["a shield ", "a shield.", "a shield' ", "a shield''"] {

@@ -42,7 +42,8 @@ pub(super) fn fill(
         };
         best(scratch, wanted + kept, &text_of);
         for entry in &scratch.best {
-            let word: String = text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
+            let word: String =
+                text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
             if chosen.len() < keywords.max && !chosen[..kept].iter().any(|item| hash(item) == hash(&word)) {
                 chosen.push(word);
             }
@@ -56,9 +57,8 @@ fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, not
         return;
     }
     let spelled = array(chosen);
-    let same = |json: &str| {
-        serde_json::from_str::<Vec<String>>(json).is_ok_and(|items| items.as_slice() == chosen)
-    };
+    let same =
+        |json: &str| serde_json::from_str::<Vec<String>>(json).is_ok_and(|items| items.as_slice() == chosen);
     if kept == chosen.len() && content(cell).is_some_and(same) {
         *cell = Cell::Json(Cow::Owned(spelled));
         return;

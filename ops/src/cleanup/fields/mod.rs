@@ -78,7 +78,14 @@ pub fn mark_fragment(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
         let Some(column) = rules.dataset.column(name) else { continue };
         if is_empty(&row.cells[column]) {
             let value = Cell::Text(Cow::Owned(value.clone()));
-            change(&mut row.cells[column], value, column, ids::FRAGMENT, "score below the threshold".to_owned(), notes);
+            change(
+                &mut row.cells[column],
+                value,
+                column,
+                ids::FRAGMENT,
+                "score below the threshold".to_owned(),
+                notes,
+            );
         }
     }
 }
@@ -97,7 +104,14 @@ pub(super) fn is_empty(cell: &Cell<'_>) -> bool {
 }
 
 /// Replaces a cell and says so.
-fn change<'a>(cell: &mut Cell<'a>, after: Cell<'a>, column: usize, rule: Rule, evidence: String, notes: &mut Vec<Note>) {
+fn change<'a>(
+    cell: &mut Cell<'a>,
+    after: Cell<'a>,
+    column: usize,
+    rule: Rule,
+    evidence: String,
+    notes: &mut Vec<Note>,
+) {
     let edit = Edit { rule, before: as_json(cell), after: as_json(&after), evidence };
     notes.push(Note::Edit(column, edit));
     *cell = after;
@@ -121,7 +135,14 @@ fn address(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
     let made = content(&row.cells[from]).and_then(|text| slug(text, settings.max_chars));
     let Some(made) = made else { return };
     if content(&row.cells[to]).is_none_or(is_blank) {
-        change(&mut row.cells[to], Cell::Text(Cow::Owned(made)), to, ids::SLUG, format!("made of `{}`", settings.from), notes);
+        change(
+            &mut row.cells[to],
+            Cell::Text(Cow::Owned(made)),
+            to,
+            ids::SLUG,
+            format!("made of `{}`", settings.from),
+            notes,
+        );
     }
 }
 
@@ -151,11 +172,20 @@ fn fill(
                 change(&mut row.cells[fill.column], value, fill.column, ids::CONSTANT, evidence, notes);
             }
             FillKind::FirstOf { values } => {
-                let Some(Hit { group, evidence }) = found.iter().find(|(fill, _)| *fill == i).map(|(_, hit)| hit) else {
+                let Some(Hit { group, evidence }) =
+                    found.iter().find(|(fill, _)| *fill == i).map(|(_, hit)| hit)
+                else {
                     continue;
                 };
                 let value = Cell::Text(Cow::Owned(values[*group as usize].clone()));
-                change(&mut row.cells[fill.column], value, fill.column, ids::FIRST_OF, evidence.clone(), notes);
+                change(
+                    &mut row.cells[fill.column],
+                    value,
+                    fill.column,
+                    ids::FIRST_OF,
+                    evidence.clone(),
+                    notes,
+                );
             }
             FillKind::Keywords(keywords) => {
                 keywords::fill(rules, (i, fill.column, keywords), row, suggested, notes, scratch);

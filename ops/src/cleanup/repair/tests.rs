@@ -7,7 +7,7 @@ pub(super) fn dataset() -> Dataset {
         name: name.to_owned(),
         kind,
         without: Vec::new(),
-        title: false,
+        title: None,
         placeholders: Vec::new(),
         fill: None,
     };
@@ -16,10 +16,11 @@ pub(super) fn dataset() -> Dataset {
         table: "test".to_owned(),
         key: Vec::new(),
         columns: vec![column("text", Kind::Text), column("id", Kind::Id), column("list", Kind::List)],
+        sheet_last: Vec::new(),
         slug: None,
         duplicates: crate::cleanup::Duplicates::default(),
         score: crate::cleanup::Scoring::default(),
-        artifacts: Vec::new(),
+        artifacts: crate::cleanup::Artifacts::default(),
     }
 }
 

@@ -28,7 +28,8 @@ pub fn advise(rules: &Rules, row: &Row<'_>, score: &Score) -> Vec<Advice> {
     let mut found: Vec<Advice> = Vec::new();
     for (i, part) in rules.parts.iter().enumerate() {
         let settings = &rules.dataset.score.parts[i];
-        let is_enough = |value: f64| round(score.total + settings.weight() * (value - score.parts[i])) >= threshold;
+        let is_enough =
+            |value: f64| round(score.total + settings.weight() * (value - score.parts[i])) >= threshold;
         if is_enough(1.0)
             && let Some((text, effort)) = change(rules, part, settings, row, score.parts[i], &is_enough)
         {
@@ -55,7 +56,8 @@ fn change(
     };
     match part {
         PartRule::Title { column, min_chars, full_chars, .. } => {
-            let needs = (*min_chars..=*full_chars).find(|chars| is_enough(*chars as f64 / *full_chars as f64))?;
+            let needs =
+                (*min_chars..=*full_chars).find(|chars| is_enough(*chars as f64 / *full_chars as f64))?;
             Some(longer(*column, measure::title_chars(text(*column), *full_chars), needs))
         }
         PartRule::Steps { column, steps } => {
@@ -68,13 +70,21 @@ fn change(
             let has = (value * *full as f64).round() as usize;
             let more = needs.saturating_sub(has);
             let word = if more == 1 { "word" } else { "words" };
-            Some((format!("{more} more {word} in {} ({needs} instead of {has})", name(*column)), more * WORD_CHARS))
+            Some((
+                format!("{more} more {word} in {} ({needs} instead of {has})", name(*column)),
+                more * WORD_CHARS,
+            ))
         }
         PartRule::Present { columns } => {
             let Part::Present { .. } = settings else { return None };
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the columns")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of the columns"
+            )]
             let has = (value * columns.len() as f64).round() as usize;
-            let needs = (has..=columns.len()).find(|count| is_enough(*count as f64 / columns.len() as f64))?;
+            let needs =
+                (has..=columns.len()).find(|count| is_enough(*count as f64 / columns.len() as f64))?;
             let more = needs - has;
             let empty = columns.iter().filter(|(column, _)| {
                 row.cells.get(*column).is_none_or(|cell| rules.is_missing(*column, cell))

@@ -49,7 +49,8 @@ pub(super) fn words_of(
             seen.push(item.text.to_owned());
         }
     });
-    let scans = rules.scans.iter().filter(|scan| keywords.is_some_and(|(number, _)| scan.fills & (1 << number) != 0));
+    let scans =
+        rules.scans.iter().filter(|scan| keywords.is_some_and(|(number, _)| scan.fills & (1 << number) != 0));
     for scan in scans.clone() {
         let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
         if tally.len() >= full {
@@ -74,9 +75,8 @@ pub(super) fn words_of(
             || tally.entries().iter().any(|entry| begins(whole(entry), word))
     };
     let more = open.iter().enumerate().filter(|(i, word)| {
-        let is_piece = |(j, other): (usize, &String)| {
-            j != *i && begins(other, word) && (j < *i || !begins(word, other))
-        };
+        let is_piece =
+            |(j, other): (usize, &String)| j != *i && begins(other, word) && (j < *i || !begins(word, other));
         is_new(keywords.map(|(_, keywords)| keywords), word, &counts)
             && !is_known(word)
             && !open.iter().enumerate().any(is_piece)

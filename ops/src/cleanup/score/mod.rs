@@ -83,7 +83,8 @@ fn part_value(rules: &Rules, part: &PartRule, row: &Row<'_>, given: u32, scratch
     let is_placeholder = |column: usize| rules.placeholders[column].hold(text(column));
     match part {
         PartRule::Title { column, min_chars, full_chars, damaged } => {
-            let chars = if is_placeholder(*column) { 0 } else { measure::title_chars(text(*column), *full_chars) };
+            let chars =
+                if is_placeholder(*column) { 0 } else { measure::title_chars(text(*column), *full_chars) };
             match chars {
                 0 => 0.0,
                 few if few < *min_chars => *damaged,
@@ -100,7 +101,8 @@ fn part_value(rules: &Rules, part: &PartRule, row: &Row<'_>, given: u32, scratch
             (words as f64 / *full as f64).min(1.0)
         }
         PartRule::Present { columns } => {
-            let present = columns.iter().filter(|(column, fill)| is_present(rules, *column, *fill, row, given));
+            let present =
+                columns.iter().filter(|(column, fill)| is_present(rules, *column, *fill, row, given));
             present.count() as f64 / columns.len() as f64
         }
     }

@@ -59,9 +59,8 @@ pub(super) fn ends_in_mark(title: &str) -> bool {
 
 /// The first words of a text; a single letter at the end is left out.
 fn suggestion(text: &str, words: usize) -> Option<String> {
-    let is_letter = |c: char| {
-        c.is_alphabetic() || matches!(c, '\'' | '\u{2019}' | '-' | '\u{300}'..='\u{36f}')
-    };
+    let is_letter =
+        |c: char| c.is_alphabetic() || matches!(c, '\'' | '\u{2019}' | '-' | '\u{300}'..='\u{36f}');
     let mut parts: Vec<&str> = text
         .split(|c| !is_letter(c))
         .filter(|part| part.chars().any(char::is_alphabetic))
