@@ -71,11 +71,6 @@ impl Fates {
         self.fates.values().filter(|fate| is_counted(fate)).count() as u64
     }
 
-    /// Ordinals of the rows with a fate like this, in order.
-    pub(super) fn ordinals(&self, is_wanted: impl Fn(&Fate) -> bool) -> Vec<u64> {
-        self.fates.iter().filter(|(_, fate)| is_wanted(fate)).map(|(ordinal, _)| *ordinal).collect()
-    }
-
     /// Ends writing new spellings for now, so that they can be read.
     pub(super) fn flush(&mut self) -> Result<(), FileError> {
         self.patches.flush().map_err(fail)

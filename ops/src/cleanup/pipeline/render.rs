@@ -16,13 +16,6 @@ pub(super) struct Verdict {
     pub(super) is_fragment: bool,
 }
 
-impl Verdict {
-    /// From 0 to 1, to four places.
-    pub(super) fn value(self) -> f64 {
-        f64::from(self.score) / 10_000.0
-    }
-}
-
 /// Appends a row as an element of the array, without what separates it from others.
 pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) {
     out.extend_from_slice(b"  {\n");

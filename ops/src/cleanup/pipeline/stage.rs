@@ -24,6 +24,8 @@ const FOLDER: &str = ".cleanup";
 const LOCK: &str = ".cleanup.lock";
 /// Says that the set is complete and may be put in place.
 const MARK: &str = "complete";
+/// A folder in it for files that are no part of the set.
+const SCRATCH: &str = "scratch";
 
 /// A file of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +56,7 @@ impl Stage {
         } else if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|e| FileError::new("clear away", &folder, e))?;
         }
-        files::create_dir(&folder)?;
+        files::create_dir(&folder.join(SCRATCH))?;
         Ok(Self { out: out.to_path_buf(), folder, _lock: lock })
     }
 
@@ -75,7 +77,7 @@ impl Stage {
 
     /// A file on the disk of the set that goes away when it is dropped, for what does not fit into memory.
     pub(super) fn scratch(&self) -> Result<NamedTempFile, FileError> {
-        NamedTempFile::new_in(&self.folder).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
+        NamedTempFile::new_in(self.folder.join(SCRATCH)).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
     }
 
     /// Puts the set in place of the one that was there.
@@ -118,7 +120,7 @@ fn exchange(folder: &Path, out: &Path) -> Result<(), FileError> {
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     };
     let mut names = list().map_err(|e| FileError::new("list", folder, e))?;
-    names.retain(|name| name != MARK);
+    names.retain(|name| name != MARK && name != SCRATCH);
     names.sort();
     for name in names {
         files::rename(&folder.join(&name), &out.join(&name))?;

@@ -58,11 +58,6 @@ impl Lines {
         self.row
     }
 
-    /// The next line.
-    pub(super) fn line(&self) -> Result<Line<'_>, CleanupError> {
-        parse(&self.path, &self.line)
-    }
-
     /// Takes the next line's text, and goes on.
     pub(super) fn take(&mut self) -> Result<String, CleanupError> {
         let line = std::mem::take(&mut self.line);

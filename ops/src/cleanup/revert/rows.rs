@@ -122,6 +122,9 @@ impl Undoing<'_> {
             self.as_in_the_input(row, &first);
         }
         for (column, change) in &first {
+            if self.request.is_whole() && self.manifest.made_columns.iter().any(|made| made == column) {
+                continue;
+            }
             let place = row.iter().position(|(name, _)| name == column);
             match (change.before, place) {
                 (None, Some(place)) => {
