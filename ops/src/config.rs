@@ -111,7 +111,7 @@ impl Config {
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 /// Where the deepest part of a path that the file has begins.

@@ -177,7 +177,9 @@ fn part(dataset: &Dataset, part: &Part, key: &str, check: &mut Check) {
         }
         Part::Present { columns, .. } => {
             check.that(!columns.is_empty(), format!("{key}.columns"), "there are none");
-            columns.iter().for_each(|name| known(check, name));
+            for name in columns {
+                known(check, name);
+            }
         }
     }
 }

@@ -18,6 +18,13 @@ pub struct Rules {
     pub(super) lexicon: Lexicon,
     pub(super) parts: Vec<PartRule>,
     pub(super) titles: Vec<TitleRule>,
+    /// Texts whose length is scored.
+    pub(super) texts: Vec<usize>,
+    /// Columns that are searched for debris, titles first.
+    pub(super) debris: Vec<usize>,
+    pub(super) markers: Table,
+    /// Longest marker, in words.
+    pub(super) marker_words: usize,
     /// Where the slug comes from and goes to.
     pub(super) slug: Option<(usize, usize)>,
 }
@@ -174,7 +181,7 @@ impl Placeholders {
 pub(super) enum PartRule {
     Title { column: usize, min_chars: usize, full_chars: usize, damaged: f64 },
     Steps { column: usize, steps: Vec<(usize, f64)> },
-    Count { column: usize, full: usize, generic_max: usize, fill: Option<usize> },
+    Count { column: usize, full: usize, fill: Option<usize> },
     Present { columns: Vec<(usize, Option<usize>)> },
 }
 
@@ -219,6 +226,16 @@ impl Rules {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
             lexicon: Lexicon::new(words, phrase_max),
             titles: title_rules(&dataset),
+            texts: scored_texts(&dataset),
+            debris: debris(&dataset),
+            marker_words: dataset
+                .artifacts
+                .markers
+                .iter()
+                .map(|text| phrase(text).1)
+                .max()
+                .unwrap_or_default(),
+            markers: Table::new(&numbered(dataset.artifacts.markers.iter().map(|text| phrase(text).0))),
             fills,
             scans,
             parts,
@@ -230,11 +247,6 @@ impl Rules {
     /// What these were made of.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
-    }
-
-    /// Columns of the dataset that are text of people: titles and kind text.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (usize, &Column)> {
-        self.dataset.columns.iter().enumerate().filter(|(_, column)| column.kind == Kind::Text)
     }
 
     /// Whether a cell says nothing: absent, NULL, blank or a placeholder.
@@ -305,9 +317,15 @@ fn fill_rule(
             FillKind::FirstOf { values: values.iter().map(|value| value.value.clone()).collect() }
         }
         Fill::Keywords { max, min_chars, short, stop, generic, .. } => {
-            short.iter().for_each(|word| add(word, Role::Short));
-            stop.iter().for_each(|word| add(word, Role::Mute));
-            generic.iter().for_each(|word| add(word, Role::Generic));
+            for word in short {
+                add(word, Role::Short);
+            }
+            for word in stop {
+                add(word, Role::Mute);
+            }
+            for word in generic {
+                add(word, Role::Generic);
+            }
             let mute = stop.iter().chain(generic).cloned().collect();
             FillKind::Keywords(Keywords { max: *max, min_chars: *min_chars, mute })
         }
@@ -326,15 +344,10 @@ fn part_rule(part: &Part, dataset: &Dataset, fills: &[FillRule]) -> Option<PartR
             column: dataset.column(column)?,
             steps: steps.iter().map(|step| (step.chars, step.value)).collect(),
         },
-        Part::Count { column, full, generic_max, .. } => {
+        Part::Count { column, full, .. } => {
             let column = dataset.column(column)?;
             let is_keywords = |at: &usize| matches!(fills[*at].kind, FillKind::Keywords(_));
-            PartRule::Count {
-                column,
-                full: *full,
-                generic_max: *generic_max,
-                fill: fill_of(column).filter(is_keywords),
-            }
+            PartRule::Count { column, full: *full, fill: fill_of(column).filter(is_keywords) }
         }
         Part::Present { columns, .. } => {
             let is_first_of = |at: &usize| matches!(fills[*at].kind, FillKind::FirstOf { .. });
@@ -345,6 +358,34 @@ fn part_rule(part: &Part, dataset: &Dataset, fills: &[FillRule]) -> Option<PartR
             PartRule::Present { columns: columns.iter().filter_map(place).collect() }
         }
     })
+}
+
+/// Hashes with their numbers.
+#[expect(clippy::cast_possible_truncation, reason = "counted by hand")]
+fn numbered(hashes: impl Iterator<Item = u64>) -> Vec<(u64, u32)> {
+    hashes.enumerate().map(|(i, hash)| (hash, i as u32)).collect()
+}
+
+fn scored_texts(dataset: &Dataset) -> Vec<usize> {
+    let steps = dataset.score.parts.iter().filter_map(|part| match part {
+        Part::Steps { column, .. } => dataset.column(column),
+        Part::Title { .. } | Part::Count { .. } | Part::Present { .. } => None,
+    });
+    steps.collect()
+}
+
+/// Titles, then the declared columns, or all of kind text.
+fn debris(dataset: &Dataset) -> Vec<usize> {
+    let declared = &dataset.artifacts.columns;
+    let is_read = |column: &Column| {
+        column.title.is_some()
+            || declared.contains(&column.name)
+            || (declared.is_empty() && column.kind == Kind::Text)
+    };
+    let mut columns: Vec<usize> =
+        (0..dataset.columns.len()).filter(|i| is_read(&dataset.columns[*i])).collect();
+    columns.sort_by_key(|i| dataset.columns[*i].title.is_none());
+    columns
 }
 
 /// Words that no English title ends with.
@@ -359,10 +400,11 @@ fn title_rules(dataset: &Dataset) -> Vec<TitleRule> {
         dataset.columns.iter().enumerate().filter_map(|(i, c)| c.title.as_ref().map(|title| (i, title)));
     titles
         .map(|(column, title)| {
-            let inner: Vec<(u64, u32)> = if title.inner_words.is_empty() {
-                INNER_WORDS.iter().map(|word| (words::hash(word), 0)).collect()
+            let own = title.inner_words.iter().map(|word| words::hash(word));
+            let inner = if title.inner_words.is_empty() {
+                numbered(INNER_WORDS.iter().map(|word| words::hash(word)))
             } else {
-                title.inner_words.iter().map(|word| (words::hash(word), 0)).collect()
+                numbered(own)
             };
             TitleRule {
                 column,

@@ -44,10 +44,10 @@ pub mod ids {
 }
 
 /// Brings a repaired row into the form of its dataset. Cells that the row lacks become absent ones.
-pub fn apply<'a>(
+pub fn apply(
     rules: &Rules,
     learned: &Learned,
-    row: &mut Row<'a>,
+    row: &mut Row<'_>,
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {

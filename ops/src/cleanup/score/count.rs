@@ -10,12 +10,12 @@ use super::super::row::Row;
 use super::super::rules::{FillKind, Keywords, Rules, Scratch, content};
 use super::super::words::{begins, hash, words};
 
-/// Different words of a list and of the texts that fill it; counting ends at `full`.
+/// Different words of a list and of the texts that fill it; counting ends at `most`.
 pub(super) fn words_of(
     rules: &Rules,
     column: usize,
     fill: Option<usize>,
-    full: usize,
+    most: usize,
     row: &Row<'_>,
     scratch: &mut Scratch,
 ) -> usize {
@@ -53,19 +53,19 @@ pub(super) fn words_of(
         rules.scans.iter().filter(|scan| keywords.is_some_and(|(number, _)| scan.fills & (1 << number) != 0));
     for scan in scans.clone() {
         let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
-        if tally.len() >= full {
-            return full;
+        if tally.len() >= most {
+            return most;
         }
         words(text, |word| {
             if !word.closed {
                 keep_open(word.text, open);
-            } else if tally.len() < full && counts(word.hash, word.chars) {
+            } else if tally.len() < most && counts(word.hash, word.chars) {
                 tally.add(word, scan.column, text);
             }
         });
     }
-    if tally.len() >= full {
-        return full;
+    if tally.len() >= most {
+        return most;
     }
     let open = &open[..*open_used];
     let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
@@ -81,7 +81,7 @@ pub(super) fn words_of(
             && !is_known(word)
             && !open.iter().enumerate().any(is_piece)
     });
-    (tally.len() + more.count()).min(full)
+    (tally.len() + more.count()).min(most)
 }
 
 /// Whether an open word could count if no other word were there.

@@ -3,9 +3,15 @@
 //! A mark of a cut (`...`) needs no more evidence. Whether a title without one was cut is judged from its row and from
 //! what a first reading of the table taught ([`Learned`]). Nothing here changes a cell or a score.
 
+mod evidence;
+mod survey;
+
 use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{Rules, TitleRule, content};
+
+pub(super) use survey::{COMMON_CHARS, TEMPLATE_ROWS_MIN};
+pub use survey::{Learned, Survey};
 
 /// A title is there and was cut off.
 pub const TRUNCATED: Rule = Rule { id: "truncated_name", version: 1 };
@@ -14,25 +20,42 @@ pub const SHORT: Rule = Rule { id: "short_name", version: 1 };
 /// There is no title.
 pub const MISSING: Rule = Rule { id: "missing_name", version: 1 };
 
-/// What a first reading of the table taught about its titles.
-#[derive(Debug, Clone, Default)]
-pub struct Learned {}
+/// A text was cut off.
+pub const TRUNCATED_TEXT: Rule = Rule { id: "truncated_text", version: 1 };
 
-/// Flags the titles of a row.
+/// Flags the titles and the scored texts of a row.
 pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<Note>) {
-    for title in &rules.titles {
+    for (number, title) in rules.titles.iter().enumerate() {
         let text = content(&row.cells[title.column]).unwrap_or_default().trim();
-        let Some((rule, detail)) = judge(rules, learned, title, text, row) else { continue };
+        let Some((rule, detail)) = judge(rules, learned, (number, title), text, row) else { continue };
         let body = title.text.and_then(|column| content(&row.cells[column]));
         let candidate = body.and_then(|body| suggestion(body, title.suggest_words));
         notes.push(Note::Finding(Some(title.column), Finding { rule, detail, candidate }));
     }
+    for (number, column) in rules.texts.iter().enumerate() {
+        let text = row.cells.get(*column).and_then(content).unwrap_or_default().trim();
+        let detail = if text.is_empty() {
+            None
+        } else if ends_in_mark(text) {
+            Some(MARK.to_owned())
+        } else {
+            evidence::of_text(learned, rules, number, text)
+        };
+        if let Some(detail) = detail {
+            notes.push(Note::Finding(
+                Some(*column),
+                Finding { rule: TRUNCATED_TEXT, detail, candidate: None },
+            ));
+        }
+    }
 }
+
+const MARK: &str = "ends in a mark of a cut";
 
 fn judge(
     rules: &Rules,
-    _learned: &Learned,
-    title: &TitleRule,
+    learned: &Learned,
+    (number, title): (usize, &TitleRule),
     text: &str,
     row: &Row<'_>,
 ) -> Option<(Rule, String)> {
@@ -40,13 +63,14 @@ fn judge(
         return Some((MISSING, "there is no title".to_owned()));
     }
     if ends_in_mark(text) {
-        return Some((TRUNCATED, "ends in a mark of a cut".to_owned()));
+        return Some((TRUNCATED, MARK.to_owned()));
     }
     let chars = text.chars().count();
     if chars < title.min_chars {
         return Some((SHORT, format!("{chars} of at least {} characters", title.min_chars)));
     }
-    None
+    let body = title.text.and_then(|column| content(&row.cells[column]));
+    evidence::of_title(learned, number, title, text, body).map(|why| (TRUNCATED, why))
 }
 
 /// Whether a title ends with `..`, `...` or `…`, quotes and brackets behind it aside. One dot ends a sentence.

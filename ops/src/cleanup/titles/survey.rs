@@ -1,0 +1,282 @@
+//! A first reading of the table: which words it uses, how its titles and texts end, how texts go on behind their title.
+//!
+//! Memory is fixed, whatever the size of the table: counts are kept by hash in arrays, so that a rare collision makes an
+//! unknown word look known, never the other way round. The result does not depend on the order of rows, and readings
+//! of parts can be merged.
+
+use super::super::row::Row;
+use super::super::rules::{Rules, content};
+use super::super::words::{Tally, beginnings, begins, fold, join, words};
+
+/// Slots of the counts of words; a power of two, as below.
+const WORDS: usize = 1 << 20;
+/// Slots of the counts of last words of titles, of phrases, and of words behind titles.
+const SLOTS: usize = 1 << 16;
+/// 64-bit words of the set of beginnings.
+const BEGINNINGS: usize = 1 << 18;
+/// Lengths of titles that are told apart.
+const LENGTHS: usize = 512;
+/// Words of a text that are read: enough to know its table, and no single row rules.
+const WORDS_READ: usize = 256;
+
+/// Reads rows, as they were read from the file or repaired.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    learned: Learned,
+    tally: Tally,
+}
+
+/// What a first reading of the table taught. The default knows nothing and finds nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    rows: u32,
+    words: Vec<u8>,
+    beginnings: Vec<u64>,
+    ends: Vec<u8>,
+    common: Vec<u32>,
+    phrases: Vec<u32>,
+    titles: Vec<TitleFacts>,
+    texts: Vec<Ends>,
+}
+
+/// About one title column.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TitleFacts {
+    lengths: Vec<u32>,
+    follows: Vec<u32>,
+    following: u32,
+}
+
+/// How texts of a column end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ends {
+    texts: u32,
+    closed: u32,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "masked")]
+fn slot(hash: u64, slots: usize) -> usize {
+    hash as usize & (slots - 1)
+}
+
+impl Survey {
+    /// Of a table of this dataset.
+    pub fn new(rules: &Rules) -> Self {
+        let title = TitleFacts { lengths: vec![0; LENGTHS], follows: vec![0; SLOTS], following: 0 };
+        Self {
+            learned: Learned {
+                rows: 0,
+                words: vec![0; WORDS],
+                beginnings: vec![0; BEGINNINGS],
+                ends: vec![0; SLOTS],
+                common: vec![0; SLOTS],
+                phrases: vec![0; SLOTS],
+                titles: vec![title; rules.titles.len()],
+                texts: vec![Ends::default(); rules.texts.len()],
+            },
+            tally: Tally::default(),
+        }
+    }
+
+    /// Reads a row.
+    pub fn add(&mut self, rules: &Rules, row: &Row<'_>) {
+        let Self { learned, tally } = self;
+        learned.rows = learned.rows.saturating_add(1);
+        for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
+            let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
+            let chars = text.chars().take(LENGTHS).count();
+            if chars > 0 && chars < LENGTHS {
+                facts.lengths[chars] = facts.lengths[chars].saturating_add(1);
+            }
+            words(text, |word| {
+                if !word.closed {
+                    let at = slot(word.hash, SLOTS);
+                    learned.ends[at] = learned.ends[at].saturating_add(1);
+                }
+            });
+            let body = title.text.and_then(|column| row.cells.get(column)).and_then(content);
+            if let Some(next) = body.and_then(|body| goes_on(body, text)).and_then(|rest| rest.word) {
+                let at = slot(next, SLOTS);
+                facts.follows[at] = facts.follows[at].saturating_add(1);
+                facts.following = facts.following.saturating_add(1);
+            }
+        }
+        for (column, facts) in rules.texts.iter().zip(&mut learned.texts) {
+            let Some(text) = row.cells.get(*column).and_then(content).map(str::trim_end) else { continue };
+            facts.texts = facts.texts.saturating_add(u32::from(!text.is_empty()));
+            facts.closed = facts.closed.saturating_add(u32::from(ends_a_sentence(text)));
+        }
+        tally.clear();
+        for column in &rules.debris {
+            let text = row.cells.get(*column).and_then(content).unwrap_or_default();
+            learned.read(text, *column, tally);
+        }
+    }
+
+    /// Takes over what another reading of the same dataset found.
+    pub fn merge(&mut self, other: &Self) {
+        fn add<T: Copy>(to: &mut [T], from: &[T], sum: impl Fn(T, T) -> T) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = sum(*to, *from));
+        }
+        let (to, from) = (&mut self.learned, &other.learned);
+        to.rows = to.rows.saturating_add(from.rows);
+        add(&mut to.words, &from.words, u8::saturating_add);
+        add(&mut to.beginnings, &from.beginnings, |a, b| a | b);
+        add(&mut to.ends, &from.ends, u8::saturating_add);
+        add(&mut to.common, &from.common, u32::saturating_add);
+        add(&mut to.phrases, &from.phrases, u32::saturating_add);
+        for (to, from) in to.titles.iter_mut().zip(&from.titles) {
+            add(&mut to.lengths, &from.lengths, u32::saturating_add);
+            add(&mut to.follows, &from.follows, u32::saturating_add);
+            to.following = to.following.saturating_add(from.following);
+        }
+        for (to, from) in to.texts.iter_mut().zip(&from.texts) {
+            to.texts = to.texts.saturating_add(from.texts);
+            to.closed = to.closed.saturating_add(from.closed);
+        }
+    }
+
+    /// What the rows taught.
+    pub fn learned(self) -> Learned {
+        self.learned
+    }
+}
+
+impl Learned {
+    fn read(&mut self, text: &str, column: usize, tally: &mut Tally) {
+        let (mut before, mut count) = (None, 0);
+        words(text, |word| {
+            count += 1;
+            if count > WORDS_READ {
+                return;
+            }
+            let known = tally.len();
+            tally.add(word, column, text);
+            let is_first = tally.len() > known;
+            if is_first && word.closed {
+                for at in [slot(word.hash, WORDS / 2), WORDS / 2 + slot(word.hash >> 24, WORDS / 2)] {
+                    self.words[at] = self.words[at].saturating_add(1);
+                }
+                beginnings(word.text, 3, |hash| {
+                    if hash != word.hash {
+                        let bit = slot(hash, BEGINNINGS * 64);
+                        self.beginnings[bit / 64] |= 1 << (bit % 64);
+                    }
+                });
+            }
+            if is_first && word.chars >= COMMON_CHARS {
+                let at = slot(word.hash, SLOTS);
+                self.common[at] = self.common[at].saturating_add(1);
+            }
+            if let Some(before) = before.replace(word.hash) {
+                let phrase = join(before, word.hash);
+                let known = tally.len();
+                tally.add_hash(phrase);
+                if tally.len() > known {
+                    let at = slot(phrase, SLOTS);
+                    self.phrases[at] = self.phrases[at].saturating_add(1);
+                }
+            }
+        });
+    }
+
+    /// Rows that were read.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether enough rows were read to know the words of the table.
+    pub(super) fn knows_words(&self) -> bool {
+        self.rows >= ROWS_MIN
+    }
+
+    /// Whether the table has this word, other than once at the end of a title.
+    pub(super) fn is_word(&self, hash: u64) -> bool {
+        let places = [slot(hash, WORDS / 2), WORDS / 2 + slot(hash >> 24, WORDS / 2)];
+        places.iter().all(|at| self.words[*at] > 0) || self.ends[slot(hash, SLOTS)] > 1
+    }
+
+    /// Whether a longer word of the table begins like this.
+    pub(super) fn is_beginning(&self, hash: u64) -> bool {
+        let bit = slot(hash, BEGINNINGS * 64);
+        self.beginnings[bit / 64] & (1 << (bit % 64)) != 0
+    }
+
+    /// The length at which titles of this column are cut, and how many have it.
+    pub(super) fn cap(&self, title: usize) -> Option<(usize, u32)> {
+        let lengths = &self.titles.get(title)?.lengths;
+        let longest = lengths.iter().rposition(|count| *count > 0)?;
+        let count = lengths[longest];
+        let near = lengths[longest.saturating_sub(10)..longest].iter().copied().max().unwrap_or_default();
+        (longest >= CAP_MIN && count >= 5 && count >= near.saturating_mul(3)).then_some((longest, count))
+    }
+
+    /// How often texts go on behind their title with a word; how often they do with this one, with the most frequent
+    /// one, and at all.
+    pub(super) fn follows(&self, title: usize, word: u64) -> (u32, u32, u32) {
+        self.titles.get(title).map_or((0, 0, 0), |facts| {
+            let most = facts.follows.iter().copied().max().unwrap_or_default();
+            (facts.follows[slot(word, SLOTS)], most, facts.following)
+        })
+    }
+
+    /// Share of texts of this column that end a sentence, where enough were read.
+    pub(super) fn closed(&self, text: usize) -> Option<f64> {
+        let ends = self.texts.get(text).filter(|ends| ends.texts >= ROWS_MIN)?;
+        Some(f64::from(ends.closed) / f64::from(ends.texts))
+    }
+
+    /// Whether this share of rows has a word or phrase.
+    pub(in super::super) fn is_common(&self, hash: u64, is_phrase: bool, share: f64) -> bool {
+        let counts = if is_phrase { &self.phrases } else { &self.common };
+        let enough = self.rows >= TEMPLATE_ROWS_MIN;
+        enough && f64::from(counts[slot(hash, SLOTS)]) >= share * f64::from(self.rows)
+    }
+}
+
+/// Rows from which a table is known.
+const ROWS_MIN: u32 = 20;
+/// Rows from which a template can be told from chance.
+pub(in super::super) const TEMPLATE_ROWS_MIN: u32 = 50;
+/// Characters of a word that says something by being common.
+pub(in super::super) const COMMON_CHARS: usize = 5;
+/// A cap below this is a coincidence of short titles.
+const CAP_MIN: usize = 15;
+
+/// How a text goes on behind its title.
+pub(super) struct Rest<'a> {
+    /// What follows the title.
+    pub(super) text: &'a str,
+    /// The next word, where only blanks are between.
+    pub(super) word: Option<u64>,
+}
+
+/// The rest of a text that begins with its title.
+pub(super) fn goes_on<'a>(text: &'a str, title: &str) -> Option<Rest<'a>> {
+    let text = text.trim_start();
+    if title.is_empty() || !begins(text, title) {
+        return None;
+    }
+    let mut left = title.chars().flat_map(fold).count();
+    let end = text.char_indices().find_map(|(at, c)| {
+        let is_end = left == 0;
+        left = left.saturating_sub(fold(c).count());
+        is_end.then_some(at)
+    });
+    let rest = &text[end.unwrap_or(text.len())..];
+    let next = rest.trim_start();
+    let is_word = next.len() < rest.len() && next.starts_with(char::is_alphanumeric);
+    let mut word = None;
+    if is_word {
+        words(next.split_whitespace().next().unwrap_or_default(), |next| word = word.or(Some(next.hash)));
+    }
+    Some(Rest { text: rest, word })
+}
+
+/// Whether a text ends like a sentence, quotes and brackets behind it aside.
+pub(super) fn ends_a_sentence(text: &str) -> bool {
+    let end = text.trim_end_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']' | '*' | '_')
+    });
+    end.ends_with(['.', '!', '?', ':', '\u{3002}', '\u{ff01}', '\u{ff1f}'])
+}
