@@ -18,6 +18,7 @@ pub mod os;
 pub mod phases;
 pub mod records;
 pub mod report;
+pub mod sort;
 pub mod stats;
 pub mod target;
 pub mod telemetry;

@@ -91,7 +91,8 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] = &["clock", "files", "guard", "ids", "ledger", "os", "stats", "text", "url", "value"];
+const GROUND: &[&str] =
+    &["clock", "files", "guard", "ids", "ledger", "os", "sort", "stats", "text", "url", "value"];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[

@@ -9,6 +9,7 @@
 pub mod artifacts;
 mod check;
 mod dataset;
+pub mod duplicates;
 pub mod fields;
 mod list;
 mod note;

@@ -1,18 +1,99 @@
-//! The address that is made of a title.
+//! Makes an address of a name: small ASCII letters and digits with `_` between them.
 //!
-//! A stand-in: the form is settled, the transliteration is not in it.
+//! Letters of every script are transliterated, so that no name that has letters or digits is without an address. Signs
+//! and pictures separate words and are not spelled out. A name without letters has no slug, which is nothing that two
+//! names could have in common.
 
-/// Letters and digits in lower case, everything between them one `_`; none when nothing is left.
-pub fn slug(text: &str, max_chars: usize) -> Option<String> {
-    let mut slug = String::with_capacity(text.len());
-    for c in text.chars().flat_map(char::to_lowercase) {
-        if c.is_alphanumeric() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('_') {
-            slug.push('_');
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// The slug of `text` of at most `chars_max` characters, or `None` when it has no letter and no digit.
+pub fn slug(text: &str, chars_max: usize) -> Option<String> {
+    let mut slug = String::with_capacity(text.len().min(chars_max));
+    if text.is_ascii() {
+        for byte in text.bytes() {
+            add(char::from(byte), &mut slug);
+        }
+    } else {
+        for c in text.nfc() {
+            add_any(c, &mut slug);
         }
     }
-    let end = slug.char_indices().nth(max_chars).map_or(slug.len(), |(at, _)| at);
-    slug.truncate(slug[..end].trim_end_matches('_').len());
+    slug.truncate(chars_max);
+    slug.truncate(slug.trim_end_matches('_').len());
     (!slug.is_empty()).then_some(slug)
+}
+
+/// Adds an ASCII character; what is no letter and no digit ends a word.
+fn add(c: char, slug: &mut String) {
+    if c.is_ascii_alphanumeric() {
+        slug.push(c.to_ascii_lowercase());
+    } else if !slug.is_empty() && !slug.ends_with('_') {
+        slug.push('_');
+    }
+}
+
+fn add_any(c: char, slug: &mut String) {
+    if c.is_ascii() {
+        add(c, slug);
+    } else if c.is_alphanumeric() {
+        deunicode::deunicode_char(c).unwrap_or("_").chars().for_each(|c| add(c, slug));
+    } else if !is_combining_mark(c) && !is_joiner(c) {
+        add('_', slug);
+    }
+}
+
+/// Characters without width, which are inside of words.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{200B}'..='\u{200D}' | '\u{2060}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_become_addresses() {
+        for (name, expected) in [
+            ("Half-lit Harbor", "half_lit_harbor"),
+            ("v1.0 (beta)", "v1_0_beta"),
+            ("  Spaced   Out  ", "spaced_out"),
+            ("snake_case_name", "snake_case_name"),
+            ("Aurēlia", "aurelia"),
+            ("Aure\u{304}lia", "aurelia"),
+            ("What's", "what_s"),
+            ("Straße nach Łódź", "strasse_nach_lodz"),
+            ("Αθήνα", "athena"),
+            ("Москва", "moskva"),
+            ("北京", "bei_jing"),
+            ("東京 2020", "dong_jing_2020"),
+            ("\u{1F525} fire \u{1F525}", "fire"),
+            ("co\u{AD}operate", "cooperate"),
+        ] {
+            assert_eq!(slug(name, 120).as_deref(), Some(expected), "{name}");
+        }
+        assert_eq!(slug(&"x".repeat(130), 120), Some("x".repeat(120)));
+        assert_eq!(slug("ab cd", 3).as_deref(), Some("ab"));
+    }
+
+    #[test]
+    fn a_name_without_letters_has_none() {
+        for name in ["", "   ", "---", "\u{1F525}", "?!", "…"] {
+            assert_eq!(slug(name, 120), None, "{name}");
+        }
+        assert_eq!(slug("name", 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_slug_is_its_own_slug(name in any::<String>(), chars_max in 0..20_usize) {
+            if let Some(first) = slug(&name, chars_max) {
+                prop_assert!(first.len() <= chars_max);
+                prop_assert!(first.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+                prop_assert!(!first.starts_with('_') && !first.ends_with('_') && !first.contains("__"));
+                prop_assert_eq!(slug(&first, chars_max), Some(first));
+            }
+        }
+    }
 }

@@ -4,9 +4,9 @@ use std::io;
 
 use super::faults::{Held, Repeats};
 use super::read::{LOOK, Read};
-use super::sort::{Sorted, Sorter};
 use super::spill::{Entry, Partitions};
 use super::{DiffError, Job};
+use crate::sort::{Sorted, Sorter};
 use crate::value::Digest128;
 
 /// Times that a partition is split again. Digests of different keys differ long before.

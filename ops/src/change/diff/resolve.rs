@@ -7,9 +7,10 @@ use super::join::{Hit, Joined};
 use super::source::{Desired, DesiredRow, Same};
 use super::store::{Batch, LiveRows};
 use super::wire::{self, Tag};
-use super::{DiffError, Job, sort};
+use super::{DiffError, Job};
 use crate::change::Counts;
 use crate::change::snapshot::{BackupError, Cell, Lines};
+use crate::sort;
 use crate::value::{Row, Value, ValueRef, digest_row, order_key};
 
 /// What is left to hand out.

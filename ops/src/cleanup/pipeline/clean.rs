@@ -2,6 +2,9 @@
 
 use super::cells;
 use super::columns::Columns;
+use super::resolve::digest;
+use std::path::Path;
+
 use super::layout::{FLAG, Layout, SCORE};
 use super::lines;
 use super::render::{self, Verdict};
@@ -14,8 +17,10 @@ use super::survey::Survey;
 use super::tally::Tally;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
-use crate::cleanup::{Cell, Dataset, Edit, Kind, Note, Row, Rule};
+use crate::cleanup::duplicates::{Clusters, Finder, Keys, RowKeys};
+use crate::cleanup::{Cell, Clash, Dataset, Edit, Kind, Note, Row, Rule};
 use crate::records::{Batch, Reject};
+use crate::files::FileError;
 use crate::value::write_json_string;
 
 /// A record without a column that others have.
@@ -25,6 +30,13 @@ const SPELLED: Rule = Rule { id: "spelled", version: 1 };
 /// The share of evidence that the input brought.
 const SCORED: Rule = Rule { id: "score", version: 1 };
 
+/// Memory for sorting the keys of rows.
+const SORT_BYTES: usize = 48 << 20;
+
+fn failed(error: std::io::Error) -> CleanupError {
+    FileError::new("sort rows in", Path::new("the folder of the cleanup"), error).into()
+}
+
 /// What came out of one batch; used again.
 #[derive(Debug, Default)]
 pub(super) struct Cleaned {
@@ -32,6 +44,8 @@ pub(super) struct Cleaned {
     changes: Vec<u8>,
     findings: Vec<u8>,
     rejects: Vec<Reject>,
+    keys: Vec<RowKeys>,
+    slugs: Vec<u64>,
     /// Runs of bytes that are no text.
     replaced: u64,
 }
@@ -42,6 +56,8 @@ pub(super) struct Cleaner<'a> {
     dataset: &'a Dataset,
     steps: Steps<'a>,
     columns: Columns,
+    keys: Keys,
+    slug: Option<usize>,
     tally: Tally,
     /// Which declared columns are of a kind that has a spelling of its own.
     is_typed: Vec<bool>,
@@ -72,8 +88,10 @@ impl<'a> Cleaner<'a> {
         Self {
             survey,
             dataset: request.dataset(),
-            steps: Steps::new(request.rules, &survey.decisions),
+            steps: Steps::new(request.rules, &survey.learned, &survey.decisions),
             columns: layout.columns.clone(),
+            keys: Keys::new(request.dataset()),
+            slug: request.dataset().slug.as_ref().and_then(|slug| layout.place(&slug.to)),
             tally: Tally::default(),
             is_typed: request.dataset().columns.iter().map(|column| is_typed(&column.kind)).collect(),
             patchy,
@@ -102,6 +120,10 @@ impl<'a> Cleaner<'a> {
         self.note_spellings(row);
         self.note_given(row, evidence.verdict);
         self.write_notes(row, out);
+        let slug = self.slug.and_then(|place| row.cells[place].text());
+        let score = f64::from(evidence.verdict.score) / 10_000.0;
+        out.slugs.push(slug.map_or(0, digest));
+        out.keys.push(self.keys.of(&row.cells[..self.survey.layout.declared], slug, score));
         push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
 
@@ -247,6 +269,9 @@ pub(super) struct Lists {
 struct Cleaning<'a, 'b> {
     source: Source,
     replaced: u64,
+    finder: Finder,
+    /// Addresses that are taken, as digests; only where new ones are made.
+    slugs: Option<Vec<u64>>,
     spare: Vec<(Batch, Cleaned)>,
     spool: Spool,
     lists: &'a mut Lists,
@@ -267,6 +292,12 @@ impl Flow<(Batch, Cleaned), (Batch, Cleaned)> for Cleaning<'_, '_> {
 
     fn take(&mut self, (batch, mut cleaned): (Batch, Cleaned)) -> Result<(), CleanupError> {
         self.spool.push(&cleaned.rows)?;
+        for (entry, keys) in cleaned.rows.entries.iter().zip(&cleaned.keys) {
+            self.finder.add(entry.ordinal, keys).map_err(failed)?;
+        }
+        if let Some(slugs) = &mut self.slugs {
+            slugs.extend(cleaned.slugs.iter().filter(|slug| **slug != 0));
+        }
         self.lists.changes.write(&cleaned.changes)?;
         self.lists.findings.write(&cleaned.findings)?;
         for reject in &cleaned.rejects {
@@ -283,6 +314,8 @@ impl Flow<(Batch, Cleaned), (Batch, Cleaned)> for Cleaning<'_, '_> {
         cleaned.changes.clear();
         cleaned.findings.clear();
         cleaned.rejects.clear();
+        cleaned.keys.clear();
+        cleaned.slugs.clear();
         self.spare.push((batch, cleaned));
         Ok(())
     }
@@ -296,6 +329,8 @@ pub(super) struct Pass {
     pub(super) rejected: u64,
     /// Runs of bytes that are no text, and were replaced.
     pub(super) replaced: u64,
+    pub(super) clusters: Clusters,
+    pub(super) slugs: Vec<u64>,
 }
 
 /// Cleans every row.
@@ -304,15 +339,19 @@ pub(super) fn clean(
     around: &mut Surroundings<'_>,
     survey: &Survey,
     spool: Spool,
+    scratch: &Path,
     lists: &mut Lists,
 ) -> Result<Pass, CleanupError> {
     let source = Source::open(request, around)?;
     let mut cleaners: Vec<Cleaner<'_>> = (0..around.threads.max(1)).map(|_| Cleaner::new(request, survey)).collect();
     let (spare, line) = (Vec::new(), Vec::new());
+    let finder = Finder::new(request.dataset(), scratch, SORT_BYTES);
+    let is_suffixed = request.dataset().slug.as_ref().is_some_and(|slug| slug.clash == Clash::Suffix);
+    let slugs = is_suffixed.then(Vec::new);
     let mut cleaning =
-        Cleaning { source, replaced: 0, spare, spool, lists, rejected: 0, around, records: 0, line };
+        Cleaning { source, replaced: 0, finder, slugs, spare, spool, lists, rejected: 0, around, records: 0, line };
     threads::run(&mut cleaners, &mut cleaning)?;
-    let Cleaning { source, spool, rejected, replaced, .. } = cleaning;
+    let Cleaning { source, spool, rejected, replaced, finder, slugs, .. } = cleaning;
     let facts = source.facts().expect("the input was read to its end");
     let width = survey.layout.names().len();
     if facts != survey.facts || cleaners.iter().any(|cleaner| cleaner.columns.names.len() != width) {
@@ -322,5 +361,6 @@ pub(super) fn clean(
     for cleaner in cleaners {
         tally.absorb(&cleaner.tally);
     }
-    Ok(Pass { spool, tally, rejected, replaced })
+    let clusters = finder.finish().map_err(failed)?;
+    Ok(Pass { spool, tally, rejected, replaced, clusters, slugs: slugs.unwrap_or_default() })
 }

@@ -156,12 +156,13 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
         rejects: stage.file("rejects.ndjson")?,
         quarantine: stage.file("quarantine.ndjson")?,
     };
-    let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &mut lists)?;
+    let scratch = stage.scratch_folder();
+    let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &scratch, &mut lists)?;
     let spooled = pass.spool.finish()?;
-    let mut steps = Steps::new(request.rules, &survey.decisions);
-    let resolver = Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, Vec::new())?;
+    let mut steps = Steps::new(request.rules, &survey.learned, &survey.decisions);
+    let resolver = Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, pass.slugs)?;
     let Resolution { fates, joint, quarantine, duplicated, clusters } =
-        resolver.resolve(Vec::new(), &survey.facts.sha256, around)?;
+        resolver.resolve(pass.clusters, &survey.facts.sha256, around)?;
     let joint_changes_at = lists.changes.bytes();
     joint.write(&mut lists.changes)?;
     quarantine.write(&mut lists.quarantine)?;

@@ -1,10 +1,11 @@
 //! What becomes of rows that are the same: merged as the dataset declares, given another address, put in quarantine, or
 //! only shown. Nothing is decided by which row happens to come last.
 //!
-//! Clusters are taken by cause (exact, then slugs, then near ones) and by their first row. A row that has gone into
-//! another is that other row from then on.
+//! Clusters that are merged come first, then those of addresses that clash. A row that has gone into another is that
+//! other row from then on.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -21,7 +22,9 @@ use super::stage::Stage;
 use super::steps::{Evidence, Steps};
 use super::summary::Duplicated;
 use super::{CleanupError, Surroundings};
+use crate::cleanup::duplicates::{self, Cluster, Clusters};
 use crate::cleanup::{Cause, Cell, Clash, Dataset, Edit, Note, Policy, Row, Rule};
+use crate::files::FileError;
 use crate::value::write_json_string;
 
 /// A row went into another, or took from one.
@@ -29,27 +32,12 @@ const MERGE: Rule = Rule { id: "merge", version: 1 };
 /// A row had the address of another.
 const CLASH: Rule = Rule { id: "slug_clash", version: 1 };
 
-/// Rows that are the same.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Cluster {
-    /// From what the rows hold, so that it is the same in every run.
-    pub(super) id: String,
-    pub(super) cause: Cause,
-    /// The one that is proposed to stay.
-    pub(super) survivor: u64,
-    /// All of them, in the order of the input.
-    pub(super) rows: Vec<u64>,
-    /// Why, in a few words.
-    pub(super) evidence: String,
-}
-
 /// What became of a cluster: an element of `duplicates.json`.
 #[derive(Debug, Serialize)]
 struct Resolved<'a> {
     id: &'a str,
-    cause: Cause,
+    causes: &'a [Cause],
     outcome: &'static str,
-    evidence: &'a str,
     survivor: u64,
     rows: Vec<Member>,
 }
@@ -108,60 +96,69 @@ impl<'a> Resolver<'a> {
     /// Decides about all clusters.
     pub(super) fn resolve(
         mut self,
-        mut clusters: Vec<Cluster>,
+        mut clusters: Clusters,
         input_sha256: &str,
         around: &Surroundings<'_>,
     ) -> Result<Resolution, CleanupError> {
-        clusters.sort_by(|a, b| (a.cause, &a.rows).cmp(&(b.cause, &b.rows)));
-        self.out.clusters = format!("{{\"format\":1,\"input_sha256\":\"{input_sha256}\",\"clusters\":[").into_bytes();
-        for (index, cluster) in clusters.iter().enumerate() {
+        self.out.clusters =
+            format!("{{\"format\":1,\"input_sha256\":\"{input_sha256}\",\"clusters\":[").into_bytes();
+        let mut later = Vec::new();
+        while let Some(cluster) = clusters.next().map_err(failed)? {
             around.check()?;
-            let outcome = self.cluster(cluster)?;
-            self.out.clusters.extend_from_slice(if index > 0 { b",\n" } else { b"\n" });
-            self.write_cluster(cluster, outcome)?;
+            if self.is_merged(&cluster) {
+                self.cluster(&cluster)?;
+            } else {
+                later.push(cluster);
+            }
         }
-        self.out.clusters.extend_from_slice(b"\n]}\n");
+        for cluster in later {
+            around.check()?;
+            self.cluster(&cluster)?;
+        }
+        let skipped = clusters.skipped();
+        self.out.clusters.extend_from_slice(
+            format!(
+                "\n],\"not_compared\":{{\"blocks\":{},\"pairs\":{}}}}}\n",
+                skipped.blocks, skipped.pairs
+            )
+            .as_bytes(),
+        );
         self.out.fates.flush()?;
         Ok(self.out)
     }
 
-    fn cluster(&mut self, cluster: &Cluster) -> Result<&'static str, CleanupError> {
+    fn cluster(&mut self, cluster: &Cluster) -> Result<(), CleanupError> {
         let members = self.present(cluster);
         let survivor = self.root(cluster.survivor);
+        let clash = self.dataset.slug.as_ref().map(|slug| slug.clash);
         let mut counts = (0, 0);
         let outcome = if members.len() < 2 {
             "settled"
-        } else if self.is_merged(cluster.cause) {
+        } else if self.is_merged(cluster) {
             let survivor = if members.contains(&survivor) { survivor } else { members[0] };
             counts.0 = self.merge(cluster, survivor, &members)?;
             "merged"
-        } else if cluster.cause == Cause::Slug {
-            match self.dataset.slug.as_ref().map(|slug| slug.clash) {
-                Some(Clash::Suffix) => {
-                    self.suffix(cluster, &members)?;
-                    "suffixed"
-                }
-                Some(Clash::Quarantine) => {
-                    counts.1 = self.quarantine(cluster, &members)?;
-                    "quarantined"
-                }
-                Some(Clash::Merge) | None => "proposed",
-            }
-        } else {
+        } else if !cluster.causes.contains(&Cause::Slug) {
             "proposed"
+        } else if clash == Some(Clash::Suffix) {
+            self.suffix(cluster, &members)?;
+            "suffixed"
+        } else {
+            counts.1 = self.quarantine(cluster, &members)?;
+            "quarantined"
         };
         self.count(cluster, counts);
-        Ok(outcome)
+        self.write_cluster(cluster, outcome)
     }
 
-    fn is_merged(&self, cause: Cause) -> bool {
+    fn is_merged(&self, cluster: &Cluster) -> bool {
         let clash = self.dataset.slug.as_ref().map(|slug| slug.clash);
-        self.dataset.duplicates.merge.contains(&cause) || (cause == Cause::Slug && clash == Some(Clash::Merge))
+        cluster.merged || (cluster.causes.contains(&Cause::Slug) && clash == Some(Clash::Merge))
     }
 
     /// What the rows of a cluster are by now, in order, none twice.
     fn present(&self, cluster: &Cluster) -> Vec<u64> {
-        let roots: BTreeSet<u64> = cluster.rows.iter().map(|row| self.root(*row)).collect();
+        let roots: BTreeSet<u64> = cluster.members.iter().map(|row| self.root(*row)).collect();
         roots.into_iter().filter(|row| self.out.fates.get(*row) != Some(Fate::Quarantined)).collect()
     }
 
@@ -173,48 +170,77 @@ impl<'a> Resolver<'a> {
     }
 
     fn count(&mut self, cluster: &Cluster, (merged, quarantined): (u64, u64)) {
-        let known = self.out.duplicated.iter_mut().find(|known| known.cause == cluster.cause);
+        let cause = cluster.causes.first().copied().unwrap_or(Cause::Exact);
+        let known = self.out.duplicated.iter_mut().find(|known| known.cause == cause);
         let counts = match known {
             Some(counts) => counts,
             None => {
-                let cause = cluster.cause;
                 self.out.duplicated.push(Duplicated { cause, clusters: 0, rows: 0, merged: 0, quarantined: 0 });
                 self.out.duplicated.last_mut().expect("just pushed")
             }
         };
         counts.clusters += 1;
-        counts.rows += cluster.rows.len() as u64;
+        counts.rows += cluster.members.len() as u64;
         counts.merged += merged;
         counts.quarantined += quarantined;
     }
 
     /// The other rows go into the survivor, which takes what it has not.
     fn merge(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<u64, CleanupError> {
-        let mut stays = Vec::new();
-        let before = self.json(survivor, &mut stays)?;
-        let mut row = self.row(survivor, &stays)?;
-        let mut notes = Vec::new();
-        let mut start = Vec::new();
+        let mut jsons = vec![Vec::new(); members.len()];
+        let mut verdict = None;
+        for (ordinal, json) in members.iter().zip(&mut jsons) {
+            let own = self.json(*ordinal, json)?;
+            verdict = if *ordinal == survivor { Some(own) } else { verdict };
+        }
+        let rows = members.iter().zip(&jsons).map(|(ordinal, json)| self.row(*ordinal, json));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let at = members.iter().position(|row| *row == survivor).unwrap_or_default();
+        let before = verdict.ok_or(CleanupError::Changed)?;
+        let mut row = rows[at].clone();
+        let (mut notes, mut start) = (Vec::new(), Vec::new());
         lines::name(&mut start, self.layout, &row);
-        for &other in members.iter().filter(|other| **other != survivor) {
-            let mut goes = Vec::new();
-            self.json(other, &mut goes)?;
-            let goes = self.row(other, &goes)?;
-            if self.dataset.duplicates.policy == Policy::FillGaps {
-                fill_gaps(self.layout.names().len(), &mut row, &goes, &cluster.id, &mut notes);
-            }
-            self.gone(&goes, MERGE, &format!("{}: into row {survivor}", cluster.id))?;
-            self.out.fates.set(other, Fate::Merged);
-            self.into.insert(other, survivor);
+        self.fill(&mut row, &rows, at, &cluster.id, &mut notes);
+        for (other, goes) in members.iter().zip(&rows).filter(|(other, _)| **other != survivor) {
+            self.gone(goes, MERGE, &format!("{}: into row {survivor}", cluster.id))?;
+            self.out.fates.set(*other, Fate::Merged);
+            self.into.insert(*other, survivor);
         }
         let evidence = self.steps.assess_again(&row, before);
-        self.note_scores(&mut row, before, &evidence, &cluster.id, &mut notes);
+        self.note_scores(before, &evidence, &cluster.id, &mut notes);
         self.replace(&row, &start, &notes, &evidence)?;
         Ok(members.len() as u64 - 1)
     }
 
+    /// Takes what the dataset's policy lets a row take from others; columns that nobody declared too, where it has none.
+    fn fill<'r>(&self, row: &mut Row<'r>, rows: &[Row<'r>], at: usize, id: &str, notes: &mut Vec<Note>) {
+        let cells: Vec<&[Cell<'r>]> = rows.iter().map(|row| &row.cells[..self.layout.declared]).collect();
+        let merged = duplicates::merge(self.dataset, &cells, at);
+        let mut changes: Vec<(usize, Cell<'r>, Vec<usize>)> = Vec::new();
+        for (place, (cell, from)) in merged.cells.into_iter().zip(merged.from).enumerate() {
+            if !same(&cell, &row.cells[place]) {
+                changes.push((place, cell, from));
+            }
+        }
+        if self.dataset.duplicates.policy == Policy::FillGaps {
+            for place in self.layout.carried().filter(|place| row.cells[*place] == Cell::Absent) {
+                let found = rows.iter().position(|other| other.cells[place] != Cell::Absent);
+                if let Some(found) = found {
+                    changes.push((place, rows[found].cells[place].clone(), vec![found]));
+                }
+            }
+        }
+        for (place, cell, from) in changes {
+            let before = if row.cells[place] == Cell::Absent { String::new() } else { json(&row.cells[place]) };
+            let others = from.iter().filter(|from| **from != at).map(|from| rows[*from].ordinal.to_string());
+            let evidence = format!("{id}: from row {}", others.collect::<Vec<_>>().join(", "));
+            notes.push(Note::Edit(place, Edit { rule: MERGE, before, after: json(&cell), evidence }));
+            row.cells[place] = cell;
+        }
+    }
+
     /// A score that the input brought changes with the row.
-    fn note_scores(&self, row: &mut Row<'_>, before: Verdict, after: &Evidence, id: &str, notes: &mut Vec<Note>) {
+    fn note_scores(&self, before: Verdict, after: &Evidence, id: &str, notes: &mut Vec<Note>) {
         let score = |verdict: Verdict| {
             let mut out = Vec::new();
             render::score_text(&mut out, verdict.score);
@@ -342,9 +368,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn write_cluster(&mut self, cluster: &Cluster, outcome: &'static str) -> Result<(), CleanupError> {
-        let mut rows = Vec::with_capacity(cluster.rows.len());
+        let mut rows = Vec::with_capacity(cluster.members.len());
         let mut json = Vec::new();
-        for &ordinal in &cluster.rows {
+        for &ordinal in &cluster.members {
             self.spooled.json(ordinal, &mut json)?.ok_or(CleanupError::Changed)?;
             let row = self.row(ordinal, &json)?;
             let mut key = Vec::new();
@@ -352,8 +378,10 @@ impl<'a> Resolver<'a> {
             let key = RawValue::from_string(String::from_utf8(key).expect("JSON is text")).expect("an object");
             rows.push(Member { row: ordinal, key });
         }
-        let Cluster { id, cause, survivor, evidence, .. } = cluster;
-        let resolved = Resolved { id, cause: *cause, outcome, evidence, survivor: *survivor, rows };
+        let Cluster { id, causes, survivor, .. } = cluster;
+        let resolved = Resolved { id, causes, outcome, survivor: *survivor, rows };
+        let is_first = self.out.clusters.ends_with(b"[");
+        self.out.clusters.extend_from_slice(if is_first { b"\n" } else { b",\n" });
         serde_json::to_writer(&mut self.out.clusters, &resolved).expect("a cluster is JSON");
         Ok(())
     }
@@ -364,30 +392,18 @@ pub(super) fn digest(slug: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(slug.as_bytes())
 }
 
-/// The row takes values that it has not from another; nothing that it has is replaced.
-fn fill_gaps<'r>(columns: usize, row: &mut Row<'r>, other: &Row<'_>, id: &str, notes: &mut Vec<Note>) {
-    let is_gap = |cell: &Cell<'_>| match cell {
-        Cell::Absent | Cell::Null => true,
-        Cell::Text(text) => text.trim().is_empty(),
-        Cell::Json(json) => **json == *"[]",
-    };
-    for place in 0..columns {
-        if !is_gap(&row.cells[place]) || is_gap(&other.cells[place]) {
-            continue;
-        }
-        let text = |cell: &Cell<'_>| {
-            let mut out = Vec::new();
-            render::json_compact(&mut out, cell);
-            String::from_utf8(out).expect("JSON is text")
-        };
-        let before = if row.cells[place] == Cell::Absent { String::new() } else { text(&row.cells[place]) };
-        let evidence = format!("{id}: from row {}", other.ordinal);
-        let edit = Edit { rule: MERGE, before, after: text(&other.cells[place]), evidence };
-        notes.push(Note::Edit(place, edit));
-        row.cells[place] = match &other.cells[place] {
-            Cell::Text(text) => Cell::Text(text.clone().into_owned().into()),
-            Cell::Json(json) => Cell::Json(json.clone().into_owned().into()),
-            Cell::Absent | Cell::Null => Cell::Null,
-        };
-    }
+/// A cell as JSON on one line.
+fn json(cell: &Cell<'_>) -> String {
+    let mut out = Vec::new();
+    render::json_compact(&mut out, cell);
+    String::from_utf8(out).expect("JSON is text")
+}
+
+/// Whether two cells say the same, whatever blanks their JSON has.
+fn same(a: &Cell<'_>, b: &Cell<'_>) -> bool {
+    a == b || json(a) == json(b)
+}
+
+fn failed(error: std::io::Error) -> CleanupError {
+    FileError::new("sort rows in", Path::new("the folder of the cleanup"), error).into()
 }

@@ -75,9 +75,14 @@ impl Stage {
         file.seal()
     }
 
+    /// A folder on the disk of the set for files that are no part of it.
+    pub(super) fn scratch_folder(&self) -> PathBuf {
+        self.folder.join(SCRATCH)
+    }
+
     /// A file on the disk of the set that goes away when it is dropped, for what does not fit into memory.
     pub(super) fn scratch(&self) -> Result<NamedTempFile, FileError> {
-        NamedTempFile::new_in(self.folder.join(SCRATCH)).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
+        NamedTempFile::new_in(self.scratch_folder()).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
     }
 
     /// Puts the set in place of the one that was there.

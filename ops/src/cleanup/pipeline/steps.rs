@@ -8,7 +8,7 @@ use super::render::Verdict;
 use crate::cleanup::repair::{Decisions, Repairer};
 use crate::cleanup::score::{self, Score};
 use crate::cleanup::titles::Learned;
-use crate::cleanup::{Cell, Note, Row, Rules, Scratch, fields};
+use crate::cleanup::{Cell, Note, Row, Rules, Scratch, artifacts, fields};
 
 /// The evidence of a row.
 #[derive(Debug, Clone)]
@@ -24,15 +24,15 @@ pub(super) struct Evidence {
 #[derive(Debug)]
 pub(super) struct Steps<'a> {
     rules: &'a Rules,
-    learned: Learned,
+    learned: &'a Learned,
     repairer: Repairer,
     scratch: Scratch,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(rules: &'a Rules, decisions: &Decisions) -> Self {
+    pub(super) fn new(rules: &'a Rules, learned: &'a Learned, decisions: &Decisions) -> Self {
         let repairer = Repairer::new(rules.dataset(), decisions);
-        Self { rules, learned: Learned::default(), repairer, scratch: Scratch::default() }
+        Self { rules, learned, repairer, scratch: Scratch::default() }
     }
 
     /// Cleans a row; what was done and noticed is appended to `notes`.
@@ -44,7 +44,8 @@ impl<'a> Steps<'a> {
                 *text = Cow::Owned(repaired);
             }
         }
-        fields::apply(self.rules, &self.learned, row, notes, &mut self.scratch);
+        artifacts::check(self.rules, self.learned, row, notes, &mut self.scratch);
+        fields::apply(self.rules, self.learned, row, notes, &mut self.scratch);
         if evidence.verdict.is_fragment {
             fields::mark_fragment(self.rules, row, notes);
         }

@@ -9,7 +9,8 @@ use super::source::Source;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
 use crate::cleanup::repair::{Decisions, Vote};
-use crate::cleanup::{Cell, Dataset, Kind, Row};
+use crate::cleanup::titles::{self, Learned};
+use crate::cleanup::{Cell, Dataset, Kind, Row, Rules};
 use crate::guard::Refusal;
 use crate::records::{Batch, InputFacts};
 
@@ -18,6 +19,7 @@ use crate::records::{Batch, InputFacts};
 pub(super) struct Survey {
     pub(super) layout: Layout,
     pub(super) decisions: Decisions,
+    pub(super) learned: Learned,
     /// How the cells of each column are spelled.
     pub(super) spelled: Vec<Spelled>,
     pub(super) facts: InputFacts,
@@ -55,7 +57,9 @@ impl Survey {
 }
 
 /// One thread's part of the survey.
-struct Observer {
+struct Observer<'a> {
+    rules: &'a Rules,
+    titles: titles::Survey,
     /// The columns that are voted on.
     is_text: Vec<bool>,
     vote: Vote,
@@ -64,24 +68,33 @@ struct Observer {
     rejected: u64,
 }
 
-impl Observer {
-    fn new(dataset: &Dataset) -> Self {
+impl<'a> Observer<'a> {
+    fn new(rules: &'a Rules) -> Self {
+        let dataset = rules.dataset();
         let is_text = dataset
             .columns
             .iter()
             .map(|column| matches!(column.kind, Kind::Text) && !column.without.iter().any(|rule| rule == "all"))
             .collect();
         let names: Vec<String> = dataset.columns.iter().map(|column| column.name.clone()).collect();
-        Self { is_text, vote: Vote::default(), spelled: Vec::new(), columns: Columns::new(&names), rejected: 0 }
+        Self {
+            rules,
+            titles: titles::Survey::new(rules),
+            is_text,
+            vote: Vote::default(),
+            spelled: Vec::new(),
+            columns: Columns::new(&names),
+            rejected: 0,
+        }
     }
 }
 
-impl Worker for Observer {
+impl Worker for Observer<'_> {
     type Job = Batch;
     type Done = Batch;
 
     fn work(&mut self, mut batch: Batch) -> Batch {
-        let Self { is_text, vote, spelled, columns, rejected } = self;
+        let Self { rules, titles, is_text, vote, spelled, columns, rejected } = self;
         let each = |row: &mut Row<'_>, width: usize| {
             spelled.resize(width, Spelled::default());
             for (place, cell) in row.cells.iter().enumerate() {
@@ -99,6 +112,7 @@ impl Worker for Observer {
                 }
                 seen.present += 1;
             }
+            titles.add(rules, row);
         };
         // What is wrong with them is told by the pass that cleans.
         rows(&mut batch, columns, each, |_| *rejected += 1);
@@ -133,7 +147,8 @@ impl Flow<Batch, Batch> for Reading<'_, '_> {
 pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Survey, CleanupError> {
     let dataset = request.dataset();
     let source = Source::open(request, around)?;
-    let mut observers: Vec<Observer> = (0..around.threads.max(1)).map(|_| Observer::new(dataset)).collect();
+    let mut observers: Vec<Observer<'_>> =
+        (0..around.threads.max(1)).map(|_| Observer::new(request.rules)).collect();
     let mut reading = Reading { source, spare: Vec::new(), around };
     threads::run(&mut observers, &mut reading)?;
     let facts = reading.source.facts().expect("the input was read to its end");
@@ -143,6 +158,7 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
     check_width(&layout)?;
     let mut spelled = vec![Spelled::default(); layout.names().len()];
     let mut vote = Vote::default();
+    let mut learned = titles::Survey::new(request.rules);
     for (observer, places) in observers.iter().zip(places) {
         for (part, place) in observer.spelled.iter().zip(places) {
             spelled[place].present += part.present;
@@ -150,9 +166,11 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
             spelled[place].json += part.json;
         }
         vote.absorb(&observer.vote);
+        learned.merge(&observer.titles);
     }
     let rows = facts.rows - observers.iter().map(|observer| observer.rejected).sum::<u64>();
-    let survey = Survey { layout, decisions: vote.decide(dataset), spelled, facts, rows };
+    let (decisions, learned) = (vote.decide(dataset), learned.learned());
+    let survey = Survey { layout, decisions, learned, spelled, facts, rows };
     check_columns(dataset, &survey)?;
     Ok(survey)
 }

@@ -1,4 +1,5 @@
-//! Sorts more records than fit into memory: sorted runs on disk, merged when they are read.
+//! Sorts more records than fit into memory: sorted runs on disk, merged when they are read. Nothing here knows what a
+//! record means.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +17,7 @@ const OVERHEAD: usize = 24;
 
 /// Collects records, each a key by whose bytes it is sorted and a payload that breaks ties.
 #[derive(Debug)]
-pub(super) struct Sorter {
+pub struct Sorter {
     dir: PathBuf,
     bytes_max: usize,
     arena: Vec<u8>,
@@ -28,7 +29,7 @@ pub(super) struct Sorter {
 
 impl Sorter {
     /// Holds about `bytes_max` bytes in memory; runs go into files without names in `dir`.
-    pub(super) fn new(dir: &Path, bytes_max: usize) -> Self {
+    pub fn new(dir: &Path, bytes_max: usize) -> Self {
         Self {
             dir: dir.to_owned(),
             bytes_max,
@@ -38,7 +39,8 @@ impl Sorter {
         }
     }
 
-    pub(super) fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
+    /// Adds a record.
+    pub fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
         let mut prefix = [0; 8];
         let length = key.len().min(prefix.len());
         prefix[..length].copy_from_slice(&key[..length]);
@@ -89,7 +91,7 @@ impl Sorter {
     }
 
     /// The records in order.
-    pub(super) fn finish(mut self) -> io::Result<Sorted> {
+    pub fn finish(mut self) -> io::Result<Sorted> {
         if self.generations.is_empty() {
             self.sort();
             return Ok(Sorted(Source::Memory { arena: self.arena, places: self.places, next: 0 }));
@@ -115,7 +117,7 @@ fn record(arena: &[u8], at: usize) -> (&[u8], &[u8]) {
 
 /// Sorted records, read once.
 #[derive(Debug)]
-pub(super) struct Sorted(Source);
+pub struct Sorted(Source);
 
 #[derive(Debug)]
 enum Source {
@@ -125,7 +127,8 @@ enum Source {
 
 impl Sorted {
     /// The next key and payload.
-    pub(super) fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
+    #[expect(clippy::should_implement_trait, reason = "what it returns is borrowed, and it can fail")]
+    pub fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
         match &mut self.0 {
             Source::Memory { arena, places, next } => {
                 let place = places.get(*next);

@@ -1,0 +1,117 @@
+//! What is compared of a row: digests of what must be equal, and a sketch of its words.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::super::{Cell, Dataset, Survivor};
+use super::words::{Sketch, Sketcher};
+use crate::value::{ValueRef, digest_row};
+
+/// What is compared of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowKeys {
+    /// Of all declared columns; what a cluster's id is made of.
+    pub(super) row: u128,
+    /// Of all declared columns but the key; `None` when they are all missing.
+    pub(super) exact: Option<u128>,
+    pub(super) slug: Option<u128>,
+    pub(super) near: Option<Sketch>,
+    /// Of the columns within which duplicates are looked for.
+    pub(super) within: u128,
+    /// More stays.
+    pub(super) rank: u64,
+}
+
+/// Makes the keys of rows; its buffers are reused.
+#[derive(Debug)]
+pub struct Keys {
+    columns: usize,
+    /// Columns that are not the key.
+    content: Vec<usize>,
+    within: Vec<usize>,
+    near: Vec<usize>,
+    survivor: Rank,
+    has_slug: bool,
+    scratch: Vec<u8>,
+    sketcher: Sketcher,
+}
+
+#[derive(Debug)]
+enum Rank {
+    First,
+    Longest(Option<usize>),
+    Best,
+}
+
+impl Keys {
+    /// Compares rows as the dataset declares.
+    pub fn new(dataset: &Dataset) -> Self {
+        let place = |name: &String| dataset.columns.iter().position(|column| column.name == *name);
+        let places = |names: &[String]| names.iter().filter_map(place).collect();
+        let is_content = |at: &usize| !dataset.key.contains(&dataset.columns[*at].name);
+        Self {
+            columns: dataset.columns.len(),
+            content: (0..dataset.columns.len()).filter(is_content).collect(),
+            within: places(&dataset.duplicates.within),
+            near: places(&dataset.duplicates.near),
+            survivor: match &dataset.duplicates.survivor {
+                Survivor::First => Rank::First,
+                Survivor::Longest(column) => Rank::Longest(place(column)),
+                Survivor::Best => Rank::Best,
+            },
+            has_slug: dataset.slug.is_some(),
+            scratch: Vec::new(),
+            sketcher: Sketcher::default(),
+        }
+    }
+
+    /// The keys of a repaired row: its cells in the order of the dataset's columns, its slug, and its score, 0 to 1.
+    pub fn of(&mut self, cells: &[Cell<'_>], slug: Option<&str>, score: f64) -> RowKeys {
+        let cell = |at: usize| cells.get(at).unwrap_or(&Cell::Absent);
+        let text = |at: usize| cell(at).text().unwrap_or_default();
+        let mut digest = |columns: &mut dyn Iterator<Item = usize>| {
+            digest_row(columns.map(|at| value(cell(at))), &mut self.scratch)
+        };
+        let row = digest(&mut (0..self.columns));
+        let has_content = self.content.iter().any(|at| !self.within.contains(at) && !is_missing(cell(*at)));
+        let exact = has_content.then(|| digest(&mut self.content.iter().copied()));
+        let within = digest(&mut self.within.iter().copied());
+        let slug = slug.filter(|slug| self.has_slug && !slug.is_empty());
+        RowKeys {
+            row,
+            exact,
+            slug: slug.map(|slug| mixed(within, xxh3_128(slug.as_bytes()))),
+            near: self.sketcher.sketch(self.near.iter().map(|at| text(*at))),
+            within,
+            rank: match self.survivor {
+                Rank::First => 0,
+                Rank::Longest(at) => at.map_or(0, |at| text(at).chars().count() as u64),
+                // Bits of numbers from 0 up sort like the numbers.
+                Rank::Best => score.max(0.0).to_bits(),
+            },
+        }
+    }
+}
+
+/// One digest of two.
+pub(super) fn mixed(a: u128, b: u128) -> u128 {
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(&a.to_le_bytes());
+    both[16..].copy_from_slice(&b.to_le_bytes());
+    xxh3_128(&both)
+}
+
+fn value<'a>(cell: &'a Cell<'_>) -> ValueRef<'a> {
+    match cell {
+        Cell::Absent | Cell::Null => ValueRef::Null,
+        Cell::Text(text) => ValueRef::Text(text),
+        Cell::Json(json) => ValueRef::Json(json),
+    }
+}
+
+fn is_missing(cell: &Cell<'_>) -> bool {
+    match cell {
+        Cell::Absent | Cell::Null => true,
+        Cell::Text(text) => text.trim().is_empty(),
+        Cell::Json(_) => false,
+    }
+}
