@@ -18,6 +18,8 @@ pub(crate) const CASES: &[&str] = &[
     "help/analyze/expected/help.txt",
     "help/analyze/tokens/expected/help.txt",
     "help/backup-plan/expected/help.txt",
+    "help/bench/analyze/expected/help.txt",
+    "help/bench/change/expected/help.txt",
     "help/bench/expected/help.txt",
     "help/cargo-xtask/expected/help.txt",
     "help/ci/expected/help.txt",

@@ -4,6 +4,8 @@
 //! underestimated ones, and over those not truncated take mean and median SMAPE and median and P90 waste.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -11,7 +13,7 @@ use serde::Deserialize;
 use xshell::cmd;
 
 use super::peers::{self, PYTHON};
-use super::race::{self, Contender};
+use super::race::{Contender, Race};
 use super::{Bench, Measured, Missing};
 use crate::output;
 
@@ -37,15 +39,13 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Measured> {
     let program = bench.program.display().to_string();
     // Random events meet no gate, and that is not what is measured.
     let ours = [&program, "analyze", "tokens", "--db", &file, "--json", "--no-gate"];
-    let command = ours.map(str::to_owned).into();
-    let mut contenders = vec![Contender { name: "ours", command, time_target: None }];
+    let mut contenders = vec![Contender::new("ours", &ours)];
     let mut missing = Vec::new();
     let duckdb = "DuckDB 1.5.5 with its SQLite scanner";
     match peers::python_with(bench, &DUCKDB) {
         Ok(python) => {
             let command = [&python, "-I", "-c", include_str!("analyze_duckdb.py"), &file];
-            let command = command.map(str::to_owned).into();
-            contenders.push(Contender { name: duckdb, command, time_target: Some(1.5) });
+            contenders.push(Contender::new(duckdb, &command).speed(1.5));
         }
         Err(why) => missing.push(Missing { peer: duckdb, why }),
     }
@@ -53,18 +53,23 @@ pub(super) fn run(bench: &Bench) -> anyhow::Result<Measured> {
     match peers::sqlite3(&bench.cargo.sh) {
         Ok(program) => {
             let command = [program, "-readonly", "-json", &file, include_str!("analyze_sqlite.sql")];
-            let command = command.map(str::to_owned).into();
             // It sorts in one thread, so its time grows faster than the data: the target is for the full size.
-            let time_target = (!bench.quick).then_some(40.0);
-            contenders.push(Contender { name: shell, command, time_target });
+            contenders.push(Contender::new(shell, &command).speed((!bench.quick).then_some(40.0)));
         }
         Err(why) => missing.push(Missing { peer: shell, why }),
     }
-    let runs =
-        race::race(&bench.cargo.sh, PYTHON, &bench.folder, &data, bench.pairs, &contenders, |answers| {
-            agree(answers, events)
-        })?;
-    let results = race::compare(&runs);
+    let mut first = None;
+    let race = Race {
+        about: String::new(),
+        contenders,
+        before: &|| {
+            let read = File::open(&data).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+            read.map(drop).with_context(|| format!("failed to read `{}`", data.display()))
+        },
+        look: &mut |name, answer| agree(&mut first, name, answer, events),
+        rate: None,
+    };
+    let results = race.run(&bench.cargo.sh, &bench.folder, bench.pairs)?;
     Ok(Measured { format: 1, area: "analyze", size: events, pairs: bench.pairs, results, missing })
 }
 
@@ -141,25 +146,23 @@ fn ours(text: &str) -> anyhow::Result<Vec<Stratum>> {
     Ok(strata.iter().map(unfold).collect::<Result<_, _>>()?)
 }
 
-/// Whether all answers are about `events` events and say the same of every stratum.
-fn agree(answers: &[(&'static str, String)], events: u64) -> anyhow::Result<()> {
-    let mut first: Option<(&str, BTreeMap<[String; 3], Stratum>)> = None;
-    for (name, text) in answers {
-        let strata =
-            if *name == "ours" { ours(text) } else { serde_json::from_str(text).map_err(Into::into) };
-        let strata: Vec<Stratum> = strata.with_context(|| format!("the answer of {name} cannot be read"))?;
-        let total: u64 = strata.iter().map(|stratum| stratum.attempts).sum();
-        anyhow::ensure!(total == events, "{name} counts {total} events of {events}");
-        let strata: BTreeMap<_, _> = strata.into_iter().map(|stratum| (stratum.key(), stratum)).collect();
-        match &first {
-            None => first = Some((name, strata)),
-            Some((other, expected)) => {
-                anyhow::ensure!(strata.keys().eq(expected.keys()), "{name} and {other} see different strata");
-                for (ours, theirs) in expected.values().zip(strata.values()) {
-                    anyhow::ensure!(is_same(ours, theirs), "{other}: {ours:?}\n{name}: {theirs:?}");
-                }
-            }
-        }
+/// The first answer: whose it is, and what it says of each stratum.
+type First = Option<(String, BTreeMap<[String; 3], Stratum>)>;
+
+/// Whether an answer is about `events` events and says the same of every stratum as the first.
+fn agree(first: &mut First, name: &str, text: &str, events: u64) -> anyhow::Result<()> {
+    let strata = if name == "ours" { ours(text) } else { serde_json::from_str(text).map_err(Into::into) };
+    let strata: Vec<Stratum> = strata.with_context(|| format!("the answer of {name} cannot be read"))?;
+    let total: u64 = strata.iter().map(|stratum| stratum.attempts).sum();
+    anyhow::ensure!(total == events, "{name} counts {total} events of {events}");
+    let strata: BTreeMap<_, _> = strata.into_iter().map(|stratum| (stratum.key(), stratum)).collect();
+    let Some((other, expected)) = first else {
+        *first = Some((name.to_owned(), strata));
+        return Ok(());
+    };
+    anyhow::ensure!(strata.keys().eq(expected.keys()), "{name} and {other} see different strata");
+    for (ours, theirs) in expected.values().zip(strata.values()) {
+        anyhow::ensure!(is_same(ours, theirs), "{other}: {ours:?}\n{name}: {theirs:?}");
     }
     Ok(())
 }
@@ -188,8 +191,9 @@ mod tests {
         "waste_ratio_median": 1.5, "waste_ratio_p90": null}}]}}"#;
 
     fn agree(ours: &str, peer: &str, events: u64) -> Result<(), String> {
-        let answers = [("ours", ours.to_owned()), ("peer", peer.to_owned())];
-        super::agree(&answers, events).map_err(|error| format!("{error:#}"))
+        let mut first = None;
+        let mut one = |name, text| super::agree(&mut first, name, text, events);
+        one("ours", ours).and_then(|()| one("peer", peer)).map_err(|error| format!("{error:#}"))
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! believed before every contender has given the same answer, and a peer that cannot be had is named.
 
 mod analyze;
+mod change;
 mod peers;
 mod race;
 
@@ -23,23 +24,24 @@ use crate::settings::Settings;
 /// which also reads the peak memory that the operating system accounts to each process (Linux and macOS).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to measure
+    #[command(subcommand)]
     area: Area,
     /// A tenth of the size
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Print the result as JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// How often each contender runs
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(5..))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(5..), global = true)]
     pairs: u64,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[derive(Debug, clap::Subcommand)]
 enum Area {
     /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
     Analyze,
+    Change(change::Args),
 }
 
 /// What an area needs to run.
@@ -73,7 +75,7 @@ struct Comparison {
     ours: f64,
     peer: f64,
     unit: &'static str,
-    /// How many times less than the peer we need.
+    /// How many times better than the peer we are: how many times less we need, or more we do.
     ratio: f64,
     /// The smallest ratio that is good enough; `None` where none is set.
     target: Option<f64>,
@@ -87,9 +89,15 @@ struct Missing {
 }
 
 impl Comparison {
-    fn new(name: String, ours: f64, peer: f64, unit: &'static str, target: Option<f64>) -> Self {
+    /// Of what less is better.
+    fn less(name: String, ours: f64, peer: f64, unit: &'static str, target: Option<f64>) -> Self {
         let ratio = peer / ours;
         Self { name, ours, peer, unit, ratio, target, met: target.map(|target| ratio >= target) }
+    }
+
+    /// Of what more is better.
+    fn more(name: String, ours: f64, peer: f64, unit: &'static str, target: Option<f64>) -> Self {
+        Self { ours, peer, ..Self::less(name, peer, ours, unit, target) }
     }
 }
 
@@ -102,8 +110,9 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let program = target.join("release").join(format!("xtask{}", std::env::consts::EXE_SUFFIX));
     let bench = Bench { cargo, folder: target.join("bench"), program, quick: args.quick, pairs: args.pairs };
     ops::files::create_dir(&bench.folder)?;
-    let measured = match args.area {
+    let measured = match &args.area {
         Area::Analyze => analyze::run(&bench)?,
+        Area::Change(args) => change::run(&bench, args)?,
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));
@@ -149,8 +158,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_says_how_many_times_less_we_need() {
-        let met = |target| Comparison::new("time".to_owned(), 2.0, 5.0, "s", target).met;
+    fn a_ratio_says_how_many_times_better_we_are() {
+        let met = |target| Comparison::less("time".to_owned(), 2.0, 5.0, "s", target).met;
         assert_eq!([met(None), met(Some(2.5)), met(Some(2.6))], [None, Some(true), Some(false)]);
+        let rate = Comparison::more("rate".to_owned(), 6.0, 10.0, "rows/s", Some(0.6));
+        assert_eq!((rate.ours, rate.peer, rate.met), (6.0, 10.0, Some(true)));
     }
 }
