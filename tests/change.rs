@@ -311,8 +311,8 @@ fn errand_on_sqlite() {
     errand::be_one(|| {
         let path = errand::variable("OPS_TEST_TARGET").unwrap();
         let url = ops::url::SqliteUrl::from_path(PathBuf::from(path));
-        let target = ops::target::sqlite::SqliteTarget::open(&url, &std::env::temp_dir(), Default::default());
-        Box::new(target.unwrap())
+        let options = ops::target::sqlite::SqliteOptions::default();
+        Box::new(ops::target::sqlite::SqliteTarget::open(&url, &std::env::temp_dir(), options).unwrap())
     });
 }
 

@@ -17,10 +17,12 @@ mod support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::Value;
-use support::command::{redact, xtask};
+use support::command::{redact, xtask, xtask_std};
 use support::golden::assert_golden;
 use tempfile::TempDir;
 
@@ -116,7 +118,8 @@ fn a_plan_that_works_passes_and_leaves_the_target_as_it_was() {
     let world = World::sqlite(TABLE, DESIRED);
     let id = world.plan("live.db", "glyphs");
     let file = fs::read(world.path("live.db")).unwrap();
-    let ran = world.ends(0, &format!("rehearse --plan {id} --desired desired.ndjson"));
+    let ran = world
+        .ends(0, &format!("rehearse --plan {id} --desired desired.ndjson --batch-size 1 --crash-at all"));
     assert_eq!(fs::read(world.path("live.db")).unwrap(), file, "the target was changed");
     assert_eq!(world.left(&id), [".lock", "rehearsal.json", "rehearsal.md"]);
 
@@ -162,12 +165,15 @@ fn a_plan_that_cannot_work_fails_with_the_reason_and_is_not_let_through() {
         "{TABLE} CREATE TRIGGER shout AFTER UPDATE ON glyphs WHEN NEW.name <> upper(NEW.name)
          BEGIN UPDATE glyphs SET name = upper(NEW.name) WHERE id = NEW.id; END;"
     );
+    let unique = TABLE.replace("name TEXT NOT NULL", "name TEXT UNIQUE");
+    let exchange = "{\"id\":\"a\",\"name\":\"Salt lantern\"}\n{\"id\":\"b\",\"name\":\"Quiet harbor\"}\n";
     let cases = [
-        (check, "SQLITE_CONSTRAINT_CHECK", "every change was applied"),
-        (mangles, "`name` in 2 rows", "the table is what the plan wants"),
+        (check, DESIRED, "SQLITE_CONSTRAINT_CHECK", "every change was applied"),
+        (mangles, DESIRED, "`name` in 2 rows", "the table is what the plan wants"),
+        (unique, exchange, "SQLITE_CONSTRAINT_UNIQUE", "every change was applied"),
     ];
-    for (schema, reason, claim) in cases {
-        let world = World::sqlite(&schema, DESIRED);
+    for (schema, desired, reason, claim) in cases {
+        let world = World::sqlite(&schema, desired);
         let id = world.plan("live.db", "glyphs");
         let file = fs::read(world.path("live.db")).unwrap();
         let ran = world.ends(1, &format!("rehearse --plan {id} --crash-at all"));
@@ -252,6 +258,57 @@ fn what_cannot_be_rehearsed_is_refused() {
     let id = world.plan("live.db", "glyphs");
     fs::remove_file(world.path(&format!(".ops/plans/plan-{id}/backup/rows.ndjson.zst"))).unwrap();
     world.ends(3, &format!("rehearse --plan {id}"));
+}
+
+#[test]
+fn plans_of_every_kind_are_rehearsed() {
+    let world = World::sqlite(TABLE, DESIRED);
+    let id = world.plan("live.db", "glyphs");
+    fs::write(world.path("keys.txt"), "b\nd\n").unwrap();
+    let selected = world.ends(0, &format!("plan select --plan {id} --keys keys.txt --json"));
+    let selected: Value = serde_json::from_str(&selected.stdout).unwrap();
+    world.ends(0, &format!("rehearse --plan {} --crash-at all", selected["short"].as_str().unwrap()));
+
+    let line = "backup-plan --target live.db --table glyphs --key id --desired desired.ndjson --json";
+    let deleting: Value =
+        serde_json::from_str(&world.ends(0, &format!("{line} --allow-delete")).stdout).unwrap();
+    let ran =
+        world.ends(0, &format!("rehearse --plan {} --crash-at all", deleting["short"].as_str().unwrap()));
+    assert!(ran.stdout.contains("--approve-delete"), "{}", ran.stdout);
+
+    fs::write(world.path("desired.ndjson"), DESIRED.lines().next().unwrap()).unwrap();
+    let empty = world.plan("live.db", "glyphs");
+    let ran = world.ends(0, &format!("rehearse --plan {empty} --crash-at all"));
+    assert!(ran.stdout.contains("the plan writes nothing"), "{}", ran.stdout);
+
+    world.open().execute_batch("DELETE FROM glyphs").unwrap();
+    fs::write(world.path("desired.ndjson"), DESIRED).unwrap();
+    let from_nothing: Value =
+        serde_json::from_str(&world.ends(0, &format!("{line} --expect-empty")).stdout).unwrap();
+    world.ends(0, &format!("rehearse --plan {} --crash-at all", from_nothing["short"].as_str().unwrap()));
+}
+
+#[test]
+fn asked_to_stop_it_leaves_nothing() {
+    let world = World::sqlite(TABLE, DESIRED);
+    let row = |i: u32| format!("{{\"id\":\"k{i}\",\"name\":\"new\"}}\n");
+    fs::write(world.path("desired.ndjson"), (0..300).map(row).collect::<String>()).unwrap();
+    let id = world.plan("live.db", "glyphs");
+    let line = format!("rehearse --plan {id} --batch-size 1 --crash-at all");
+    let mut command = xtask_std(world.dir.path());
+    command.args(line.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let applied = world.path(&format!(".ops/plans/plan-{id}/rehearsal/work/apply/journal.ndjson"));
+    let began = Instant::now();
+    while !applied.exists() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert_eq!(world.left(&id), [".lock"]);
 }
 
 /// A table with everything that a clone must have, or say that it has not.
@@ -372,6 +429,23 @@ fn a_postgres_plan_that_a_check_refuses_fails() {
     let ran = world.ends(1, &format!("rehearse {target} --scratch {}", cluster.url(&scratch)));
     assert!(ran.stdout.contains("SQLSTATE 23514, constraint Things_depth_check"), "{}", ran.stdout);
     assert_eq!(cluster.sql(&scratch, "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'ops_%'"), "0");
+}
+
+#[test]
+fn rows_exchange_unique_values_on_postgres_where_that_is_deferrable() {
+    let Some(cluster) = server::cluster() else { return };
+    for (deferrable, code) in [("", 1), ("DEFERRABLE", 0)] {
+        let (live, scratch) = (cluster.database(), cluster.database());
+        let table = format!(
+            "CREATE TABLE t (id int PRIMARY KEY, name text, CONSTRAINT own UNIQUE (name) {deferrable})"
+        );
+        cluster.sql(&live, &format!("{table}; INSERT INTO t VALUES (1, 'a'), (2, 'b')"));
+        let world = World::of("{\"id\":1,\"name\":\"b\"}\n{\"id\":2,\"name\":\"a\"}\n");
+        let id = world.plan(&cluster.url(&live), "t");
+        let target = format!("--plan {id} --target {}", cluster.url(&live));
+        let ran = world.ends(code, &format!("rehearse {target} --scratch {}", cluster.url(&scratch)));
+        assert_eq!(ran.stdout.contains("SQLSTATE 23505, constraint own"), code == 1, "{}", ran.stdout);
+    }
 }
 
 #[test]

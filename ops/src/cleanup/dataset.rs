@@ -19,6 +19,9 @@ pub struct Dataset {
     pub key: Vec<String>,
     /// All declared columns, in the order of the cleaned files.
     pub columns: Vec<Column>,
+    /// Columns that stand last in the sheet for upserts.
+    #[serde(default)]
+    pub sheet_last: Vec<String>,
     /// The column that is made from another one as an address.
     #[serde(default)]
     pub slug: Option<Slug>,

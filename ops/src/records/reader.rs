@@ -304,6 +304,11 @@ impl Records {
         ReadError::Moved { path: self.input.path.clone(), at }
     }
 
+    /// Records found so far; with [`Records::fill`] also those that were rejected.
+    pub fn count(&self) -> u64 {
+        self.rows
+    }
+
     /// What the file was; `None` before its end was read.
     pub fn facts(&self) -> Option<InputFacts> {
         let (sha256, bytes) = self.is_over.then(|| self.input.facts())?;

@@ -11,6 +11,7 @@ mod power;
 mod report;
 mod sequential;
 pub mod settings;
+mod store;
 mod watch;
 
 pub use coverage::{Coverage, Jump};
@@ -19,4 +20,5 @@ pub use judge::{Judgement, MetricJudgement, Verdict, judge};
 pub use power::{Outcome, Scenario, power};
 pub use report::power_document;
 pub use sequential::{Bounds, bounds, log_evidence_below};
+pub use store::{Evidence, EvidenceError};
 pub use watch::{Ended, Source, watch};

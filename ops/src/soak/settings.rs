@@ -54,6 +54,16 @@ pub struct MetricSettings {
 }
 
 impl Settings {
+    /// What is wrong with the settings, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        let terms = self.terms("soak", String::new(), None, "2000-01-01T00:00:00Z".to_owned());
+        terms.check()?;
+        match self.metrics.iter().find(|metric| metric.sql.trim().is_empty()) {
+            Some(metric) => Err(format!("metric `{}` has no statement", metric.name)),
+            None => Ok(()),
+        }
+    }
+
     /// The terms of a soak that begins now; `target` and `run` as in [`Soak`].
     pub fn terms(&self, name: &str, target: String, run: Option<String>, started: String) -> Soak {
         let metrics = self.metrics.iter().map(|metric| Metric {

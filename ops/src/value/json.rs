@@ -75,7 +75,7 @@ fn write_int(n: i64, out: &mut Vec<u8>) {
 }
 
 /// A JSON string with the fewest escapes: quotes, backslashes and control characters.
-fn write_string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = first_escape(rest) {

@@ -11,6 +11,7 @@ mod json;
 
 pub use digest::{Digest128, digest_key, digest_row, encode, order_key};
 pub use json::{JsonError, parse_json, write_json};
+pub(crate) use json::write_string as write_json_string;
 
 use serde::{Deserialize, Serialize};
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod analyze;
 pub(crate) mod backup_plan;
+pub(crate) mod cleanup;
 mod database;
 pub(crate) mod db_identity;
 pub(crate) mod drain;

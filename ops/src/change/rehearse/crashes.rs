@@ -6,7 +6,8 @@
 
 use super::expect::{self, Seen};
 use super::report::Crashes;
-use super::{APPLY, Death, Errand, RehearseError, Rehearsing};
+use super::steps::Rehearsing;
+use super::{APPLY, Death, Errand, RehearseError};
 use crate::text::thousands;
 
 /// At which writes processes are killed.

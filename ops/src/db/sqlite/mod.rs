@@ -6,6 +6,7 @@ mod analyse;
 mod backup;
 mod events;
 mod execute;
+mod export;
 mod header;
 mod insert;
 mod lineage;
@@ -20,6 +21,7 @@ mod tables;
 mod telemetry;
 
 pub use analyse::analyse_events;
+pub use export::TableRows;
 pub use header::Header;
 pub use lineage::write_lineage;
 pub use migrator::{MigrateError, MigrateOptions, Outcome as MigrateOutcome, Step, create, migrate};

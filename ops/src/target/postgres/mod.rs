@@ -227,6 +227,7 @@ impl Target for PostgresTarget {
         let limits = [
             "triggers are woken as for any other client; what they make of a row is reported, what they do to other rows is not in the backup",
             "foreign keys that cascade change rows of other tables, which are not in the backup",
+            "rows of a plan cannot exchange values that must be unique, unless that is deferrable; they are reported as refused",
             "sequences are not moved when their columns are given: the next number of others may be taken",
             "the connection must be a session of its own: no pooler that shares it between transactions",
             "on a distributed table (Citus) the key must hold the distribution column, which cannot be changed",

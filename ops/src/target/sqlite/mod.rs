@@ -166,6 +166,7 @@ impl Target for SqliteTarget {
             foreign_keys,
             "a column converts what its affinity asks for (text that is a number, decimals of more than 15 digits, -0.0, NaN); what was stored instead is reported",
             "outside WAL mode nobody can write while a table is read, and nobody can read while a batch is written",
+            "rows of a plan cannot exchange values that must be unique; they are reported as refused",
             "only tables of the file itself are known: no virtual tables, no attached files",
         ];
         Capabilities {

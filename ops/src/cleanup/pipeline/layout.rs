@@ -1,0 +1,48 @@
+//! Which columns the cleaned files have, and in which order.
+
+use super::columns::Columns;
+use crate::cleanup::Dataset;
+
+/// The share of evidence of a row, in cleaned files.
+pub(crate) const SCORE: &str = "integrity_score";
+/// Whether a row is a fragment, in cleaned files.
+pub(crate) const FLAG: &str = "fragment_flag";
+
+/// The columns of all rows. Those that nobody declared are carried along and never dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub(super) columns: Columns,
+    /// How many are declared.
+    pub(super) declared: usize,
+    /// Places of the columns that name a row.
+    pub(super) key: Vec<usize>,
+    /// Places of the declared columns in the order of the sheet.
+    pub(super) sheet: Vec<usize>,
+}
+
+impl Layout {
+    pub(super) fn new(dataset: &Dataset, columns: Columns) -> Self {
+        let key = dataset.key.iter().filter_map(|name| columns.place(name)).collect();
+        let declared = dataset.columns.len();
+        let is_last = |place: &usize| dataset.sheet_last.contains(&columns.names[*place]);
+        let (last, mut sheet): (Vec<usize>, Vec<usize>) = (0..declared).partition(is_last);
+        sheet.extend(last);
+        Self { columns, declared, key, sheet }
+    }
+
+    /// All columns, by place.
+    pub(super) fn names(&self) -> &[String] {
+        &self.columns.names
+    }
+
+    /// The place of a column.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.columns.place(name)
+    }
+
+    /// Places of the undeclared columns that are carried along; the others are made anew.
+    pub(super) fn carried(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_made = |place: &usize| [SCORE, FLAG].contains(&self.names()[*place].as_str());
+        (self.declared..self.names().len()).filter(move |place| !is_made(place))
+    }
+}

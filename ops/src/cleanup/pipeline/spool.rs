@@ -1,0 +1,266 @@
+//! Rows in their cleaned spelling, on disk between cleaning and writing: only when all rows were seen is it known
+//! which of them are the same.
+//!
+//! Reading goes forward once, and to single rows by their ordinals. Memory: 24 bytes for 64 rows.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+
+use tempfile::NamedTempFile;
+
+use super::render::Verdict;
+use super::stage::Stage;
+use crate::files::FileError;
+
+/// Rows between marks.
+const MARK_ROWS: u64 = 64;
+/// Bytes of an entry on disk.
+const ENTRY: usize = 24;
+const BUFFER: usize = 1 << 18;
+
+/// What is known of a row of the spool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Entry {
+    pub(super) ordinal: u64,
+    /// Bytes of its element of the JSON array.
+    pub(super) json: u32,
+    /// Bytes of its line of the sheet.
+    pub(super) csv: u32,
+    /// Bytes of what a person needs to judge it, if it is a fragment.
+    pub(super) fragment: u32,
+    pub(super) verdict: Verdict,
+}
+
+impl Entry {
+    fn bytes(self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        bytes[..8].copy_from_slice(&self.ordinal.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.json.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.csv.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.fragment.to_le_bytes());
+        bytes[20..22].copy_from_slice(&self.verdict.score.to_le_bytes());
+        bytes[22] = u8::from(self.verdict.is_fragment);
+        bytes
+    }
+
+    fn of(bytes: [u8; ENTRY]) -> Self {
+        let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        Self {
+            ordinal: u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")),
+            json: u32_at(8),
+            csv: u32_at(12),
+            fragment: u32_at(16),
+            verdict: Verdict { score: u16::from_le_bytes([bytes[20], bytes[21]]), is_fragment: bytes[22] != 0 },
+        }
+    }
+}
+
+/// Spellings of rows, one behind the other, in the order of the entries.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    pub(super) entries: Vec<Entry>,
+    pub(super) json: Vec<u8>,
+    pub(super) csv: Vec<u8>,
+    pub(super) fragments: Vec<u8>,
+}
+
+impl Rendered {
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.json.clear();
+        self.csv.clear();
+        self.fragments.clear();
+    }
+}
+
+/// What goes into the spool, in its own file each.
+#[derive(Debug)]
+struct Files<T> {
+    entries: T,
+    json: T,
+    csv: T,
+    fragments: T,
+}
+
+/// The spool while it is written.
+#[derive(Debug)]
+pub(super) struct Spool {
+    files: Files<BufWriter<NamedTempFile>>,
+    marks: Vec<Mark>,
+    rows: u64,
+    json_bytes: u64,
+}
+
+/// Where a row is.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    ordinal: u64,
+    entry: u64,
+    json: u64,
+}
+
+fn fail(error: std::io::Error) -> FileError {
+    FileError::new("write", std::path::Path::new("the spool of cleaned rows"), error)
+}
+
+impl Spool {
+    pub(super) fn new(stage: &Stage) -> Result<Self, FileError> {
+        let file = || Ok::<_, FileError>(BufWriter::with_capacity(BUFFER, stage.scratch()?));
+        let files = Files { entries: file()?, json: file()?, csv: file()?, fragments: file()? };
+        Ok(Self { files, marks: Vec::new(), rows: 0, json_bytes: 0 })
+    }
+
+    /// Appends rows.
+    pub(super) fn push(&mut self, rows: &Rendered) -> Result<(), FileError> {
+        for entry in &rows.entries {
+            if self.rows.is_multiple_of(MARK_ROWS) {
+                self.marks.push(Mark { ordinal: entry.ordinal, entry: self.rows, json: self.json_bytes });
+            }
+            self.rows += 1;
+            self.json_bytes += u64::from(entry.json);
+            self.files.entries.write_all(&entry.bytes()).map_err(fail)?;
+        }
+        self.files.json.write_all(&rows.json).map_err(fail)?;
+        self.files.csv.write_all(&rows.csv).map_err(fail)?;
+        self.files.fragments.write_all(&rows.fragments).map_err(fail)
+    }
+
+    /// Ends writing.
+    pub(super) fn finish(self) -> Result<Spooled, FileError> {
+        let file = |writer: BufWriter<NamedTempFile>| writer.into_inner().map_err(|e| fail(e.into_error()));
+        let Files { entries, json, csv, fragments } = self.files;
+        let files =
+            Files { entries: file(entries)?, json: file(json)?, csv: file(csv)?, fragments: file(fragments)? };
+        Ok(Spooled { files, marks: self.marks, rows: self.rows })
+    }
+}
+
+/// A part of what the spool holds of each row.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    Json,
+    Csv,
+    Fragment,
+}
+
+/// The spool while it is read.
+#[derive(Debug)]
+pub(super) struct Spooled {
+    files: Files<NamedTempFile>,
+    marks: Vec<Mark>,
+    rows: u64,
+}
+
+impl Spooled {
+    /// Goes through one part of all rows from the start.
+    pub(super) fn stream(&self, part: Part) -> Result<Stream, FileError> {
+        let file = match part {
+            Part::Json => &self.files.json,
+            Part::Csv => &self.files.csv,
+            Part::Fragment => &self.files.fragments,
+        };
+        let open = |file: &NamedTempFile| file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail);
+        Ok(Stream { entries: open(&self.files.entries)?, part: open(file)?, which: part, left: self.rows, bytes: Vec::new() })
+    }
+
+    /// The element of the JSON array of a row, and its entry; `None` if there is no such row.
+    pub(super) fn json(&self, ordinal: u64, out: &mut Vec<u8>) -> Result<Option<Entry>, FileError> {
+        let Some(mark) = self.marks.partition_point(|mark| mark.ordinal <= ordinal).checked_sub(1) else {
+            return Ok(None);
+        };
+        let mark = self.marks[mark];
+        let count = usize::try_from((self.rows - mark.entry).min(MARK_ROWS)).expect("few");
+        let mut bytes = [0; ENTRY * MARK_ROWS as usize];
+        let bytes = &mut bytes[..count * ENTRY];
+        read_at(self.files.entries.as_file(), mark.entry * ENTRY as u64, bytes)?;
+        let mut at = mark.json;
+        for entry in bytes.chunks_exact(ENTRY) {
+            let entry = Entry::of(entry.try_into().expect("a whole entry"));
+            if entry.ordinal == ordinal {
+                out.clear();
+                out.resize(entry.json as usize, 0);
+                read_at(self.files.json.as_file(), at, out)?;
+                return Ok(Some(entry));
+            }
+            at += u64::from(entry.json);
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a whole piece of a file.
+fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> Result<(), FileError> {
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(buffer)).map_err(fail)
+}
+
+/// One part of all rows, in their order.
+#[derive(Debug)]
+pub(super) struct Stream {
+    entries: BufReader<File>,
+    part: BufReader<File>,
+    which: Part,
+    left: u64,
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// The next row's entry, and this part of it.
+    pub(super) fn next(&mut self) -> Result<Option<(Entry, &[u8])>, FileError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let mut entry = [0; ENTRY];
+        self.entries.read_exact(&mut entry).map_err(fail)?;
+        let entry = Entry::of(entry);
+        let length = match self.which {
+            Part::Json => entry.json,
+            Part::Csv => entry.csv,
+            Part::Fragment => entry.fragment,
+        };
+        self.bytes.resize(length as usize, 0);
+        self.part.read_exact(&mut self.bytes).map_err(fail)?;
+        Ok(Some((entry, &self.bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_in_order_and_by_their_ordinals() {
+        let dir = tempfile::tempdir().unwrap();
+        let stage = Stage::begin(dir.path()).unwrap();
+        let mut spool = Spool::new(&stage).unwrap();
+        // Every third ordinal, as if the others had been rejected.
+        let text = |n: u64| format!("row {n} {}", "x".repeat(usize::try_from(n % 7).unwrap()));
+        for start in (0..1000).step_by(10) {
+            let mut rows = Rendered::default();
+            for n in start..start + 10 {
+                let json = text(n);
+                rows.json.extend_from_slice(json.as_bytes());
+                rows.csv.extend_from_slice(b"line");
+                let verdict = Verdict { score: u16::try_from(n).unwrap(), is_fragment: n % 2 == 0 };
+                let json = u32::try_from(json.len()).unwrap();
+                rows.entries.push(Entry { ordinal: n * 3, json, csv: 4, fragment: 0, verdict });
+            }
+            spool.push(&rows).unwrap();
+        }
+        let spooled = spool.finish().unwrap();
+        let mut stream = spooled.stream(Part::Json).unwrap();
+        for n in 0..1000 {
+            let (entry, json) = stream.next().unwrap().unwrap();
+            assert_eq!((entry.ordinal, json), (n * 3, text(n).as_bytes()));
+            assert_eq!(entry.verdict.is_fragment, n % 2 == 0);
+        }
+        assert!(stream.next().unwrap().is_none());
+        let mut json = Vec::new();
+        for n in [999, 0, 63, 64, 65, 500] {
+            let entry = spooled.json(n * 3, &mut json).unwrap().unwrap();
+            assert_eq!((entry.verdict.score, json.as_slice()), (u16::try_from(n).unwrap(), text(n).as_bytes()));
+        }
+        assert_eq!(spooled.json(1, &mut json).unwrap(), None);
+        assert_eq!(spooled.json(5000, &mut json).unwrap(), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! The files of a run as one set: written beside the set that is there, and put in its place only when all are complete.
+//!
+//! A run that fails or is killed leaves the previous files as they were. Names cannot be exchanged all at once, so the
+//! exchange itself is made sure: once everything is on disk a mark says so, and whoever comes next finishes what a
+//! killed run had begun to exchange. Nothing here knows what the files hold.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::files::{self, FileError};
+use crate::guard::Refusal;
+use crate::ids::hex;
+
+use super::CleanupError;
+
+/// The folder in which a set is made.
+const FOLDER: &str = ".cleanup";
+/// Held while a set is made.
+const LOCK: &str = ".cleanup.lock";
+/// Says that the set is complete and may be put in place.
+const MARK: &str = "complete";
+/// A folder in it for files that are no part of the set.
+const SCRATCH: &str = "scratch";
+
+/// A file of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// Its name in the folder.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+/// A set that is being made.
+#[derive(Debug)]
+pub(super) struct Stage {
+    out: PathBuf,
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Stage {
+    /// Begins a set in the folder `out`, after finishing or clearing away what a killed run left there.
+    pub(super) fn begin(out: &Path) -> Result<Self, CleanupError> {
+        let lock = lock(out)?;
+        let folder = out.join(FOLDER);
+        if folder.join(MARK).exists() {
+            exchange(&folder, out)?;
+        } else if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|e| FileError::new("clear away", &folder, e))?;
+        }
+        files::create_dir(&folder.join(SCRATCH))?;
+        Ok(Self { out: out.to_path_buf(), folder, _lock: lock })
+    }
+
+    /// Begins a file of the set.
+    pub(super) fn file(&self, name: &str) -> Result<StageFile, FileError> {
+        let path = self.folder.join(name);
+        let file = File::create(&path).map_err(|e| FileError::new("write", &path, e))?;
+        let file = BufWriter::with_capacity(1 << 18, file);
+        Ok(StageFile { name: name.to_owned(), path, file, digest: Sha256::new(), bytes: 0 })
+    }
+
+    /// Writes a whole file of the set.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<Artifact, FileError> {
+        let mut file = self.file(name)?;
+        file.write(bytes)?;
+        file.seal()
+    }
+
+    /// A folder on the disk of the set for files that are no part of it.
+    pub(super) fn scratch_folder(&self) -> PathBuf {
+        self.folder.join(SCRATCH)
+    }
+
+    /// A file on the disk of the set that goes away when it is dropped, for what does not fit into memory.
+    pub(super) fn scratch(&self) -> Result<NamedTempFile, FileError> {
+        NamedTempFile::new_in(self.scratch_folder()).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
+    }
+
+    /// Puts the set in place of the one that was there.
+    pub(super) fn commit(self) -> Result<(), FileError> {
+        files::write_atomic(&self.folder.join(MARK), b"")?;
+        exchange(&self.folder, &self.out)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Without the mark it is a set that was given up.
+        if !self.folder.join(MARK).exists() {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn lock(out: &Path) -> Result<File, CleanupError> {
+    files::create_dir(out)?;
+    let path = out.join(LOCK);
+    let opened = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = opened.map_err(|e| FileError::new("open", &path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Refusal::new(
+            "another cleanup writes into this folder",
+            "nobody else in it",
+            format!("`{}` is locked", out.display()),
+        )
+        .next("wait until it has ended, or choose another --out")
+        .into()),
+        Err(TryLockError::Error(error)) => Err(FileError::new("lock", &path, error).into()),
+    }
+}
+
+/// Moves every file of a complete set to its place; done again after a crash, it goes on where it was.
+fn exchange(folder: &Path, out: &Path) -> Result<(), FileError> {
+    let list = || -> std::io::Result<Vec<_>> {
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    };
+    let mut names = list().map_err(|e| FileError::new("list", folder, e))?;
+    names.retain(|name| name != MARK && name != SCRATCH);
+    names.sort();
+    for name in names {
+        files::rename(&folder.join(&name), &out.join(&name))?;
+    }
+    fs::remove_dir_all(folder).map_err(|e| FileError::new("clear away", folder, e))
+}
+
+/// A file of a set while it is written.
+#[derive(Debug)]
+pub(super) struct StageFile {
+    name: String,
+    path: PathBuf,
+    file: BufWriter<File>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl StageFile {
+    /// Appends bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.digest.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))
+    }
+
+    /// Bytes written so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Flushes it to disk.
+    pub(super) fn seal(mut self) -> Result<Artifact, FileError> {
+        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        flushed.map_err(|e| FileError::new("write", &self.path, e))?;
+        Ok(Artifact { file: self.name, bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(out: &Path) -> Vec<(String, String)> {
+        let mut found: Vec<_> = fs::read_dir(out)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.file_name() != LOCK)
+            .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap_or_default()))
+            .collect();
+        found.sort();
+        found
+    }
+
+    fn set(out: &Path, text: &str) -> Stage {
+        let stage = Stage::begin(out).unwrap();
+        for name in ["a", "b"] {
+            assert_eq!(stage.write(name, text.as_bytes()).unwrap().sha256, crate::ids::sha256(text.as_bytes()));
+        }
+        stage
+    }
+
+    fn both(text: &str) -> Vec<(String, String)> {
+        ["a", "b"].map(|name| (name.to_owned(), text.to_owned())).to_vec()
+    }
+
+    #[test]
+    fn a_set_replaces_the_one_before_and_a_failed_one_leaves_it() {
+        let dir = tempfile::tempdir().unwrap();
+        set(dir.path(), "one").commit().unwrap();
+        assert_eq!(texts(dir.path()), both("one"));
+        drop(set(dir.path(), "given up"));
+        assert_eq!(texts(dir.path()), both("one"));
+        set(dir.path(), "two").commit().unwrap();
+        assert_eq!(texts(dir.path()), both("two"));
+    }
+
+    #[test]
+    fn a_killed_run_is_cleared_away_before_the_mark_and_finished_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        set(dir.path(), "one").commit().unwrap();
+        let folder = dir.path().join(FOLDER);
+        let leave = |is_complete: bool| {
+            fs::create_dir(&folder).unwrap();
+            files::write_atomic(&folder.join("b"), b"two").unwrap();
+            if is_complete {
+                files::write_atomic(&folder.join(MARK), b"").unwrap();
+            }
+        };
+        leave(false);
+        drop(Stage::begin(dir.path()).unwrap());
+        assert_eq!(texts(dir.path()), both("one"));
+        // It was killed between the two files: the first is in place already.
+        leave(true);
+        files::write_atomic(&dir.path().join("a"), b"two").unwrap();
+        drop(Stage::begin(dir.path()).unwrap());
+        assert_eq!(texts(dir.path()), both("two"));
+    }
+
+    #[test]
+    fn two_runs_do_not_share_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Stage::begin(dir.path()).unwrap();
+        let error = Stage::begin(dir.path()).unwrap_err();
+        assert!(matches!(error, CleanupError::Refused(_)), "{error}");
+        drop(first);
+        Stage::begin(dir.path()).unwrap();
+    }
+}
