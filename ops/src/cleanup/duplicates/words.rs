@@ -60,26 +60,24 @@ impl Sketcher {
 
     /// Small letters and digits of all scripts, without accents.
     fn add(&mut self, text: &str) {
-        if text.is_ascii() {
-            for byte in text.bytes() {
-                if byte.is_ascii_alphanumeric() {
-                    self.text.push(byte.to_ascii_lowercase());
-                } else if byte != b'\'' {
-                    self.end_word();
-                }
-            }
-            return;
-        }
-        let mut buffer = [0; 4];
-        for c in text.nfkd() {
-            if c.is_alphanumeric() {
-                for lower in c.to_lowercase().filter(|c| !is_combining_mark(*c)) {
-                    self.text.extend_from_slice(lower.encode_utf8(&mut buffer).as_bytes());
-                }
-            } else if !is_combining_mark(c) && !matches!(c, '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}')
-            {
+        for c in text.chars() {
+            if c.is_ascii_alphanumeric() {
+                self.text.extend_from_slice(c.to_ascii_lowercase().encode_utf8(&mut [0; 4]).as_bytes());
+            } else if !c.is_ascii() {
+                std::iter::once(c).nfkd().for_each(|c| self.add_decomposed(c));
+            } else if c != '\'' {
                 self.end_word();
             }
+        }
+    }
+
+    fn add_decomposed(&mut self, c: char) {
+        if c.is_alphanumeric() {
+            for lower in c.to_lowercase().filter(|c| !is_combining_mark(*c)) {
+                self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        } else if !is_combining_mark(c) && !matches!(c, '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}') {
+            self.end_word();
         }
     }
 
