@@ -79,11 +79,12 @@ AS 'SELECT 1';
 -- The columns of one relation ($1) in the catalogue's order. `base` is the type below all domains, without a modifier: a
 -- cast to it never cuts or rounds. The PostgreSQL driver runs the query of this function and of the next as they stand. With
 -- pg_catalog alone as the search path the names of all other types are printed with their schema. It is written in
--- plpgsql because that keeps the plan of the query from call to call.
+-- plpgsql, and told to, because that keeps the plan of the query from call to call: making it takes longer than running it.
 CREATE OR REPLACE FUNCTION ops_change_columns(relation oid)
 RETURNS TABLE (name text, type text, base text, kind text, nullable boolean, "default" text, origin text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $columns$
 #variable_conflict use_column
 BEGIN
@@ -326,19 +327,21 @@ DECLARE
     outcomes jsonb := '[]';
     passes int := 0;
 BEGIN
-    SELECT bool_or(x.e->>0 = 'd') AS deletes, bool_or(x.e->>0 = 'i') AS inserts,
-        array_agg(DISTINCT v.i::int - 1) FILTER (WHERE v.b IS DISTINCT FROM x.e->2->(v.i::int - 1)) AS columns
-    INTO written
-    FROM unnest(todo) AS y (n)
-    JOIN jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
-    LEFT JOIN LATERAL jsonb_array_elements(CASE x.e->>0 WHEN 'u' THEN x.e->1 END) WITH ORDINALITY AS v (b, i) ON true;
+    WITH x AS MATERIALIZED (
+        SELECT x.e->>0 AS what, x.e->1 AS b, x.e->2 AS a
+        FROM unnest(todo) AS y (n) JOIN jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
+    )
+    SELECT bool_or(x.what = 'd') AS deletes, bool_or(x.what = 'i') AS inserts,
+        bool_or(x.what = 'i' AND x.a @> 'false') AS defaults,
+        ARRAY(
+            SELECT v.i FROM unnest(everywhere) AS v (i)
+            WHERE EXISTS (SELECT FROM x AS z WHERE z.what = 'u' AND z.b->v.i <> z.a->v.i)
+        ) AS columns
+    INTO written FROM x;
     SELECT
         (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE c.oid = relation) AS target,
-        EXISTS (
-            SELECT FROM pg_trigger g
-            WHERE (g.tgrelid = relation OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p))
-                AND NOT g.tgisinternal AND g.tgenabled <> 'D' AND g.tgtype & 2 = 0) AS has_echo,
+        bool_or(b.has_echo) AS has_echo,
         count(*) AS found,
         count(*) FILTER (WHERE s.is_key) AS keys,
         array_agg(quote_ident(s.name) ORDER BY s.i) AS names,
@@ -351,6 +354,9 @@ BEGIN
             FILTER (WHERE s.is_key) AS key_either,
         string_agg(format(s.same, s.name, format('(u.b->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_before,
         string_agg(format(s.same, s.name, format('(u.a->>%s)', s.i), s.base), ' AND ' ORDER BY s.i) AS is_after,
+        -- The same of those columns whose values may be stored otherwise than they were sent.
+        coalesce(string_agg(format(s.same, s.name, format('(u.a->>%s)', s.i), s.base), ' AND ' ORDER BY s.i)
+            FILTER (WHERE b.changes_rows OR NOT s.is_exact), 'true') AS is_stored,
         string_agg(format('(u.a->%s = ''false'' OR %s)', s.i,
             format(s.same, s.name, format('(u.a->>%s)', s.i), s.base)), ' AND ' ORDER BY s.i) AS is_given,
         string_agg(format('%I = (u.a->>%s)::%s', s.name, s.i, s.base), ', ')
@@ -359,6 +365,8 @@ BEGIN
     FROM (
         -- `same` compares the column of t with the text that an expression gives.
         SELECT p.i::int - 1 AS i, c.name, c.base, c.name = ANY (key_columns) AS is_key,
+            -- A length is no limit to blanks: what goes beyond it is cut off.
+            c.kind IN ('bool', 'int', 'bytes') OR c.base = 'text' OR c.type = 'character varying' AS is_exact,
             CASE c.kind
                 WHEN 'number' THEN 't.%1$I IS NOT DISTINCT FROM %2$s::numeric'
                 WHEN 'real' THEN 't.%1$I::text IS NOT DISTINCT FROM %2$s::%3$s::text'
@@ -366,7 +374,12 @@ BEGIN
             END AS same
         FROM unnest(columns) WITH ORDINALITY AS p (name, i) JOIN ops_change_columns(relation) c USING (name)
         WHERE c.origin <> 'computed'
-    ) s;
+    ) s, (
+        SELECT coalesce(bool_or(g.tgtype & 2 > 0), false) AS changes_rows, coalesce(bool_or(g.tgtype & 2 = 0), false) AS has_echo
+        FROM pg_trigger g
+        WHERE (g.tgrelid = relation OR g.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p))
+            AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+    ) b;
     IF f.found <> cardinality(columns) OR f.keys <> cardinality(key_columns) OR f.keys = 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_column', MESSAGE = format('%s does not have these columns', f.target);
     END IF;
@@ -384,14 +397,14 @@ BEGIN
             EXECUTE format(u, 'u', ' AND x.e->1 <> x.e->2') || format(
                 ', w AS (UPDATE %s AS t SET %s FROM u WHERE %s AND %s'
                 ' RETURNING u.n, CASE WHEN NOT (%s) THEN %s END AS stored)',
-                f.target, f.assignments, f.key_before, f.is_before, f.is_after, f.cells) || summary || 'FROM w'
+                f.target, f.assignments, f.key_before, f.is_before, f.is_stored, f.cells) || summary || 'FROM w'
             INTO made, stored USING changes, todo;
             outcomes := outcomes || stored;
             todo := ARRAY(SELECT unnest(todo) EXCEPT SELECT unnest(made));
         END IF;
         -- Rows that leave other columns to their defaults need other statements.
         FOR given IN
-            SELECT g.rows, string_agg(f.names[i + 1], ', ' ORDER BY i) AS names,
+            SELECT g.rows AS rows, string_agg(f.names[i + 1], ', ' ORDER BY i) AS names,
                 string_agg(f.given[i + 1], ', ' ORDER BY i) AS cells, count(*) < cardinality(columns) AS has_defaults
             FROM (
                 SELECT s.places, array_agg(s.n) AS rows
@@ -402,16 +415,20 @@ BEGIN
                     ) ELSE everywhere END AS places
                     FROM unnest(todo) AS y (n)
                     JOIN jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n) ON x.n = y.n + 1
-                    WHERE written.inserts AND x.e->>0 = 'i'
-                ) s GROUP BY s.places
+                    WHERE x.e->>0 = 'i'
+                ) s WHERE written.defaults GROUP BY s.places
             ) g, unnest(g.places) AS i
-            GROUP BY g.places, g.rows ORDER BY g.rows
+            GROUP BY g.places, g.rows
+            UNION ALL
+            SELECT todo, array_to_string(f.names, ', '), array_to_string(f.given, ', '), false
+            WHERE written.inserts AND NOT written.defaults
+            ORDER BY rows
         LOOP
             EXECUTE format(u, 'i', '') || format(
                 ', t AS (INSERT INTO %s AS t (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM u ORDER BY u.n'
                 ' ON CONFLICT (%s) DO NOTHING RETURNING t.*)'
                 ', w AS (SELECT u.n, CASE WHEN %L OR NOT (%s) THEN %s END AS stored FROM t JOIN u ON %s)',
-                f.target, given.names, given.cells, f.key_names, given.has_defaults, f.is_after, f.cells, f.key_after)
+                f.target, given.names, given.cells, f.key_names, given.has_defaults, f.is_stored, f.cells, f.key_after)
                 || summary || ', (SELECT count(*) FROM t) FROM w'
             INTO made, stored, inserted USING changes, given.rows;
             IF cardinality(made) <> inserted THEN
@@ -516,7 +533,9 @@ AS $apply$
 DECLARE
     count bigint := jsonb_array_length(changes);
     width int := cardinality(columns);
+    keys constant int[] := ARRAY(SELECT array_position(columns, k.name) - 1 FROM unnest(key_columns) AS k (name));
     relation oid := ops_change_relation(schema_name, table_name);
+    is_strange boolean;
     recorded record;
     outcomes jsonb;
     todo bigint[];
@@ -544,26 +563,26 @@ BEGIN
     IF relation IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('there is no table %I.%I', schema_name, table_name);
     END IF;
-    IF EXISTS (
-        SELECT FROM jsonb_array_elements(changes) e
-        WHERE CASE e->>0
-            WHEN 'i' THEN jsonb_array_length(e->2) <> width
-            WHEN 'u' THEN jsonb_array_length(e->1) <> width OR jsonb_array_length(e->2) <> width
-            WHEN 'd' THEN jsonb_array_length(e->1) <> width
-            ELSE true END
-    ) THEN
+    SELECT coalesce(bool_or(c.is_strange), false), coalesce(jsonb_agg(jsonb_build_object('at', c.n, 'is', 'failed', 'reason',
+        CASE c.what WHEN 'i' THEN 'the key is not given' ELSE 'the change would give the row another key' END))
+        FILTER (WHERE c.is_refused), '[]')
+    INTO is_strange, outcomes
+    FROM (
+        SELECT x.n - 1 AS n, x.e->>0 AS what,
+            CASE x.e->>0
+                WHEN 'i' THEN jsonb_array_length(x.e->2) <> width
+                WHEN 'u' THEN jsonb_array_length(x.e->1) <> width OR jsonb_array_length(x.e->2) <> width
+                WHEN 'd' THEN jsonb_array_length(x.e->1) <> width
+                ELSE true END IS NOT false AS is_strange,
+            CASE x.e->>0
+                WHEN 'i' THEN EXISTS (SELECT FROM unnest(keys) AS k (i) WHERE x.e->2->k.i IN ('null', 'false'))
+                WHEN 'u' THEN EXISTS (SELECT FROM unnest(keys) AS k (i) WHERE x.e->1->k.i <> x.e->2->k.i)
+                ELSE false END AS is_refused
+        FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
+    ) c;
+    IF is_strange THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a change is not of the stated form';
     END IF;
-    SELECT coalesce(jsonb_agg(jsonb_build_object('at', b.n, 'is', 'failed', 'reason', b.reason)), '[]') INTO outcomes
-    FROM (
-        SELECT x.n - 1 AS n, CASE x.e->>0 WHEN 'i' THEN 'the key is not given'
-            ELSE 'the change would give the row another key' END AS reason
-        FROM jsonb_array_elements(changes) WITH ORDINALITY AS x (e, n)
-        WHERE EXISTS (
-            SELECT FROM unnest(key_columns) AS k (name), LATERAL (SELECT array_position(columns, k.name) - 1 AS i) p
-            WHERE CASE x.e->>0 WHEN 'i' THEN x.e->2->p.i IN ('null', 'false')
-                WHEN 'u' THEN x.e->1->p.i <> x.e->2->p.i ELSE false END)
-    ) b;
     todo := ARRAY(SELECT generate_series(0, count - 1)
         EXCEPT SELECT (o->>'at')::bigint FROM jsonb_array_elements(outcomes) o ORDER BY 1);
     -- A refused row may have waited for another one: for a value that it gave up, for a parent.

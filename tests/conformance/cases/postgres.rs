@@ -147,10 +147,13 @@ pub(crate) fn nothing_is_cut(world: &mut dyn World) -> Verdict {
 /// What a column stores otherwise than it was sent is reported; a decimal of another scale is the same decimal.
 pub(crate) fn rounding(world: &mut dyn World) -> Verdict {
     let ddl =
-        "CREATE TABLE t (id integer PRIMARY KEY, a numeric(6,2), b timestamptz(0), c jsonb, d real, e json)";
-    let mut kit = kit(world, ddl, 6);
-    let rounded = ["1", "1.51", "2026-01-02 03:04:06+00", r#"{"a": 1, "b": 2}"#, "0.1", r#"{"b":2, "a":1}"#];
-    let sent = ["1", "1.506", "2026-01-02 03:04:05.7+00", r#"{"b":2, "a":1}"#, "0.1", r#"{"b":2, "a":1}"#];
+        "CREATE TABLE t (id integer PRIMARY KEY, a numeric(6,2), b timestamptz(0), c jsonb, d real, e json,
+        f character varying(3))";
+    let mut kit = kit(world, ddl, 7);
+    let rounded =
+        ["1", "1.51", "2026-01-02 03:04:06+00", r#"{"a": 1, "b": 2}"#, "0.1", r#"{"b":2, "a":1}"#, "ab "];
+    let sent =
+        ["1", "1.506", "2026-01-02 03:04:05.7+00", r#"{"b":2, "a":1}"#, "0.1", r#"{"b":2, "a":1}"#, "ab   "];
     let insert = kit.insert(&sent);
     assert_eq!(kit.apply_one(insert), stored(kit.row(&rounded)));
     assert_eq!(kit.read(&["1"]), Some(kit.row(&rounded)));
@@ -162,6 +165,12 @@ pub(crate) fn rounding(world: &mut dyn World) -> Verdict {
     assert_eq!(kit.apply_one(update), APPLIED, "2.50 is 2.5");
     let again = kit.update(&seen, &other);
     assert_eq!(kit.apply_one(again), Outcome::Already);
+    let (before, mut blanks) = (other, other);
+    blanks[6] = "c    ";
+    let mut cut = other;
+    (cut[1], cut[6]) = ("2.50", "c  ");
+    let update = kit.update(&before, &blanks);
+    assert_eq!(kit.apply_one(update), stored(kit.row(&cut)), "blanks beyond the length are cut off");
     Verdict::Held
 }
 

@@ -13,6 +13,9 @@ const NEWEST: f64 = 0.3;
 const GROWTH: f64 = 1.2;
 /// How far below a size that was too slow the next ones stay.
 const BELOW: f64 = 0.8;
+/// A time alone makes batches at most so many times smaller than asked. What a small batch takes is the way to the
+/// target and back, which does not become shorter with it: aiming below that would end at a row a batch.
+const SMALLER: usize = 10;
 /// After so many batches a size that was too slow is tried again: giving up takes the target seconds every time.
 const FORGET_AFTER: u32 = 50;
 
@@ -21,6 +24,8 @@ const FORGET_AFTER: u32 = 50;
 pub(crate) struct Sizing {
     /// The largest that may be reached.
     most: usize,
+    /// The smallest that is taken for the sake of time.
+    least: usize,
     /// Seconds that a batch should take.
     aim: Option<f64>,
     size: usize,
@@ -36,7 +41,8 @@ impl Sizing {
         let asked = batch.rows.get().min(rows_max);
         let aim = batch.time.map(|time| time.as_secs_f64());
         let most = if aim.is_some() { rows_max } else { asked };
-        Self { most, aim, size: asked, seconds_a_row: None, slow: None }
+        let least = (asked / SMALLER).max(1);
+        Self { most, least, aim, size: asked, seconds_a_row: None, slow: None }
     }
 
     /// Rows of the next batch.
@@ -54,7 +60,7 @@ impl Sizing {
             let newest = (span.as_secs_f64() / rows as f64).max(1e-9);
             let smoothed = self.seconds_a_row.map_or(newest, |old| NEWEST.mul_add(newest - old, old));
             self.seconds_a_row = Some(smoothed);
-            times(1, aim / smoothed)
+            times(1, aim / smoothed).max(self.least)
         });
         self.slow = self.slow.map(|(size, ago)| (size, ago + 1)).filter(|(_, ago)| *ago < FORGET_AFTER);
         let safe = self.slow.map_or(usize::MAX, |(size, _)| times(size, BELOW));
@@ -147,6 +153,20 @@ mod tests {
         for _ in 0..20 {
             adaptive.took(adaptive.rows(), Duration::from_hours(1));
         }
-        assert_eq!(adaptive.rows(), 1);
+        assert_eq!(adaptive.rows(), 20, "time alone goes only so far");
+        adaptive.too_slow(20);
+        adaptive.too_slow(10);
+        assert_eq!(adaptive.rows(), 5, "a target that gives up goes further");
+    }
+
+    #[test]
+    fn a_long_way_to_the_target_does_not_end_in_single_rows() {
+        // 100 ms there and back and 0.1 ms a row: 50 ms cannot be had.
+        let mut adaptive = sizing(200, Some(0.05), 10_000);
+        for _ in 0..50 {
+            let rows = adaptive.rows();
+            adaptive.took(rows, Duration::from_micros(100_000 + 100 * rows as u64));
+        }
+        assert_eq!(adaptive.rows(), 20);
     }
 }

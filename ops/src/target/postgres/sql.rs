@@ -130,7 +130,8 @@ impl<'f> Shape<'f> {
 fn is_exact(facts: &Facts) -> bool {
     match facts.column.kind {
         Kind::Bool | Kind::Int | Kind::Bytes => true,
-        Kind::Text => ["text", "character varying"].contains(&facts.base.as_str()),
+        // A length is no limit to blanks: what goes beyond it is cut off.
+        Kind::Text => facts.base == "text" || facts.column.type_name == "character varying",
         _ => false,
     }
 }

@@ -38,7 +38,8 @@ impl Change<'_> {
     fn through(&mut self, about: &str, desired: &Path, changes: u64, is_fast: bool) -> anyhow::Result<()> {
         let Some(server) = &self.server else { return Ok(()) };
         let (database, api) = (server.database.clone(), server.rest.clone());
-        let env = vec![("SUPABASE_SERVICE_ROLE_KEY", server.key.clone())];
+        // A project that is set for other work must not be named beside this one.
+        let env = vec![("SUPABASE_URL", api.clone()), ("SUPABASE_SERVICE_ROLE_KEY", server.key.clone())];
         let prepared = self.prepare("postgrest", &api, desired, &env)?;
         let (all, few) = (changes.to_string(), (changes / PAUSING).to_string());
         let way = |name: &str, way: &str, rows: &str| {
