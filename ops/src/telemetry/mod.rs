@@ -5,6 +5,7 @@
 
 mod event;
 mod flag;
+pub mod producers;
 pub mod store;
 
 pub use event::{Draft, EventRow, Rejection, VALID_OUTPUT_TOKENS_MIN};
