@@ -16,4 +16,5 @@ mod store {
     pub(crate) mod faults;
     pub(crate) mod kit;
     pub(crate) mod model;
+    pub(crate) mod producers;
 }

@@ -7,6 +7,7 @@
 mod event;
 pub mod events;
 mod flag;
+pub mod producers;
 pub mod store;
 
 pub use event::{Draft, EventRow, Rejection, VALID_OUTPUT_TOKENS_MIN};
