@@ -46,6 +46,15 @@ pub fn own_group(command: &mut Command) {
     let _ = command;
 }
 
+/// Leaves no image of this process behind should it abort, as one does that is meant to.
+pub fn forbid_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+}
+
 /// How hard a process group is asked to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {

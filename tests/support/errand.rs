@@ -37,6 +37,7 @@ pub(crate) fn be_one(open: impl FnOnce() -> Box<dyn Target>) {
 }
 
 fn run(plan: &PlanDir, errand: Errand, target: &mut dyn Target) -> Result<RunReport, RunError> {
+    ops::os::forbid_core_dumps();
     let die = &mut || std::process::abort();
     let mut target = Deadly::new(target, errand.death, die);
     let mut settings = Settings::default();

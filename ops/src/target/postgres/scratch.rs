@@ -351,8 +351,12 @@ pub fn psql_variables(url: &PostgresUrl) -> Vec<(&'static str, SecretString)> {
     let mut kept = Vec::new();
     for parameter in query.split('&') {
         match parameter.split_once('=') {
-            Some((name @ ("sslmode" | "sslrootcert"), value)) => {
-                let name = if name == "sslmode" { "PGSSLMODE" } else { "PGSSLROOTCERT" };
+            Some((name @ ("sslmode" | "sslrootcert" | "host"), value)) => {
+                let name = match name {
+                    "sslmode" => "PGSSLMODE",
+                    "sslrootcert" => "PGSSLROOTCERT",
+                    _ => "PGHOST",
+                };
                 variables.extend(percent_decode(value).map(|value| (name, SecretString::from(value))));
             }
             Some(_) => kept.push(parameter),
@@ -360,11 +364,10 @@ pub fn psql_variables(url: &PostgresUrl) -> Vec<(&'static str, SecretString)> {
         }
     }
     let Ok(config) = format!("{location}?{}", kept.join("&")).parse::<Config>() else { return variables };
-    let host = config.get_hosts().first().map(|host| match host {
-        Host::Tcp(name) => name.clone(),
-        #[cfg(unix)]
-        Host::Unix(path) => path.display().to_string(),
-    });
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => Some(name.clone()),
+        _ => None,
+    };
     let password = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
     for (name, value) in [
         ("PGHOST", host),
@@ -397,6 +400,16 @@ mod tests {
         assert_eq!(cell(&Value::Text("a\tb\nc\rd\\".into())), "a\\tb\\nc\\rd\\\\");
         assert_eq!(cell(&Value::Bytes(vec![0, 255])), "\\\\x00ff");
         assert_eq!(cell(&Value::Bool(true)), "true");
+    }
+
+    #[test]
+    fn psql_finds_the_socket_that_a_url_names() {
+        let text = "postgres:///app?host=/run/postgresql&port=5433";
+        let DbUrl::Postgres(url) = DbUrl::parse(text, std::path::Path::new("/")).unwrap() else { panic!() };
+        let found = psql_variables(&url);
+        let found: Vec<String> =
+            found.iter().map(|(name, v)| format!("{name}={}", v.expose_secret())).collect();
+        assert_eq!(found, ["PGHOST=/run/postgresql", "PGPORT=5433", "PGDATABASE=app"]);
     }
 
     #[test]

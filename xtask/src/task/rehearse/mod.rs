@@ -96,6 +96,9 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     }
     let output = Output::new(settings, args.json);
     let plan = args.plan.open(settings)?;
+    let gates = settings.cwd.join(&args.gates);
+    // A chain that cannot be added to is found out before the work.
+    Gates::load(&gates)?;
     let stop = stop_flag()?;
     let mut ids = settings.ids();
     // Behind PostgREST there is no catalogue to look at: the plan knows what the table looks like.
@@ -112,7 +115,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let mut plan_again = |target: &mut dyn Target| -> Result<Replan, RunError> {
         upsert::again(target, request.as_ref().expect("asked only with a request"), &around)
     };
-    let mut bar = output.progress(plan.len(), "");
+    let mut bar = output.progress(plan.len(), "done");
     let ways = Ways {
         settings: args.run_settings(),
         plan_again: request.is_some().then_some(&mut plan_again),
@@ -135,7 +138,6 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         }
         result => result?,
     };
-    let gates = settings.cwd.join(&args.gates);
     Gates::append(&gates, rehearsal.entry(plan.manifest()), settings.clock.now(), VERSION)?;
     show(&rehearsal, &plan, &output, settings)?;
     Ok(if rehearsal.passed { Code::Done } else { Code::Failed })

@@ -37,6 +37,7 @@ pub(super) fn start(args: &Args, errand: &Errand, settings: &Settings) -> Result
 
 /// Is one.
 pub(super) fn run(args: &Args, errand: Errand, settings: &Settings) -> anyhow::Result<Code> {
+    ops::os::forbid_core_dumps();
     let plan = args.plan.open(settings)?;
     let scratch = place::find(args, &plan, settings)?.scratch(&plan, settings)?;
     let mut ids = settings.ids();
