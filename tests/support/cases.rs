@@ -5,6 +5,9 @@
 
 /// The list.
 pub(crate) const CASES: &[&str] = &[
+    "analyze/glyphs/expected/events.ndjson",
+    "analyze/glyphs/expected/probe.json",
+    "analyze/glyphs/expected/stdout.txt",
     "analyze/ndjson/expected/report.json",
     "analyze/ndjson/expected/report.md",
     "analyze/ndjson/expected/stdout.txt",
@@ -18,6 +21,8 @@ pub(crate) const CASES: &[&str] = &[
     "db-identity/legacy/expected/stdout.txt",
     "exit/no-database/expected/stderr.txt",
     "help/analyze/expected/help.txt",
+    "help/analyze/export/expected/help.txt",
+    "help/analyze/glyphs/expected/help.txt",
     "help/analyze/tokens/expected/help.txt",
     "help/backup-plan/expected/help.txt",
     "help/bench/analyze/expected/help.txt",

@@ -97,6 +97,35 @@ impl Drop for Progress {
     }
 }
 
+/// Stdout as a stream of bytes, for what is too long to be held. A closed pipe is not an error.
+#[derive(Debug)]
+pub(crate) struct Stream(io::BufWriter<io::Stdout>);
+
+impl Stream {
+    /// A buffered stdout.
+    pub(crate) fn new() -> Self {
+        Self(io::BufWriter::with_capacity(1 << 16, io::stdout()))
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_closed(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_closed(self.0.flush(), ())
+    }
+}
+
+/// What was written, or what would have been if the reader had not gone away.
+fn unless_closed<T>(written: io::Result<T>, all: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(all),
+        other => other,
+    }
+}
+
 /// Writes to stdout; a closed pipe is not an error.
 pub(crate) fn stdout(text: &str) {
     let mut stream = io::stdout().lock();

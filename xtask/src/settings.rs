@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) scratch: PathBuf,
     /// `TELEMETRY_DB_ENABLED` as it was set.
     pub(crate) telemetry_flag: Option<String>,
+    /// `SAORI_TELEMETRY` as it was set.
+    pub(crate) events_flag: Option<String>,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_colour: bool,
     /// The time: the machine's, or `OPS_NOW` for golden tests.
@@ -57,6 +59,7 @@ impl Settings {
             root: Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_path_buf(),
             scratch: std::env::temp_dir(),
             telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
+            events_flag: std::env::var(ops::telemetry::events::VARIABLE).ok(),
             no_colour: var("NO_COLOR").is_some(),
             clock,
             seed,

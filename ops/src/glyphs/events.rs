@@ -79,6 +79,8 @@ impl Event for Selecting<'_> {
                 ("best_glyph", best(selected)),
                 ("glyphs_selected_count", json!(selected.len().min(SELECTED_MAX))),
                 ("response_source", json!(source.as_str())),
+                // Readers know this field; this selector has no such mode.
+                ("sanctuary_mode", json!(false)),
             ],
             Self::ClarificationApplied { correction, at } => vec![
                 ("record_id", json!(correction.record_id)),

@@ -160,8 +160,8 @@ fn gates(set: &GlyphSet, selected: &[Selected]) -> Vec<String> {
 }
 
 impl Probe {
-    /// The result for people.
-    pub fn document(&self) -> Document {
+    /// The result for people; `events` says what became of its events.
+    pub fn document(&self, events: &str) -> Document {
         let mut document = Document::new();
         let best = self.best.as_ref();
         document.heading(1, "Glyph probe").facts([
@@ -174,6 +174,7 @@ impl Probe {
             ("answer from", self.response_source.as_str().to_owned()),
             ("correction", self.correction_type.unwrap_or("–").to_owned()),
             ("answer", self.line.clone()),
+            ("events", events.to_owned()),
         ]);
         if !self.signals.is_empty() {
             let mut table = Table::new([("signal", Align::Left), ("glyphs", Align::Right)]);

@@ -1,5 +1,8 @@
 //! `analyze`: what the collected data says.
 
+mod export;
+mod glyphs;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,8 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Tokens(TokensArgs),
+    Glyphs(glyphs::GlyphsArgs),
+    Export(export::ExportArgs),
 }
 
 /// Compare predicted with actual output tokens, by stratum
@@ -69,6 +74,8 @@ struct TokensReport<'a> {
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     match &args.what {
         What::Tokens(args) => tokens(args, settings),
+        What::Glyphs(args) => glyphs::run(args, settings),
+        What::Export(args) => export::run(args, settings),
     }
 }
 
