@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
+#[cfg(unix)]
+#[path = "support/errand.rs"]
+mod errand;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
@@ -299,4 +302,41 @@ fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
         kills += until_done(world.dir.path(), &[], &line, "", &mut moments);
         assert_eq!(world.rows(), before, "taken back, after {kills} kills");
     }
+}
+
+/// The process that `killed_at_exactly_every_write_it_ends_as_if_it_had_not_been` kills.
+#[cfg(unix)]
+#[test]
+fn errand_on_sqlite() {
+    errand::be_one(|| {
+        let path = errand::variable("OPS_TEST_TARGET").unwrap();
+        let url = ops::url::SqliteUrl::from_path(PathBuf::from(path));
+        let options = ops::target::sqlite::SqliteOptions::default();
+        Box::new(ops::target::sqlite::SqliteTarget::open(&url, &std::env::temp_dir(), options).unwrap())
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_exactly_every_write_it_ends_as_if_it_had_not_been() {
+    let world = World::new();
+    world.sql(
+        "DELETE FROM glyphs; INSERT INTO glyphs WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)
+         SELECT printf('k%05d', i), 'name ' || i, i, NULL FROM n",
+    );
+    let mut round = 0;
+    let mut plan = || {
+        round += 1;
+        let row = |i: u32| format!("{{\"id\":\"k{i:05}\",\"name\":\"new {i}\",\"depth\":{i}}}\n");
+        // Empty lines make another file of the same rows, and so another plan.
+        let rows = (5..21).map(row).collect::<String>() + &"\n".repeat(round);
+        fs::write(world.path("desired.ndjson"), rows).unwrap();
+        let ran = world.ends(0, &format!("{PLAN} --json"));
+        let plan: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        world.path(&format!(".ops/plans/plan-{}", plan["short"].as_str().unwrap()))
+    };
+    let target = world.path("live.db");
+    let variables = [("OPS_TEST_TARGET", target.to_str().unwrap())];
+    let died = errand::there_and_back("errand_on_sqlite", &variables, 16, &mut plan, &|| world.rows());
+    assert_eq!(died, 54, "eight batches and the end, in three ways, there and back");
 }

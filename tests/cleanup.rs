@@ -80,15 +80,41 @@ fn a_run_as_people_and_programs_see_it() {
     world.file("rows.ndjson", ROWS.as_bytes());
     let ran = world.ends(0, "cleanup --source rows.ndjson --dataset glyphs --out out --sample 2");
     assert_eq!(ran.stderr, "");
-    assert_golden("cleanup/glyphs/expected/stdout.txt", &ran.stdout);
+    assert_golden("cleanup/run/expected/stdout.txt", &ran.stdout);
     for (name, bytes) in world.files("out") {
         if name.starts_with('.') || name.ends_with(".html") {
             continue;
         }
-        assert_golden(&format!("cleanup/glyphs/expected/{name}"), &String::from_utf8(bytes).unwrap());
+        assert_golden(&format!("cleanup/run/expected/{name}"), &String::from_utf8(bytes).unwrap());
     }
     let json = world.ends(0, "cleanup --source rows.ndjson --dataset glyphs --out out --sample 2 --json");
     assert_eq!(json.stdout, fs::read_to_string(world.path("out/cleanup_report.json")).unwrap());
+}
+
+/// The fixtures in all formats, and the dataset that knows nothing of glyphs.
+#[test]
+fn every_format_of_a_dataset_gives_the_same_rows() {
+    let world = World::new();
+    let fixtures = support::root().join("fixtures/cleanup");
+    for (dataset, names) in [
+        ("glyphs", ["glyphs_rows.sql", "glyphs_rows.json", "glyphs_rows.ndjson", "glyphs_rows.csv"].as_slice()),
+        ("contacts", ["contacts.csv", "contacts.ndjson"].as_slice()),
+    ] {
+        let mut first: Option<(Vec<u8>, Vec<u8>)> = None;
+        for name in names {
+            fs::copy(fixtures.join(dataset).join(name), world.path(name)).unwrap();
+            let out = format!("out-{name}");
+            let ran = world.ends(0, &format!("cleanup --source {name} --dataset {dataset} --out {out}"));
+            assert!(ran.stdout.contains("met      every row is somewhere"), "{}", ran.stdout);
+            let mut files = world.files(&out);
+            let rows = files.remove(&format!("cleaned_{dataset}.json")).unwrap();
+            let sheet = files.remove(&format!("cleaned_{dataset}_upsert.csv")).unwrap();
+            let (rows_of_first, sheet_of_first) = first.get_or_insert((rows.clone(), sheet.clone()));
+            assert_eq!(String::from_utf8_lossy(&rows), String::from_utf8_lossy(rows_of_first), "{name}");
+            assert_eq!(String::from_utf8_lossy(&sheet), String::from_utf8_lossy(sheet_of_first), "{name}");
+            world.ends(0, &format!("cleanup revert --out {out}"));
+        }
+    }
 }
 
 #[test]

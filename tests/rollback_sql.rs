@@ -54,6 +54,7 @@ fn script(driver: &str, layout: &Layout, changes: &[(Change, Option<Row>)]) -> S
         created_at: "2026-01-02T03:04:05Z",
         target: &target,
         what: "It takes back a test.",
+        is_for_clone: false,
     };
     let mut out = Vec::new();
     let mut sink = |piece: &[u8]| {

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::cleanup::{Dataset, Problem, Rules};
 use crate::files::{FileError, read_text};
 use crate::ids::sha256;
+use crate::soak;
 
 /// The settings that are used where a repository has none.
 pub const SHIPPED: &str = include_str!("../../ops.toml");
@@ -28,6 +29,8 @@ pub struct Config {
     pub digest: String,
     /// Rows that can be cleaned, by name.
     pub datasets: BTreeMap<String, Dataset>,
+    /// Soaks, by name.
+    pub soaks: BTreeMap<String, soak::settings::Settings>,
 }
 
 /// Settings cannot be used.
@@ -65,6 +68,8 @@ pub enum ConfigError {
 struct File {
     #[serde(default)]
     datasets: BTreeMap<String, Dataset>,
+    #[serde(default)]
+    soaks: BTreeMap<String, soak::settings::Settings>,
 }
 
 impl Config {
@@ -93,20 +98,21 @@ impl Config {
         };
         let mut file: File = toml::from_str(text).map_err(|error| form(&error))?;
         let tree = DeTable::parse(text).map_err(|error| form(&error))?;
+        let setting = |key: String, what: String| {
+            let at = deepest(tree.get_ref(), &key).unwrap_or_default();
+            ConfigError::Setting { origin: origin.to_owned(), line: line_of(text, at), key, what }
+        };
         for (name, dataset) in &mut file.datasets {
             name.clone_into(&mut dataset.name);
             if let Err(Problem { key, what }) = Rules::new(dataset.clone()) {
-                let key = format!("datasets.{name}.{key}");
-                let at = deepest(tree.get_ref(), &key).unwrap_or_default();
-                return Err(ConfigError::Setting {
-                    origin: origin.to_owned(),
-                    line: line_of(text, at),
-                    key,
-                    what,
-                });
+                return Err(setting(format!("datasets.{name}.{key}"), what));
             }
         }
-        Ok(Self { origin: origin.to_owned(), digest: sha256(text.as_bytes()), datasets: file.datasets })
+        for (name, soak) in &file.soaks {
+            soak.check().map_err(|what| setting(format!("soaks.{name}"), what))?;
+        }
+        let (origin, digest) = (origin.to_owned(), sha256(text.as_bytes()));
+        Ok(Self { origin, digest, datasets: file.datasets, soaks: file.soaks })
     }
 }
 
@@ -218,6 +224,35 @@ damaged = 0.05
         }
         let found = Config::parse("[backfils]\n", "ops.toml").unwrap_err().to_string();
         assert!(found.starts_with("ops.toml:1: unknown field `backfils`"), "{found}");
+    }
+
+    #[test]
+    fn a_soak_that_cannot_be_is_refused_with_its_line() {
+        let soak = "
+[soaks.staging]
+window = \"6h\"
+every = \"5m\"
+
+[[soaks.staging.metrics]]
+name = \"overrides\"
+what = \"profiles\"
+rule = { never = { hidden_max = 0.05 } }
+sql = \"SELECT 1, 1\"
+";
+        assert_eq!(Config::parse(soak, "ops.toml").unwrap().soaks["staging"].window.0, 21_600);
+        for (from, to, expected) in [
+            (
+                "\"5m\"",
+                "\"7h\"",
+                "ops.toml:2: `soaks.staging`: `every` must be more than 0 and at most the window",
+            ),
+            ("\"5m\"", "\"5\"", "ops.toml:4: `5` is no span"),
+            ("0.05", "5", "ops.toml:2: `soaks.staging`: metric `overrides`: rates and margins"),
+            ("SELECT 1, 1", " ", "metric `overrides` has no statement"),
+        ] {
+            let found = Config::parse(&soak.replacen(from, to, 1), "ops.toml").unwrap_err().to_string();
+            assert!(found.contains(expected), "{found}\n{expected}");
+        }
     }
 
     #[test]

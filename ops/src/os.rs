@@ -28,6 +28,12 @@ pub fn file_id(metadata: &Metadata) -> Option<FileId> {
     }
 }
 
+/// Which start of the machine this is, where the system says so; the same in every container on it.
+pub fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 /// Makes the program the leader of a process group of its own, so that what it starts can be ended with it.
 /// Outside Unix only the program itself can be ended.
 pub fn own_group(command: &mut Command) {

@@ -3,6 +3,8 @@
 //! Percentiles interpolate linearly between the two nearest ranks (Hyndman & Fan type 7, the default of
 //! R and of SQL's `percentile_cont`); the median is the 50th percentile. No other module may define its own.
 
+pub mod binomial;
+
 use std::cmp::Ordering;
 
 /// Arithmetic mean; `None` for no values.

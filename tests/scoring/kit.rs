@@ -20,6 +20,25 @@ pub(crate) fn row<'a>(rules: &Rules, cells: &[(&str, &'a str)]) -> Row<'a> {
     row
 }
 
+/// Lines of JSON as rows.
+pub(crate) fn read(rules: &Rules, lines: &str) -> Vec<Row<'static>> {
+    let rows = lines.lines().enumerate().map(|(i, line)| {
+        let record: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+        let cells = rules.dataset().columns.iter().map(|column| match record.get(&column.name) {
+            None => Cell::Absent,
+            Some(serde_json::Value::Null) => Cell::Null,
+            Some(serde_json::Value::String(text)) => Cell::Text(Cow::Owned(text.clone())),
+            Some(other) => Cell::Json(Cow::Owned(other.to_string())),
+        });
+        Row { ordinal: i as u64, at: 0, line: 1 + i as u64, cells: cells.collect() }
+    });
+    rows.collect()
+}
+
+pub(crate) fn fixture(path: &str) -> String {
+    std::fs::read_to_string(crate::support::root().join("fixtures").join(path)).unwrap()
+}
+
 pub(crate) fn score(rules: &Rules, cells: &[(&str, &str)]) -> Score {
     assess(rules, &row(rules, cells), &mut Scratch::default())
 }

@@ -91,12 +91,15 @@ const BANS: &[Ban] = &[
 ];
 
 /// The modules that everything in `ops` may use.
-const GROUND: &[&str] =
-    &["clock", "files", "guard", "ids", "ledger", "os", "sort", "stats", "text", "url", "value"];
+const GROUND: &[&str] = &[
+    "clock", "files", "guard", "ids", "ledger", "os", "pace", "random", "redact", "sort", "stats", "text",
+    "url", "value",
+];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
 const LAYERS: &[(&str, &[&str])] = &[
     ("report", &[]),
+    ("export", &[]),
     ("records", &[]),
     ("target", &["db"]),
     ("target::sqlite", &["target", "db", "db::sqlite", "identity"]),
@@ -104,15 +107,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
     ("cleanup", &["report", "records"]),
-    ("config", &["cleanup"]),
+    ("config", &["cleanup", "soak"]),
     ("db", &[]),
     ("migrate", &[]),
-    ("tokens", &["report"]),
-    ("telemetry", &["tokens"]),
+    ("tokens", &["report", "export"]),
+    ("telemetry", &["tokens", "db"]),
+    ("glyphs", &["report", "telemetry"]),
     ("phases", &["db", "telemetry"]),
-    ("db::sqlite", &["db", "migrate", "tokens", "telemetry", "phases"]),
-    ("db::postgres", &["db"]),
+    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases"]),
+    ("db::postgres", &["db", "telemetry"]),
+    ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
+    ("soak", &["report", "db"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
 

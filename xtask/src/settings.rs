@@ -30,6 +30,7 @@ pub(crate) struct Settings {
     seed: Option<u64>,
     database_url: Option<String>,
     database_url_file: Option<String>,
+    scratch_database_url: Option<String>,
     supabase_url: Option<String>,
     /// The keys that are set, by the names of their variables.
     supabase_keys: Vec<(&'static str, SecretString)>,
@@ -61,6 +62,7 @@ impl Settings {
             seed,
             database_url: var("DATABASE_URL"),
             database_url_file: var("DATABASE_URL_FILE"),
+            scratch_database_url: var("SCRATCH_DATABASE_URL"),
             supabase_url: var("SUPABASE_URL"),
             supabase_keys: KEY_VARIABLES
                 .into_iter()
@@ -140,6 +142,14 @@ impl Settings {
             return Err(refusal.next("unset SUPABASE_URL, or leave --target out").into());
         }
         Ok(url)
+    }
+
+    /// The database in which clones may be made: `--scratch`, else `SCRATCH_DATABASE_URL`; never a default.
+    pub(crate) fn scratch_database(&self, flag: Option<&str>) -> anyhow::Result<Option<DbUrl>> {
+        let variable = self.scratch_database_url.as_deref();
+        let named = flag.map(|text| (text, "--scratch"));
+        let named = named.or(variable.map(|text| (text, "SCRATCH_DATABASE_URL")));
+        named.map(|(text, source)| self.parse(text, source)).transpose()
     }
 
     /// The key of a REST API, checked for its kind before anything is sent.

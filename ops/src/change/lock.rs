@@ -4,7 +4,7 @@
 //! says nothing about other machines: those are kept away by the lease in the target.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::RunError;
 use crate::files::FileError;
@@ -17,19 +17,25 @@ const FILE: &str = ".lock";
 #[derive(Debug)]
 pub struct PlanLock {
     _file: File,
+    directory: PathBuf,
 }
 
 impl PlanLock {
-    /// Takes the lock of `directory` at once, or says that another runner works there.
+    /// Takes the lock of `directory`, which must exist, at once, or says that another runner works there.
     pub fn take(directory: &Path) -> Result<Self, RunError> {
         let path = directory.join(FILE);
         let opened = File::options().create(true).truncate(false).write(true).open(&path);
         let file = opened.map_err(|e| FileError::new("open", &path, e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { _file: file, directory: directory.to_path_buf() }),
             Err(TryLockError::WouldBlock) => Err(busy(directory).into()),
             Err(TryLockError::Error(error)) => Err(FileError::new("lock", &path, error).into()),
         }
+    }
+
+    /// What it locks.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 }
 

@@ -11,6 +11,7 @@ mod check;
 mod dataset;
 pub mod duplicates;
 pub mod fields;
+pub mod grade;
 mod list;
 mod note;
 pub mod pipeline;

@@ -8,6 +8,7 @@ pub mod outcomes;
 pub mod postgres;
 pub mod postgrest;
 pub mod schema;
+pub mod scratch;
 pub mod sqlite;
 
 use std::time::Duration;

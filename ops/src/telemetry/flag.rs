@@ -1,4 +1,4 @@
-//! `TELEMETRY_DB_ENABLED`: one set of accepted values for every writer.
+//! `TELEMETRY_DB_ENABLED` and its like: one set of accepted values for every writer.
 //!
 //! Off is the default. A value that is not understood is off too, and says so.
 
@@ -31,14 +31,19 @@ impl Flag {
         *self == Self::On
     }
 
-    /// What to tell the user: why events are or are not written.
+    /// What to tell the user: why the events of `TELEMETRY_DB_ENABLED` are or are not written.
     pub fn explain(&self) -> String {
+        self.explain_as("TELEMETRY_DB_ENABLED")
+    }
+
+    /// What to tell the user about `variable`, which this was read from.
+    pub fn explain_as(&self, variable: &str) -> String {
         match self {
             Self::On => "on".to_owned(),
-            Self::NotSet => "off: TELEMETRY_DB_ENABLED is not set".to_owned(),
-            Self::Off(value) => format!("off: TELEMETRY_DB_ENABLED={value}"),
+            Self::NotSet => format!("off: {variable} is not set"),
+            Self::Off(value) => format!("off: {variable}={value}"),
             Self::NotUnderstood(value) => {
-                format!("off: TELEMETRY_DB_ENABLED=`{value}` is neither on (1, true, yes, on) nor off")
+                format!("off: {variable}=`{value}` is neither on (1, true, yes, on) nor off")
             }
         }
     }

@@ -9,4 +9,5 @@ pub mod estimator;
 pub mod event;
 pub mod metrics;
 pub mod ndjson;
+mod prometheus;
 pub mod summary;

@@ -80,6 +80,9 @@ struct CleanArgs {
     /// A row with a lower score is a fragment, instead of the dataset's threshold
     #[arg(long, value_name = "SCORE", value_parser = share)]
     threshold: Option<f64>,
+    /// Plant known faults into copies of the rows and say how many are found, and how much else
+    #[arg(long)]
+    grade: bool,
     /// Rows shown in the report
     #[arg(long, value_name = "N", default_value_t = 20)]
     sample: usize,
@@ -175,6 +178,7 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
         rules: &rules,
         out: &out,
         sample: args.sample,
+        grade: args.grade,
     };
     let outcome = match with_progress(&request, args, settings, &output) {
         Err(CleanupError::Interrupted) => return Ok(Code::Interrupted),

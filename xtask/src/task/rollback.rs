@@ -11,6 +11,7 @@ use ops::change::rollback::{RollbackOrder, rollback};
 use ops::guard::Refusal;
 use ops::target::TargetIdentity;
 
+use super::database::shown;
 use super::plan::PlanArgs;
 use super::run::{self, ApprovalArgs, RunArgs};
 use super::target::{self, TargetArgs};
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let mut target = args.target.open_for(&plan, settings)?;
     target::identify(target.as_mut(), &output)?;
     if !args.apply {
-        return Err(not_ordered(&plan).into());
+        return Err(not_ordered(&plan, settings).into());
     }
     let keys = args.keys.as_ref().map(|file| {
         let text = ops::files::read_text(&settings.cwd.join(file)).context("the keys cannot be read")?;
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     Ok(run::code(report.end))
 }
 
-fn not_ordered(plan: &PlanDir) -> Refusal {
+fn not_ordered(plan: &PlanDir, settings: &Settings) -> Refusal {
     let approve = commands::approve(plan.manifest());
     Refusal::new(
         "nothing is taken back without an order",
@@ -99,5 +100,5 @@ fn not_ordered(plan: &PlanDir) -> Refusal {
         "no --apply",
     )
     .next("cargo xtask plan check says which rows still are what the plan wrote")
-    .next(format!("cargo xtask rollback --plan {} --apply {approve}", plan.path().display()))
+    .next(format!("cargo xtask rollback --plan {} --apply {approve}", shown(plan.path(), settings)))
 }

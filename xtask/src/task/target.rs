@@ -33,12 +33,17 @@ impl TargetArgs {
 
     /// Opens what was named, or else the target of the plan as far as the plan can name it: without credentials.
     pub(crate) fn open_for(&self, plan: &PlanDir, settings: &Settings) -> anyhow::Result<Box<dyn Target>> {
+        self.open_url(&self.url_for(plan, settings)?, settings)
+    }
+
+    /// What [`TargetArgs::open_for`] opens.
+    pub(crate) fn url_for(&self, plan: &PlanDir, settings: &Settings) -> anyhow::Result<DbUrl> {
         let planned = plan.target();
         // A plan does not know the password of its target: that comes from a person or a variable.
         if self.target.is_some() || planned.url.contains("***") {
-            return self.open(settings);
+            return settings.target(self.target.as_deref());
         }
-        self.open_url(&settings.target(Some(&absolute(&planned)))?, settings)
+        settings.target(Some(&absolute(&planned)))
     }
 
     fn open_url(&self, url: &DbUrl, settings: &Settings) -> anyhow::Result<Box<dyn Target>> {

@@ -9,11 +9,12 @@ use ops::change::error::RunError;
 use ops::change::gate::{Decision, Entry, GateError, Gates, Stage};
 use ops::change::pace::RealPace;
 use ops::change::plan::{PlanDir, PlanKind, commands};
-use ops::change::planner::{self, PlanningError, Request};
+use ops::change::planner::{self, PlanningError, Request, Surroundings};
 use ops::records::Format;
 use ops::target::{Target, TargetError, TargetIdentity};
 
 use super::backup_plan::surroundings;
+use super::database::shown;
 use super::plan::PlanArgs;
 use super::run::{self, ApprovalArgs, RunArgs};
 use super::target::{self, TargetArgs};
@@ -83,16 +84,15 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         let preview = apply::preview_plan(&plan, &run_settings, &mut context, ROWS_SHOWN)?;
         output.json(&preview)?;
         output.document(&preview.document());
-        output.line(&format!("Nothing was sent but reads. To apply: {}", next(&plan)));
+        output.line(&format!("Nothing was sent but reads. To apply: {}", next(&plan, settings)));
         return Ok(Code::Done);
     }
     let mut gate = |plan: &PlanDir, _: &TargetIdentity| gate(args, plan, settings);
-    let request = args.desired.as_ref().map(|file| request(args, file, &plan, settings));
+    let desired = args.desired.as_ref();
+    let request = desired.map(|file| request(file, args.null.as_deref(), &plan, settings));
     let around = surroundings(settings)?;
-    let mut again = |target: &mut dyn Target| -> Result<Replan, RunError> {
-        let request = request.as_ref().expect("asked only with a request");
-        let counts = planner::remaining(target, request, &around).map_err(|error| not_planned(&error))?;
-        Ok(Replan::Left { insert: counts.insert, update: counts.update, delete: counts.delete })
+    let mut plan_again = |target: &mut dyn Target| -> Result<Replan, RunError> {
+        again(target, request.as_ref().expect("asked only with a request"), &around)
     };
     let order = Order {
         start: if args.resume {
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         },
         age_max: Duration::from_hours(args.max_age.get()),
         gate: &mut gate,
-        plan_again: request.is_some().then_some(&mut again),
+        plan_again: request.is_some().then_some(&mut plan_again),
     };
     let result = apply::apply(&plan, &run_settings, order, &mut context);
     drop(bar);
@@ -128,7 +128,7 @@ fn gate(args: &Args, plan: &PlanDir, settings: &Settings) -> Result<(), GateErro
 }
 
 /// The planning that the plan came from, to be made again.
-fn request(args: &Args, file: &Path, plan: &PlanDir, settings: &Settings) -> Request {
+pub(super) fn request(file: &Path, null: Option<&str>, plan: &PlanDir, settings: &Settings) -> Request {
     let facts = plan.facts();
     let format = facts.desired.format.split('+').next().and_then(Format::parse);
     Request {
@@ -136,12 +136,22 @@ fn request(args: &Args, file: &Path, plan: &PlanDir, settings: &Settings) -> Req
         key: facts.key.clone(),
         desired: settings.cwd.join(file),
         format,
-        null: args.null.clone().unwrap_or_default(),
+        null: null.unwrap_or_default().to_owned(),
         ignore_columns: facts.ignored_columns.iter().cloned().collect(),
         compare: facts.comparators.iter().map(|(column, rule)| format!("{column}={rule}")).collect(),
         allow_delete: facts.kind == PlanKind::Delete,
         expect_empty: false,
     }
+}
+
+/// Plans again, and says what is left to do.
+pub(super) fn again(
+    target: &mut dyn Target,
+    request: &Request,
+    around: &Surroundings<'_>,
+) -> Result<Replan, RunError> {
+    let counts = planner::remaining(target, request, around).map_err(|error| not_planned(&error))?;
+    Ok(Replan::Left { insert: counts.insert, update: counts.update, delete: counts.delete })
 }
 
 fn not_planned(error: &PlanningError) -> RunError {
@@ -158,7 +168,7 @@ fn note(args: &Args, plan: &PlanDir, report: &RunReport, settings: &Settings) ->
     Ok(args.approval.append(entry, settings)?)
 }
 
-fn next(plan: &PlanDir) -> String {
+fn next(plan: &PlanDir, settings: &Settings) -> String {
     let approve = commands::approve(plan.manifest());
-    format!("cargo xtask upsert --plan {} --apply {approve}", plan.path().display())
+    format!("cargo xtask upsert --plan {} --apply {approve}", shown(plan.path(), settings))
 }

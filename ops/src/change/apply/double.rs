@@ -75,7 +75,7 @@ pub(crate) struct MemoryTarget {
     pub(crate) books: BTreeMap<(String, String), BookRun>,
     /// Who holds the table and until when.
     pub(crate) lease: Option<(String, Stamp)>,
-    owner: String,
+    pub(crate) owner: String,
     /// The batch that came late.
     arrived: Option<(RunId, u64)>,
     /// A batch that is on its way, of a run and an owner.

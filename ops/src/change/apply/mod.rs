@@ -15,6 +15,7 @@ mod preview;
 mod readback;
 mod report;
 mod runner;
+mod seat;
 mod session;
 mod settings;
 mod sizing;
@@ -35,13 +36,15 @@ pub use self::settings::{BatchRows, Budget, OnDrift, Retry, Settings};
 
 use self::feed::Feed;
 pub(crate) use self::past::{JOURNAL, Past};
-pub(crate) use self::plan::{APPLY, ROLLBACK, require_target};
+pub(crate) use self::plan::{APPLY, ROLLBACK, require_target, script};
 pub(crate) use self::readback::{applied, standings};
 use self::runner::Runner;
+use self::seat::Seat;
 pub(crate) use self::session::Session;
 use self::sizing::Sizing;
 use super::error::RunError;
 use super::journal::{self, Durability, Found, Journal};
+use super::lock::PlanLock;
 use super::throttle::Throttle;
 use crate::guard::Refusal;
 use crate::target::{Outcome, RunState, Target, TargetError};
@@ -63,6 +66,9 @@ pub enum Start {
 /// What the caller adds to a run.
 #[derive(Default)]
 pub struct Hooks<'a> {
+    /// The lock of the plan directory, when the caller holds it: then a lease that a killed runner of this directory
+    /// left in the target is given back at once.
+    pub lock: Option<&'a PlanLock>,
     /// A last look once the table is held by this run, before the first row.
     pub begun: Option<Begun<'a>>,
     /// Plans again at the end.
@@ -100,6 +106,9 @@ pub fn run(
     check_start(start, known.as_ref(), settings, job)?;
     let started_at = context.pace.now();
     let mut session = Session::new(context, settings, job.run, job.changes.total());
+    if let Some(lock) = hooks.lock {
+        session.sit(Seat::of(lock), &job.layout.table).map_err(not_begun)?;
+    }
     let state = session.begin(&job.layout.table).map_err(not_begun)?;
     let opened = match hooks.begun {
         Some(begun) => session.ask(begun).map_err(not_begun),
@@ -174,7 +183,7 @@ pub(crate) fn not_begun(why: Why) -> RunError {
     match why {
         Why::Error(error) => error,
         Why::Lost(who) => Refusal::new("another runner holds the table", "nobody else at work on it", who)
-            .next("wait until it has ended; the lease of a runner that was killed runs out by itself")
+            .next("wait until it has ended; the lease of a runner that was killed runs out by itself, and is given back at once by a runner on the same plan directory")
             .into(),
         other => TargetError::failed("begin the run", other.to_string()).into(),
     }

@@ -15,7 +15,7 @@ use crate::change::error::RunError;
 use crate::change::gate::GateError;
 use crate::change::journal;
 use crate::change::lock::PlanLock;
-use crate::change::plan::{PlanDir, names};
+use crate::change::plan::{Layout, PlanDir, names};
 use crate::change::sql::{self, About, Undone};
 use crate::clock::Stamp;
 use crate::files::AtomicFile;
@@ -81,7 +81,7 @@ pub fn apply(
         require_target(plan, &mut session)?
     };
     (order.gate)(plan, &identity)?;
-    let _lock = PlanLock::take(plan.path())?;
+    let lock = PlanLock::take(plan.runs())?;
     require_not_rolled_back(plan)?;
     let job = job(plan, &run_id, &identity, &folder);
     if plan.is_empty() {
@@ -92,7 +92,8 @@ pub fn apply(
         require_throttle_query(settings, &mut session)?;
         require_no_rollback_in_books(plan, &mut session)?;
     }
-    let hooks = Hooks { plan_again: order.plan_again, ..Hooks::default() };
+    let plan_again = order.plan_again.map(|again| again as PlanAgain<'_>);
+    let hooks = Hooks { lock: Some(&lock), plan_again, begun: None };
     let report = run(&job, settings, order.start, context, hooks)?;
     write_script(plan, &job, &report)?;
     Ok(report)
@@ -129,19 +130,32 @@ fn job<'a>(plan: &'a PlanDir, run: &'a RunId, identity: &'a TargetIdentity, fold
     }
 }
 
-/// The way back from what is written, as a script.
+/// Writes the way back from what is written, unless nothing was and it is there.
 fn write_script(plan: &PlanDir, job: &Job<'_>, report: &RunReport) -> Result<(), RunError> {
     let path = job.folder.join(names::ROLLBACK);
-    let reached = report.ledger.total - report.ledger.count("not_reached");
     if report.is_old && path.exists() {
         return Ok(());
     }
+    let reached = report.ledger.total - report.ledger.count("not_reached");
+    script(plan, job.layout, job.folder, reached, false, &path)
+}
+
+/// The way back from what a run in `folder` has written, as a script for the table of `layout`.
+pub(crate) fn script(
+    plan: &PlanDir,
+    layout: &Layout,
+    folder: &Path,
+    reached: u64,
+    is_for_clone: bool,
+    path: &Path,
+) -> Result<(), RunError> {
     let target = plan.target();
     let about = About {
         plan: plan.id(),
         created_at: &plan.facts().created_at,
         target: &target,
         what: "It takes back what a run has really written, as it was stored.",
+        is_for_clone,
     };
     let written = |done: Result<super::past::Done, RunError>| match done {
         Ok(done) => match done.outcome {
@@ -151,14 +165,14 @@ fn write_script(plan: &PlanDir, job: &Job<'_>, report: &RunReport) -> Result<(),
         Err(error) => Some(Err(error)),
     };
     let mut counts = Undone::default();
-    for done in Past::open(job.changes, job.folder, reached)? {
+    for done in Past::open(plan, folder, reached)? {
         if let Some(change) = written(done) {
             counts.count(&change?.0);
         }
     }
-    let mut file = AtomicFile::create(&path)?;
-    let changes = Past::open(job.changes, job.folder, reached)?.filter_map(written);
-    sql::rollback(&about, job.layout, counts, changes, &mut |piece| Ok(file.write(piece)?))?;
+    let mut file = AtomicFile::create(path)?;
+    let changes = Past::open(plan, folder, reached)?.filter_map(written);
+    sql::rollback(&about, layout, counts, changes, &mut |piece| Ok(file.write(piece)?))?;
     Ok(file.commit()?)
 }
 

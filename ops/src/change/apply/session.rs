@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::context::{Context, Progress, State, Why};
+use super::seat::{Holder, Seat};
 use super::settings::Settings;
 use crate::clock::Stamp;
 use crate::target::schema::Table;
@@ -41,6 +42,8 @@ pub(crate) struct Session<'r, 'c> {
     pub(crate) effort: Effort,
     run: &'r RunId,
     owner: String,
+    /// Where it is noted that this runner holds the table.
+    seat: Option<Seat>,
     /// Until when the table is ours; `None` while it is not.
     lease_until: Option<Stamp>,
     began: Duration,
@@ -60,7 +63,32 @@ impl<'r, 'c> Session<'r, 'c> {
         let owner = context.ids.hex("owner", 8);
         let (lease_until, began) = (None, context.pace.elapsed());
         let effort = Effort::default();
-        Self { context, settings, effort, run, owner, lease_until, began, total, done: 0, before: 0 }
+        let (seat, done, before) = (None, 0, 0);
+        Self { context, settings, effort, run, owner, seat, lease_until, began, total, done, before }
+    }
+
+    /// Notes that this runner is about to take the table, and gives back what a killed runner of the same plan directory
+    /// still holds. From then on that runner's owner means nothing to the target, should a request of it be late.
+    pub(crate) fn sit(&mut self, seat: Seat, table: &Table) -> Result<(), Why> {
+        if !self.context.target.capabilities().books_in_target {
+            return Ok(());
+        }
+        if let Some(Holder { run, owner }) = seat.left_behind() {
+            let now = self.context.pace.now();
+            let until = now.plus(self.settings.lease);
+            let freed = match self.ask(|target| target.begin(table, &run, &owner, now, until)) {
+                Ok(RunState { is_closed: false, .. }) => self.ask(|target| target.close(&run, &owner, false)),
+                other => other.map(drop),
+            };
+            match freed {
+                // Somebody else has the table by now, or the first answer was lost: taking it will tell.
+                Ok(()) | Err(Why::Lost(_)) => {}
+                Err(why) => return Err(why),
+            }
+        }
+        seat.take(Holder { run: self.run.clone(), owner: self.owner.clone() })?;
+        self.seat = Some(seat);
+        Ok(())
     }
 
     /// Takes the table.
@@ -83,13 +111,17 @@ impl<'r, 'c> Session<'r, 'c> {
             tries += 1;
             target.close(run, &owner, is_done)
         });
-        match closed {
+        let closed = match closed {
             Err(Why::Lost(who)) if tries > 1 && is_done => match self.begin(table)? {
                 RunState { is_closed: true, .. } => Ok(()),
                 RunState { .. } => Err(Why::Lost(who)),
             },
             other => other,
+        };
+        if let (Ok(()), Some(seat)) = (&closed, &self.seat) {
+            seat.leave();
         }
+        closed
     }
 
     /// Asks the target for something that may be asked twice, until it answers or patience ends.

@@ -103,16 +103,24 @@ impl Gates {
     }
 
     /// The last record of a stage about exactly this plan, which must be a pass: a rehearsal before an apply, a
-    /// canary before the rest.
+    /// canary before the rest. A rehearsal must be of the plan as it is sealed, with the script that it tried.
     pub fn require_pass(&self, stage: Stage, manifest: &Manifest) -> Result<&Record, GateError> {
-        let last =
-            self.last(stage, &manifest.id).filter(|record| record.target == manifest.plan.target.fingerprint);
+        let is_sealed = |record: &&Record| {
+            stage != Stage::Rehearse || record.text("seal") == Some(manifest.seal.as_str())
+        };
+        let last = self
+            .last(stage, &manifest.id)
+            .filter(|record| record.target == manifest.plan.target.fingerprint)
+            .filter(is_sealed);
         if let Some(record) = last.filter(|record| record.decision == Decision::Pass) {
             return Ok(record);
         }
         let other = || self.records().iter().rev().find(|record| record.stage == stage);
         let found = match (last, other()) {
             (Some(record), _) => format!("record {}: {}", record.seq, record.decision.as_str()),
+            (None, Some(other)) if other.plan == manifest.id => {
+                format!("record {} is of another seal or target", other.seq)
+            }
             (None, Some(other)) => format!("the last one is of plan {}", other.short()),
             (None, None) => "none".to_owned(),
         };

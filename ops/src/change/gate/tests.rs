@@ -263,8 +263,13 @@ fn a_rehearsal_can_be_demanded() {
     let not_met =
         || Gates::load(&path).unwrap().require_pass(Stage::Rehearse, &plan).unwrap_err().to_string();
     assert!(not_met().contains("cargo xtask rehearse --plan"));
+    let entry = |decision, seal: &str| Entry::about(&plan, Stage::Rehearse, decision).with("seal", seal);
     append(&path, Entry::about(&plan, Stage::Rehearse, Decision::Pass), 0);
+    assert!(not_met().contains("of another seal"), "one that does not say what it rehearsed");
+    append(&path, entry(Decision::Pass, &"f".repeat(64)), 1);
+    assert!(not_met().contains("record 2 is of another seal"), "the same changes with another script");
+    append(&path, entry(Decision::Pass, &plan.seal), 2);
     Gates::load(&path).unwrap().require_pass(Stage::Rehearse, &plan).unwrap();
-    append(&path, Entry::about(&plan, Stage::Rehearse, Decision::Insufficient), 1);
-    assert!(not_met().contains("record 2: insufficient"), "the last one counts");
+    append(&path, entry(Decision::Insufficient, &plan.seal), 3);
+    assert!(not_met().contains("record 4: insufficient"), "the last one counts");
 }

@@ -7,7 +7,7 @@ use super::manifest::Manifest;
 pub struct Commands {
     /// Look at it.
     pub show: Vec<String>,
-    /// Dry run, and apply.
+    /// Dry run, rehearsal, and apply.
     pub apply: Vec<String>,
     /// Take it back.
     pub rollback: Vec<String>,
@@ -22,6 +22,8 @@ impl Commands {
             "sqlite" => format!("sqlite3 DATABASE < {folder}/apply/rollback.sql"),
             _ => format!("psql -X -v ON_ERROR_STOP=1 -f {folder}/apply/rollback.sql DATABASE"),
         };
+        let is_file = manifest.plan.target.driver == "sqlite";
+        let scratch = if is_file { "" } else { " --scratch postgres://HOST/ANOTHER-DATABASE" };
         Self {
             show: vec![
                 format!("cargo xtask plan diff --plan {folder} KEY"),
@@ -30,6 +32,7 @@ impl Commands {
             ],
             apply: vec![
                 format!("cargo xtask upsert --plan {folder}"),
+                format!("cargo xtask rehearse --plan {folder} --crash-at all{scratch}"),
                 format!("cargo xtask upsert --plan {folder} --apply {approve}"),
             ],
             rollback: vec![format!("cargo xtask rollback --plan {folder} --apply {approve}"), script],

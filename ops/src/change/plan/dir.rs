@@ -23,6 +23,8 @@ pub(crate) const INDEX_LINES: u64 = 1024;
 #[derive(Debug, Clone)]
 pub struct PlanDir {
     path: PathBuf,
+    /// Where runs write: the plan's own folder but for rehearsals.
+    runs: PathBuf,
     manifest: Manifest,
     layout: Layout,
     index: Index,
@@ -52,17 +54,19 @@ impl PlanDir {
                 missing_backup.push(sealed.path.clone());
             }
         }
-        let plan = Self { path: path.to_path_buf(), manifest, layout, index, missing_backup };
+        let (path, runs) = (path.to_path_buf(), path.to_path_buf());
+        let plan = Self { path, runs, manifest, layout, index, missing_backup };
         if plan.index.lines != plan.len() {
             let expected = format!("{} lines in {}", plan.len(), names::CHANGES);
-            return Err(damaged(path, expected, format!("{} lines", plan.index.lines)).into());
+            return Err(damaged(&plan.path, expected, format!("{} lines", plan.index.lines)).into());
         }
         Ok(plan)
     }
 
     /// A plan that is being written; nothing of it was read back.
     pub(super) fn unsealed(path: &Path, manifest: Manifest, layout: Layout, index: Index) -> Self {
-        Self { path: path.to_path_buf(), manifest, layout, index, missing_backup: Vec::new() }
+        let (path, runs) = (path.to_path_buf(), path.to_path_buf());
+        Self { path, runs, manifest, layout, index, missing_backup: Vec::new() }
     }
 
     /// Closes the rendered files.
@@ -72,7 +76,20 @@ impl PlanDir {
 
     /// Follows the folder to its name.
     pub(super) fn moved(&mut self, path: PathBuf) {
+        self.runs.clone_from(&path);
         self.path = path;
+    }
+
+    /// The same plan, whose runs write into another folder, which must exist.
+    #[must_use]
+    pub fn with_runs_in(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.runs);
+        self
+    }
+
+    /// Where runs write, and what their lock locks.
+    pub fn runs(&self) -> &Path {
+        &self.runs
     }
 
     /// The folder.
@@ -168,7 +185,7 @@ impl PlanDir {
 
     /// The folder of a run, such as `apply`. Runs write beside the plan, and the seal does not cover them.
     pub fn run_dir(&self, direction: &str) -> PathBuf {
-        self.path.join(direction)
+        self.runs.join(direction)
     }
 }
 

@@ -324,6 +324,7 @@ fn write_rollback(plan: &PlanDir, dir: &Path) -> Result<FileSeal, PlanError> {
         created_at: &plan.facts().created_at,
         target: &target,
         what: "It takes back the whole plan. After a run, apply/rollback.sql knows what was really stored.",
+        is_for_clone: false,
     };
     let mut file = SealedWriter::create(dir, names::ROLLBACK)?;
     let changes = plan.changes()?.map(|change| change.map(|change| (change, None)));

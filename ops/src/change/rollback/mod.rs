@@ -58,7 +58,7 @@ pub fn rollback(
     let mut session = Session::new(context, &settings, &applied, plan.len());
     let identity = apply::require_target(plan, &mut session)?;
     (order.gate)(plan, &identity)?;
-    let _lock = PlanLock::take(plan.path())?;
+    let lock = PlanLock::take(plan.runs())?;
     let named = order.keys.as_ref().map(|keys| keys.unmet().map(str::to_owned).collect::<Vec<_>>());
     let place = Place::find(plan)?;
     let Gathered { inverse, left_out, after } = match &place.begun {
@@ -92,7 +92,7 @@ pub fn rollback(
         }
         _ => Ok(()),
     };
-    let hooks = Hooks { begun: Some(&mut begun), plan_again: None };
+    let hooks = Hooks { lock: Some(&lock), begun: Some(&mut begun), plan_again: None };
     apply::run(&job, &settings, Start::Either, session.context, hooks)
 }
 

@@ -27,6 +27,12 @@ impl TableDigest {
         self.add(digest_row(row.iter().copied(), scratch));
     }
 
+    /// Takes one row away that was added.
+    pub fn remove(&mut self, row: Digest128) {
+        self.rows = self.rows.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(row);
+    }
+
     /// Rows that were added.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -37,6 +37,8 @@ pub struct About<'a> {
     pub target: &'a TargetIdentity,
     /// What the script takes back, as a sentence.
     pub what: &'a str,
+    /// It is for a clone, where other tables are empty: foreign keys are not enforced, where that is for the script to say.
+    pub is_for_clone: bool,
 }
 
 /// How many changes a script takes back.
@@ -81,7 +83,7 @@ pub fn rollback<E>(
 ) -> Result<Undone, E> {
     let dialect = Dialect::of(&about.target.driver);
     let opening = match dialect {
-        Dialect::Sqlite => sqlite::opening(layout),
+        Dialect::Sqlite => sqlite::opening(layout, about.is_for_clone),
         Dialect::Postgres => postgres::opening(layout),
     };
     sink(head(about, layout, counts, dialect).as_bytes())?;

@@ -11,8 +11,9 @@ use super::script::{Conditions, Loaded, kinds, list, quoted, restored_words, sid
 use crate::change::plan::{Layout, Op};
 
 /// The transaction, and empty temporary tables whose columns take every value as it is.
-pub(super) fn opening(layout: &Layout) -> String {
-    let mut out = "PRAGMA foreign_keys = ON;\nBEGIN IMMEDIATE;\n".to_owned();
+pub(super) fn opening(layout: &Layout, is_for_clone: bool) -> String {
+    let enforced = if is_for_clone { "OFF" } else { "ON" };
+    let mut out = format!("PRAGMA foreign_keys = {enforced};\nBEGIN IMMEDIATE;\n");
     for op in Op::ALL {
         let (written, before) = sides(op);
         let mut columns = vec!["n INTEGER PRIMARY KEY".to_owned()];

@@ -18,7 +18,7 @@ fn dataset(duplicates: Duplicates) -> Dataset {
         name: name.to_owned(),
         kind: Kind::Text,
         without: Vec::new(),
-        title: false,
+        title: None,
         placeholders: Vec::new(),
         fill: None,
     };
@@ -35,7 +35,7 @@ fn dataset(duplicates: Duplicates) -> Dataset {
         }),
         duplicates,
         score: Scoring::default(),
-        artifacts: Vec::new(),
+        artifacts: crate::cleanup::Artifacts::default(),
     }
 }
 

@@ -16,11 +16,10 @@ pub(super) fn dataset() -> Dataset {
         table: "test".to_owned(),
         key: Vec::new(),
         columns: vec![column("text", Kind::Text), column("id", Kind::Id), column("list", Kind::List)],
-        sheet_last: Vec::new(),
         slug: None,
         duplicates: crate::cleanup::Duplicates::default(),
         score: crate::cleanup::Scoring::default(),
-        artifacts: crate::cleanup::Artifacts::default(),
+        artifacts: super::super::Artifacts::default(),
     }
 }
 

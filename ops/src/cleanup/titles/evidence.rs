@@ -87,17 +87,18 @@ fn of_body(
     last: Option<Word<'_>>,
 ) -> Option<String> {
     let rest = goes_on(body, title)?;
-    let last = last.filter(|word| title.ends_with(word.text))?;
-    if rest.text.starts_with(char::is_alphanumeric) {
+    if let Some(last) =
+        last.filter(|word| title.ends_with(word.text) && rest.text.starts_with(char::is_alphanumeric))
+    {
         let end = rest.text.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.text.len());
         let is_form =
-            FORMS.contains(&&rest.text[..end]) && learned.knows_words() && learned.is_word(last.hash);
+            FORMS.contains(&&rest.text[..end]) && !learned.repeats(number) && learned.is_word(last.hash);
         return (!is_form)
             .then(|| format!("the text goes on inside the word: `{}|{}`", last.text, &rest.text[..end]));
     }
     let (this, most, all) = learned.follows(number, rest.word?);
     let is_odd = all >= 20 && most.saturating_mul(2) >= all && this.saturating_mul(5) < most;
-    is_odd.then(|| format!("its text goes on with a word that {this} of {all} titles have behind them, where {most} have another"))
+    is_odd.then(|| format!("its text goes on with a word that {this} of {all} have behind their title; {most} have the same other word"))
 }
 
 fn cut_word(learned: &Learned, last: Option<Word<'_>>) -> Option<String> {

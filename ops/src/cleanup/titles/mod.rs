@@ -50,7 +50,12 @@ pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<No
     }
 }
 
-const MARK: &str = "ends in a mark of a cut";
+pub(super) const MARK: &str = "ends in a mark of a cut";
+
+/// Whether a text begins with its title.
+pub(super) fn repeats(text: &str, title: &str) -> bool {
+    survey::goes_on(text, title).is_some()
+}
 
 fn judge(
     rules: &Rules,

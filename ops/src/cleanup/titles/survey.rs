@@ -211,6 +211,12 @@ impl Learned {
         (longest >= CAP_MIN && count >= 5 && count >= near.saturating_mul(3)).then_some((longest, count))
     }
 
+    /// Whether most texts of the table begin with their title. Where nothing is known it is assumed.
+    pub(super) fn repeats(&self, title: usize) -> bool {
+        let all = self.titles.get(title).map_or(0, |facts| facts.following);
+        !self.knows_words() || all.saturating_mul(2) >= self.rows
+    }
+
     /// How often texts go on behind their title with a word; how often they do with this one, with the most frequent
     /// one, and at all.
     pub(super) fn follows(&self, title: usize, word: u64) -> (u32, u32, u32) {
@@ -243,11 +249,14 @@ pub(in super::super) const COMMON_CHARS: usize = 5;
 /// A cap below this is a coincidence of short titles.
 const CAP_MIN: usize = 15;
 
+/// Bytes between a title and the next word.
+const BETWEEN_MAX: usize = 6;
+
 /// How a text goes on behind its title.
 pub(super) struct Rest<'a> {
     /// What follows the title.
     pub(super) text: &'a str,
-    /// The next word, where only blanks are between.
+    /// The next word, where a blank and at most a few signs are between.
     pub(super) word: Option<u64>,
 }
 
@@ -264,10 +273,10 @@ pub(super) fn goes_on<'a>(text: &'a str, title: &str) -> Option<Rest<'a>> {
         is_end.then_some(at)
     });
     let rest = &text[end.unwrap_or(text.len())..];
-    let next = rest.trim_start();
-    let is_word = next.len() < rest.len() && next.starts_with(char::is_alphanumeric);
+    let next = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let between = &rest[..rest.len() - next.len()];
     let mut word = None;
-    if is_word {
+    if between.contains(char::is_whitespace) && between.len() <= BETWEEN_MAX {
         words(next.split_whitespace().next().unwrap_or_default(), |next| word = word.or(Some(next.hash)));
     }
     Some(Rest { text: rest, word })

@@ -6,11 +6,13 @@
 //! own, because triggers that are woken by a change may rest on it.
 
 mod apply;
+mod blueprint;
 mod books;
 mod catalog;
 mod fault;
 mod rows;
 mod scan;
+mod scratch;
 mod sql;
 mod value;
 mod wire;
@@ -22,6 +24,7 @@ use ::postgres::{IsolationLevel, Transaction};
 use self::apply::{Applier, Statements, Stop};
 use self::catalog::{Facts, Triggers};
 use self::fault::{Fault, explain};
+pub use self::scratch::{PostgresScratch, psql_variables};
 use self::sql::Shape;
 use super::schema::{Table, TableName};
 use super::{
@@ -41,6 +44,8 @@ pub struct PostgresOptions {
     pub connect: ConnectOptions,
     /// Longest wait for a lock that another transaction holds.
     pub lock_timeout: Duration,
+    /// A schema that comes first on the search path, and has books of its own.
+    pub schema: Option<String>,
 }
 
 impl Default for PostgresOptions {
@@ -52,6 +57,7 @@ impl Default for PostgresOptions {
                 application_name: "ops".to_owned(),
             },
             lock_timeout: Duration::from_secs(10),
+            schema: None,
         }
     }
 }
@@ -164,7 +170,10 @@ impl PostgresTarget {
 }
 
 fn open(url: &PostgresUrl, options: &PostgresOptions, access: Access) -> Result<Connection, TargetError> {
-    let settings = format!("-c lock_timeout={}", options.lock_timeout.as_millis().max(1));
+    let mut settings = format!("-c lock_timeout={}", options.lock_timeout.as_millis().max(1));
+    if let Some(schema) = &options.schema {
+        settings.push_str(&format!(" -c search_path={schema},public"));
+    }
     Connection::open(url, &options.connect, access, &settings)
         .map_err(|cause| explain(cause, "connect to PostgreSQL"))
 }
@@ -218,6 +227,7 @@ impl Target for PostgresTarget {
         let limits = [
             "triggers are woken as for any other client; what they make of a row is reported, what they do to other rows is not in the backup",
             "foreign keys that cascade change rows of other tables, which are not in the backup",
+            "rows of a plan cannot exchange values that must be unique, unless that is deferrable; they are reported as refused",
             "sequences are not moved when their columns are given: the next number of others may be taken",
             "the connection must be a session of its own: no pooler that shares it between transactions",
             "on a distributed table (Citus) the key must hold the distribution column, which cannot be changed",

@@ -68,7 +68,7 @@ impl ToSql for Cells {
 }
 
 /// Appends the text that means this value to its column's type.
-fn write_text(value: &Value, out: &mut Vec<u8>) {
+pub(super) fn write_text(value: &Value, out: &mut Vec<u8>) {
     let written = match value {
         Value::Null => Ok(()),
         Value::Bool(b) => write!(out, "{b}"),

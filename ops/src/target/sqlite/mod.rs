@@ -11,6 +11,7 @@ mod catalog;
 mod cell;
 mod error;
 mod rows;
+mod scratch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use self::catalog::Facts;
 use self::error::{failed, open_failed};
+pub use self::scratch::SqliteScratch;
 use super::schema::{Table, TableName};
 use super::{
     Batch, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
@@ -164,6 +166,7 @@ impl Target for SqliteTarget {
             foreign_keys,
             "a column converts what its affinity asks for (text that is a number, decimals of more than 15 digits, -0.0, NaN); what was stored instead is reported",
             "outside WAL mode nobody can write while a table is read, and nobody can read while a batch is written",
+            "rows of a plan cannot exchange values that must be unique; they are reported as refused",
             "only tables of the file itself are known: no virtual tables, no attached files",
         ];
         Capabilities {

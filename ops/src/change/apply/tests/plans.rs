@@ -293,3 +293,82 @@ fn an_empty_plan_touches_nothing() {
     assert_eq!((report.end, &*report.why), (End::Done, "the plan changes nothing"));
     assert_eq!(rig.target.log, []);
 }
+
+/// Applies, with a process that dies where the target says so.
+fn dies(rig: &mut PlanRig, operation: u64, fault: Fault) {
+    rig.target.faults.insert(rig.target.operations + operation, fault);
+    let died = catch_unwind(AssertUnwindSafe(|| rig.apply())).unwrap_err();
+    assert!(died.is::<Crash>());
+}
+
+#[test]
+fn a_killed_runners_lease_is_given_back_by_the_next_one_in_the_same_directory() {
+    let mut held = 0;
+    for operation in 1..6 {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            let mut rig = PlanRig::new(10, true);
+            rig.settings.batch.rows = NonZeroUsize::new(4).unwrap();
+            dies(&mut rig, operation, fault);
+            held += u64::from(rig.target.lease.is_some());
+            rig.start = Start::Either;
+            let report = rig.apply().unwrap();
+            assert_eq!(report.end, End::Done, "killed at {operation}: {report:?}");
+            assert_eq!(rig.target.lease, None);
+            assert_eq!(report.ledger.count("applied"), 10);
+        }
+    }
+    assert!(held >= 5, "only {held} were killed with the table in their hands");
+}
+
+#[test]
+fn a_rollback_takes_the_table_from_the_killed_run_that_it_takes_back() {
+    let mut rig = PlanRig::new(10, true);
+    rig.settings.batch.rows = NonZeroUsize::new(4).unwrap();
+    dies(&mut rig, 3, Fault::CrashAfter);
+    assert!(rig.target.lease.is_some());
+    assert_eq!(rig.rollback().unwrap().end, End::Done);
+    assert_eq!(rig.target.lease, None);
+}
+
+#[test]
+fn the_lease_of_another_directory_and_of_a_living_runner_is_respected() {
+    let mut rig = PlanRig::new(10, true);
+    rig.settings.batch.rows = NonZeroUsize::new(4).unwrap();
+    dies(&mut rig, 3, Fault::CrashAfter);
+    let held = rig.target.lease.clone();
+    let (here, copy) = (rig.plan.path().to_path_buf(), tempfile::tempdir().unwrap());
+    for entry in std::fs::read_dir(here.join("apply")).unwrap() {
+        let entry = entry.unwrap();
+        files::create_dir(&copy.path().join("apply")).unwrap();
+        std::fs::copy(entry.path(), copy.path().join("apply").join(entry.file_name())).unwrap();
+    }
+    std::fs::copy(here.join(".runner.json"), copy.path().join(".runner.json")).unwrap();
+    let original = rig.plan.clone();
+    rig.plan = original.clone().with_runs_in(copy.path());
+    rig.start = RESUME;
+    assert!(refused(rig.apply()).starts_with("another runner holds the table"));
+    assert_eq!(rig.target.lease, held, "a copy of the directory waits for the lease");
+    rig.plan = original;
+    let lock = crate::change::lock::PlanLock::take(&here).unwrap();
+    assert!(refused(rig.apply()).starts_with("another runner works on this plan"));
+    assert_eq!(rig.target.lease, held, "a runner that lives is not asked for its table");
+    drop(lock);
+    rig.target.lease = Some(("somebody else".to_owned(), rig.pace.now().plus(Duration::from_mins(1))));
+    assert!(refused(rig.apply()).starts_with("another runner holds the table"));
+    rig.pace.advance(Duration::from_mins(2));
+    assert_eq!(rig.apply().unwrap().end, End::Done);
+}
+
+#[test]
+fn what_a_killed_runner_has_sent_and_what_comes_late_is_not_done_after_its_table_was_taken() {
+    let mut rig = PlanRig::new(10, true);
+    rig.settings.batch.rows = NonZeroUsize::new(4).unwrap();
+    dies(&mut rig, 3, Fault::CrashBefore);
+    let before = rig.target.lease.clone().unwrap().0;
+    rig.start = RESUME;
+    rig.target.faults.insert(rig.target.operations + 9, Fault::Broken);
+    rig.apply().unwrap();
+    let log: Vec<&str> = rig.target.log.iter().map(|(name, _)| *name).collect();
+    assert!(log.windows(3).any(|three| three == ["begin", "close", "begin"]), "{log:?}");
+    assert_ne!(rig.target.owner, before, "the target knows the new runner by another name");
+}

@@ -1,7 +1,7 @@
 //! Time as a runner feels it: what time it is, how long it has worked, and waiting.
 //!
 //! A parameter like the clock, so that a test can let hours of pauses and retries pass in no time. Nothing else in
-//! `change` may sleep.
+//! the library may sleep.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,330 @@
+//! SQLite under the telemetry store: WAL, prepared statements, and errors told apart.
+//!
+//! A statement waits for a lock only for a moment, so that the writer can see to its queue in between; how long to wait
+//! altogether is the store's business. Whether the file at the path still is the one that was opened is asked before
+//! every group, because SQLite goes on writing into a file that was deleted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags};
+
+use super::tables;
+use crate::db::{Cell, DbError, Reader};
+use crate::os::{FileId, file_id};
+use crate::telemetry::store::{Dialect, Driver, Durability, Row, Sink, SinkError, Value};
+use crate::text;
+
+/// How long one statement waits for a lock.
+const LOCK_SLICE: Duration = Duration::from_millis(50);
+/// Statements that stay prepared.
+const STATEMENTS: usize = 64;
+
+/// A SQLite database that telemetry is written to.
+#[derive(Debug)]
+pub struct SqliteTelemetry {
+    /// `None`: in memory.
+    path: Option<PathBuf>,
+    durability: Durability,
+    lock_timeout: Duration,
+}
+
+impl SqliteTelemetry {
+    /// The database in the file at `path`, which is made when it is missing. Readers wait `lock_timeout` for a lock.
+    pub fn file(path: &Path, durability: Durability, lock_timeout: Duration) -> Self {
+        Self { path: Some(path.to_path_buf()), durability, lock_timeout }
+    }
+
+    /// A database in memory, which only the store itself can see.
+    pub fn memory() -> Self {
+        Self { path: None, durability: Durability::Process, lock_timeout: Duration::ZERO }
+    }
+}
+
+impl Driver for SqliteTelemetry {
+    fn connect(&self) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(Box::new(
+            SqliteSink::open(self.path.as_deref(), self.durability).map_err(|error| classify(&error))?,
+        ))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, DbError> {
+        let open = |path: &Path| -> Result<Connection, Error> {
+            let conn = Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?;
+            conn.busy_timeout(self.lock_timeout)?;
+            conn.pragma_update(None, "query_only", true)?;
+            Ok(conn)
+        };
+        let path = self.path.as_deref().unwrap_or(Path::new(":memory:"));
+        let conn = open(path).map_err(|e| DbError::new(format!("open `{}`", path.display()), e))?;
+        Ok(Box::new(Owned(conn)))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn spill_place(&self) -> (Option<PathBuf>, String) {
+        let Some(path) = &self.path else { return (None, String::new()) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (path.parent().map(Path::to_path_buf), format!("{name}-telemetry"))
+    }
+}
+
+/// A connection that reads.
+struct Owned(Connection);
+
+impl Reader for Owned {
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, DbError> {
+        (&self.0).columns(table)
+    }
+
+    fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, DbError> {
+        (&self.0).rows(sql)
+    }
+}
+
+struct SqliteSink {
+    conn: Connection,
+    /// Where the database is, and which file that was; `None` in memory.
+    place: Option<(PathBuf, Option<FileId>)>,
+    always_durable: bool,
+    is_durable: bool,
+    is_broken: bool,
+}
+
+impl SqliteSink {
+    fn open(path: Option<&Path>, durability: Durability) -> Result<Self, Error> {
+        let conn = match path {
+            Some(path) => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+                Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
+            }
+            None => Connection::open_in_memory()?,
+        };
+        // First of all, because everything after it may meet a lock.
+        conn.busy_timeout(LOCK_SLICE)?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        let is_file = path.is_some();
+        if is_file && conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? != "wal" {
+            // This does not wait for a lock, whatever the timeout; the store tries again.
+            conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        }
+        conn.pragma_update(None, "foreign_keys", true)?;
+        let always_durable = durability == Durability::Power;
+        conn.pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
+        let id = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
+        let place = path.map(|path| (path.to_path_buf(), id(path)));
+        Ok(Self { conn, place, always_durable, is_durable: always_durable, is_broken: false })
+    }
+
+    fn run(&self, sql: &str) -> Result<(), SinkError> {
+        let run = || self.conn.prepare_cached(sql)?.execute([]);
+        run().map(drop).map_err(|error| classify(&error))
+    }
+}
+
+impl Sink for SqliteSink {
+    fn begin(&mut self, is_durable: bool) -> Result<(), SinkError> {
+        if self.is_broken {
+            let text = "the last transaction could not be undone".to_owned();
+            return Err(SinkError::Unavailable { text, is_lost: true });
+        }
+        let is_durable = is_durable || self.always_durable;
+        if is_durable != self.is_durable {
+            let level = if is_durable { "full" } else { "normal" };
+            self.conn.pragma_update(None, "synchronous", level).map_err(|error| classify(&error))?;
+            self.is_durable = is_durable;
+        }
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    fn commit(&mut self) -> Result<(), SinkError> {
+        self.run("COMMIT")
+    }
+
+    fn rollback(&mut self) {
+        // Some errors have undone the transaction already.
+        if !self.conn.is_autocommit() {
+            self.is_broken = self.run("ROLLBACK").is_err();
+        }
+    }
+
+    fn savepoint(&mut self) -> Result<(), SinkError> {
+        self.run("SAVEPOINT job")
+    }
+
+    fn release(&mut self) -> Result<(), SinkError> {
+        self.run("RELEASE job")
+    }
+
+    fn undo(&mut self) -> Result<(), SinkError> {
+        if self.conn.is_autocommit() {
+            // The whole transaction is gone, and with it the jobs before this one.
+            return Err(SinkError::Unavailable {
+                text: "the transaction was undone".to_owned(),
+                is_lost: false,
+            });
+        }
+        self.run("ROLLBACK TO job")?;
+        self.run("RELEASE job")
+    }
+
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
+        tables::columns(&self.conn, table).map_err(|error| classify(&error))
+    }
+
+    fn ensure_sql(&mut self, sql: &str) -> Result<(), SinkError> {
+        self.conn.execute(sql, []).map(drop).map_err(|error| classify(&error))
+    }
+
+    fn rows(&mut self, sql: &str, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), SinkError> {
+        let mut statement = self.conn.prepare_cached(sql).map_err(|error| classify(&error))?;
+        let order = order(&statement);
+        for row in rows {
+            let bound = match &order {
+                None => bind(&mut statement, row.values()),
+                Some(order) => {
+                    let values: Vec<Value<'_>> = row.values().collect();
+                    let found = |place: &usize| values.get(*place).copied();
+                    order
+                        .iter()
+                        .map(found)
+                        .collect::<Option<Vec<_>>>()
+                        .map_or(Ok(false), |values| bind(&mut statement, values.into_iter()))
+                }
+            };
+            if !bound.map_err(|error| classify(&error))? {
+                let text =
+                    "the statement has another number of parameters than the job has values".to_owned();
+                return Err(SinkError::Rejected(text));
+            }
+            statement.raw_execute().map_err(|error| classify(&error))?;
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, sql: &str, key: &str) -> Result<Option<i64>, SinkError> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut rows = statement.query([key])?;
+            rows.next()?.map(|row| row.get(0)).transpose()
+        };
+        read().map_err(|error| classify(&error))
+    }
+
+    fn is_current(&mut self) -> bool {
+        let Some((path, id)) = &self.place else { return true };
+        std::fs::metadata(path).is_ok_and(|metadata| file_id(&metadata) == *id)
+    }
+
+    fn has_certain_commits(&self) -> bool {
+        true
+    }
+
+    fn as_reader(&mut self) -> Option<&mut dyn Reader> {
+        self.place.is_none().then_some(self)
+    }
+}
+
+impl Reader for SqliteSink {
+    fn columns(&mut self, table: &str) -> Result<Vec<String>, DbError> {
+        (&self.conn).columns(table)
+    }
+
+    fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, DbError> {
+        (&self.conn).rows(sql)
+    }
+}
+
+/// Which value each parameter takes, from 0; `None` when they stand in order, as in every insert of a table.
+fn order(statement: &CachedStatement<'_>) -> Option<Vec<usize>> {
+    let place = |index: usize| {
+        let name = statement.parameter_name(index).unwrap_or_default();
+        let number = name.get(1..).and_then(|digits| digits.parse::<usize>().ok());
+        number.filter(|number| *number > 0).unwrap_or(index) - 1
+    };
+    let count = statement.parameter_count();
+    let order: Vec<usize> = (1..=count).map(place).collect();
+    (!order.iter().copied().eq(0..count)).then_some(order)
+}
+
+/// Binds the values; `false` when there are more or fewer than parameters.
+fn bind<'a>(
+    statement: &mut CachedStatement<'_>,
+    values: impl Iterator<Item = Value<'a>>,
+) -> Result<bool, Error> {
+    let mut index = 0;
+    let count = statement.parameter_count();
+    for value in values {
+        index += 1;
+        if index > count {
+            return Ok(false);
+        }
+        match value {
+            Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null)?,
+            Value::Int(n) => statement.raw_bind_parameter(index, n)?,
+            Value::Real(x) => statement.raw_bind_parameter(index, x)?,
+            Value::Bool(b) => statement.raw_bind_parameter(index, b)?,
+            Value::Text(text) => statement.raw_bind_parameter(index, text)?,
+            Value::Bytes(bytes) => statement.raw_bind_parameter(index, bytes)?,
+        }
+    }
+    Ok(index == count)
+}
+
+/// Whether the job is at fault. SQLite's messages name constraints, tables and words of the statement, not values.
+fn classify(error: &Error) -> SinkError {
+    let text = text::ellipsis(&text::one_line(&error.to_string()), 200);
+    let Some(code) = error.sqlite_error_code() else { return SinkError::Rejected(text) };
+    match code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::DiskFull
+        | ErrorCode::OutOfMemory => SinkError::Unavailable { text, is_lost: false },
+        ErrorCode::ReadOnly
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::DatabaseCorrupt
+        | ErrorCode::CannotOpen
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::PermissionDenied
+        | ErrorCode::NotADatabase
+        | ErrorCode::OperationInterrupted => SinkError::Unavailable { text, is_lost: true },
+        _ => SinkError::Rejected(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_set_up_as_promised() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let sink = SqliteSink::open(Some(&path), Durability::Process).unwrap();
+        let pragma = |name| sink.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (1, 1));
+        let mode: String = sink.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        let sink = SqliteSink::open(Some(&path), Durability::Power).unwrap();
+        assert_eq!(sink.conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let driver = SqliteTelemetry::file(&path, Durability::Process, Duration::from_secs(1));
+        let mut sink = driver.connect().unwrap();
+        sink.begin(false).unwrap();
+        sink.ensure_sql("CREATE TABLE t (a)").unwrap();
+        sink.commit().unwrap();
+        let mut reader = driver.reader().unwrap();
+        assert_eq!(reader.columns("t").unwrap(), ["a"]);
+        assert!(reader.rows("INSERT INTO t VALUES (1)").is_err());
+    }
+}

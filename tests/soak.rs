@@ -1,0 +1,91 @@
+//! `soak` from outside: what it can find out, and a log that is judged again to the same bytes.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
+
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ops::clock::Stamp;
+use ops::files::write_atomic;
+use ops::soak::{Log, Look, Metric, Reading, Rule, Soak};
+use support::command::xtask;
+use support::golden::assert_golden;
+
+const STARTED: &str = "2026-01-02T03:00:00Z";
+
+fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = xtask(dir).args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Six hours of a release whose conversion is `good_of_20` of 20; one look in the middle could not read it.
+fn evidence(good_of_20: u64) -> String {
+    let never =
+        Metric::new("version_overrides", "profiles and their version", Rule::Never { hidden_max: 0.02 });
+    let rate = Rule::AtLeast { rate: 0.85, margin: 0.05 };
+    let conversion = Metric::new("conversion", "completed sessions and their profile", rate);
+    let (mut log, mut text) = Log::begin(Soak {
+        target: "postgres://db.internal/app".to_owned(),
+        run: Some("3f1c0a9be210".to_owned()),
+        started: STARTED.to_owned(),
+        ..Soak::new("staging", vec![never, conversion])
+    });
+    for number in 0..=72_u64 {
+        let at = Stamp::parse(STARTED).unwrap().plus(Duration::from_secs(number * 300));
+        let units = number * 4;
+        let counted = |good| Reading::Counted { units, good, bad: Vec::new() };
+        let failed = || Reading::Failed("canceling statement due to statement timeout".to_owned());
+        let conversion = if number == 30 { failed() } else { counted(units * good_of_20 / 20) };
+        text.push_str(&log.add(Look {
+            at: at.iso(),
+            process: "7c2e".to_owned(),
+            up_ms: number * 300_000,
+            readings: vec![counted(units), conversion],
+        }));
+    }
+    text
+}
+
+#[test]
+fn power_is_printed_from_the_code_that_judges() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["soak", "power", "--n", "288", "--soaks", "500"];
+    let (code, stdout, stderr) = run(dir.path(), &args);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_golden("soak/power/expected/stdout.txt", &stdout);
+    assert_eq!(run(dir.path(), &args).1, stdout);
+}
+
+#[test]
+fn evidence_gives_the_same_bytes_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, good_of_20, expected) in [("go", 19, 0), ("no-go", 14, 6), ("insufficient", 17, 6)] {
+        let file = format!("{name}.ndjson");
+        write_atomic(&dir.path().join(&file), evidence(good_of_20).as_bytes()).unwrap();
+        let (code, stdout, stderr) = run(dir.path(), &["soak", "replay", &file]);
+        assert_eq!((code, stderr.as_str()), (expected, ""), "{stdout}");
+        assert_golden(&format!("soak/{name}/expected/stdout.txt"), &stdout);
+        let (_, json, _) = run(dir.path(), &["soak", "replay", &file, "--json"]);
+        assert_golden(&format!("soak/{name}/expected/judgement.json"), &json);
+    }
+}
+
+#[test]
+fn what_is_no_evidence_is_refused_by_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let edited = evidence(14).replacen("\"good\":2}", "\"good\":4}", 1);
+    write_atomic(&dir.path().join("edited.ndjson"), edited.as_bytes()).unwrap();
+    let (code, _, stderr) = run(dir.path(), &["soak", "replay", "edited.ndjson"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("line 3: was changed, or does not follow the line before"), "{stderr}");
+    let (code, _, stderr) = run(dir.path(), &["soak", "replay", "none.ndjson"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cannot read `none.ndjson`"), "{stderr}");
+    let (code, _, stderr) = run(dir.path(), &["soak", "power", "--n", "10", "--baseline", "1.5"]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("between 0 and 1"), "{stderr}");
+}
