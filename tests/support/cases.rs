@@ -36,6 +36,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/backup-plan/expected/help.txt",
     "help/bench/analyze/expected/help.txt",
     "help/bench/change/expected/help.txt",
+    "help/bench/cleanup/expected/help.txt",
     "help/bench/expected/help.txt",
     "help/cargo-xtask/expected/help.txt",
     "help/ci/expected/help.txt",
