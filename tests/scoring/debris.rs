@@ -86,7 +86,9 @@ fn a_template_is_found_in_its_table_and_in_no_order() {
     let rows = read(&rules, &fixture("cleanup/glyphs/glyphs_rows.ndjson"));
     let learn = |rows: &[Row<'_>]| {
         let mut survey = Survey::new(&rules);
-        rows.iter().for_each(|row| survey.add(&rules, row));
+        for row in rows {
+            survey.add(&rules, row);
+        }
         survey
     };
     let learned = learn(&rows).learned();

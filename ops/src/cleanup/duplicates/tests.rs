@@ -25,6 +25,7 @@ fn dataset(duplicates: Duplicates) -> Dataset {
     Dataset {
         name: "test".to_owned(),
         table: "test".to_owned(),
+        sheet_last: Vec::new(),
         key: vec!["id".to_owned()],
         columns: ["id", "owner", "name", "text"].map(column).to_vec(),
         slug: Some(Slug {

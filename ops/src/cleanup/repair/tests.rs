@@ -14,6 +14,7 @@ pub(super) fn dataset() -> Dataset {
     Dataset {
         name: "test".to_owned(),
         table: "test".to_owned(),
+        sheet_last: Vec::new(),
         key: Vec::new(),
         columns: vec![column("text", Kind::Text), column("id", Kind::Id), column("list", Kind::List)],
         slug: None,
