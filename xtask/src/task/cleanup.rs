@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ops::change::gate;
 use ops::change::planner::{self, Request as PlanRequest};
+use ops::cleanup::{Dataset, Problem, Rules};
 use ops::cleanup::pipeline::{self, CleanupError, Outcome, Request, Surroundings};
 use ops::cleanup::revert::{self, RevertRequest};
-use ops::cleanup::{Dataset, Problem, Rules};
 use ops::clock::Stamp;
 use ops::config::Config;
 use ops::guard::Refusal;
@@ -80,6 +80,9 @@ struct CleanArgs {
     /// A row with a lower score is a fragment, instead of the dataset's threshold
     #[arg(long, value_name = "SCORE", value_parser = share)]
     threshold: Option<f64>,
+    /// Plant known faults into copies of the rows and say how many are found, and how much else
+    #[arg(long)]
+    grade: bool,
     /// Rows shown in the report
     #[arg(long, value_name = "N", default_value_t = 20)]
     sample: usize,
@@ -169,8 +172,14 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
         encoding: args.encoding_errors.into(),
         ..ReadOptions::default()
     };
-    let request =
-        Request { source: &source, reading: &reading, rules: &rules, out: &out, sample: args.sample };
+    let request = Request {
+        source: &source,
+        reading: &reading,
+        rules: &rules,
+        out: &out,
+        sample: args.sample,
+        grade: args.grade,
+    };
     let outcome = match with_progress(&request, args, settings, &output) {
         Err(CleanupError::Interrupted) => return Ok(Code::Interrupted),
         other => other?,
@@ -181,10 +190,7 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
     let rejected = outcome.summary.ledger.rejected;
     if rejected > args.allow_rejects {
         let list = format!("{folder}/rejects.ndjson");
-        output::stderr(&format!(
-            "{} rejected, see {list}; --allow-rejects {rejected} accepts them (exit 5)\n",
-            plural(rejected, "record")
-        ));
+        output::stderr(&format!("{} rejected, see {list}; --allow-rejects {rejected} accepts them (exit 5)\n", plural(rejected, "record")));
         return Ok(Code::Partly);
     }
     if args.apply {
@@ -231,10 +237,7 @@ fn rules(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<Ru
             format!("`{name}`"),
         );
         let near = ops::text::alike(name, known.iter().copied());
-        return Err(near
-            .first()
-            .map_or(refusal.clone(), |name| refusal.next(format!("--dataset {name}")))
-            .into());
+        return Err(near.first().map_or(refusal.clone(), |name| refusal.next(format!("--dataset {name}"))).into());
     };
     let mut dataset = dataset.clone();
     dataset.score.threshold = args.threshold.unwrap_or(dataset.score.threshold);
@@ -258,13 +261,7 @@ fn next(folder: &str, dataset: &Dataset) -> Document {
 }
 
 /// Plans how the table becomes what the cleaned rows say. Columns that the input does not have stay as they are live.
-fn plan(
-    args: &CleanArgs,
-    dataset: &Dataset,
-    outcome: &Outcome,
-    settings: &Settings,
-    output: &Output,
-) -> anyhow::Result<Code> {
+fn plan(args: &CleanArgs, dataset: &Dataset, outcome: &Outcome, settings: &Settings, output: &Output) -> anyhow::Result<Code> {
     let target = TargetArgs { target: args.target.clone(), sqlite_normal: false };
     let mut target = target.open(settings)?;
     let identity = target::identify(target.as_mut(), output)?;
@@ -272,8 +269,7 @@ fn plan(
     let table = target.table(&name)?;
     let has = |name: &str| table.columns.iter().any(|column| column.name == name);
     let slug = dataset.slug.as_ref().map(|slug| slug.to.as_str());
-    let absent =
-        outcome.summary.absent_columns.iter().filter(|name| Some(name.as_str()) != slug || !has(name));
+    let absent = outcome.summary.absent_columns.iter().filter(|name| Some(name.as_str()) != slug || !has(name));
     let made = outcome.made_columns.iter().filter(|name| !has(name));
     let request = PlanRequest {
         table: name,
@@ -291,8 +287,7 @@ fn plan(
         output.line(&format!("columns left as they are: {ignored}"));
     }
     let around = backup_plan::surroundings(settings)?;
-    let plan =
-        planner::plan(target.as_mut(), identity, &request, &settings.cwd.join(DEFAULT_OUT), true, &around)?;
+    let plan = planner::plan(target.as_mut(), identity, &request, &settings.cwd.join(DEFAULT_OUT), true, &around)?;
     backup_plan::record(&plan, &settings.cwd.join(gate::DEFAULT_PATH), settings)?;
     // Under --json stdout has the report of the cleanup already.
     if !args.json {
@@ -318,11 +313,7 @@ fn undo(args: &RevertArgs, settings: &Settings) -> anyhow::Result<Code> {
         ("with an undone change", thousands(reverted.changed_rows)),
         ("there again", thousands(reverted.restored_rows)),
         ("undone with others", thousands(reverted.undone_with_others)),
-        (
-            "as in the input",
-            if reverted.is_input { "yes, every row" } else { "no, only what was chosen is undone" }
-                .to_owned(),
-        ),
+        ("as in the input", if reverted.is_input { "yes, every row" } else { "no, only what was chosen is undone" }.to_owned()),
         ("file", file),
     ]);
     output.document(&document);

@@ -8,6 +8,7 @@ mod clean;
 mod columns;
 mod fates;
 mod finish;
+mod graded;
 mod layout;
 mod lines;
 mod render;
@@ -65,6 +66,8 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Rows shown in the report.
     pub sample: usize,
+    /// Whether the detectors are graded on faults planted into copies of the rows.
+    pub grade: bool,
 }
 
 impl<'a> Request<'a> {
@@ -150,6 +153,7 @@ impl Outcome {
 pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outcome, CleanupError> {
     let stage = Stage::begin(request.out)?;
     let survey = survey::survey(request, around)?;
+    let graded = request.grade.then(|| graded::grade(request, around, &survey, &stage)).transpose()?;
     let mut lists = clean::Lists {
         changes: stage.file("changes.ndjson")?,
         findings: stage.file("findings.ndjson")?,
@@ -190,6 +194,8 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     artifacts.push(stage.write("duplicates.json", &clusters)?);
     let mut summary = summarize(request, around, &survey, &pass.tally, &written, books);
     summary.duplicates = duplicated;
+    summary.replaced_bytes = pass.replaced;
+    summary.grade = graded;
     artifacts.extend(write_reports(&stage, &summary, &written)?);
     let manifest = manifest(request, &survey, &summary, joint_changes_at, &artifacts);
     let json = serde_json::to_string_pretty(&manifest).expect("the manifest is JSON") + "\n";
@@ -246,6 +252,8 @@ fn summarize(
         findings: tally.findings(layout),
         score: Scores::new(request.dataset().score.threshold, written.fragments, &written.scores),
         duplicates: Vec::new(),
+        replaced_bytes: 0,
+        grade: None,
         absent_columns: (0..layout.declared).filter(|place| survey.is_absent(*place)).map(name).collect(),
         carried_columns: layout.carried().map(name).collect(),
     }

@@ -18,6 +18,9 @@ pub(super) fn file(summary: &Summary, sample: &[Vec<u8>]) -> Document {
     books(&mut document, &summary.ledger);
     tables(&mut document, summary);
     scores(&mut document, &summary.score);
+    if let Some(grade) = &summary.grade {
+        document.append(grade.document());
+    }
     if !sample.is_empty() {
         document.heading(2, "Sample rows");
         for json in sample {
@@ -40,6 +43,9 @@ pub(super) fn terminal(outcome: &Outcome) -> Document {
         ("lowest, median, mean", [score.lowest, score.median, score.mean].map(value).join(", ")),
         ("fragments", format!("{} below {}", thousands(score.fragments), score.threshold)),
     ]);
+    if let Some(grade) = &summary.grade {
+        document.append(grade.document());
+    }
     books(&mut document, &summary.ledger);
     document
 }
@@ -70,6 +76,9 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         ("Rows changed", thousands(summary.changed_rows)),
         ("Rows with a remark", thousands(summary.flagged_rows)),
     ];
+    if summary.replaced_bytes > 0 {
+        facts.push(("Bytes that were no text", format!("{} replaced", plural(summary.replaced_bytes, "run"))));
+    }
     if !summary.absent_columns.is_empty() {
         facts.push(("Columns missing", summary.absent_columns.join(", ")));
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::Artifact;
 use super::tally::RuleCount;
+use crate::cleanup::grade::Grade;
 use crate::records::{Compression, Format};
 
 /// What a run did. A versioned artifact.
@@ -33,10 +34,15 @@ pub struct Summary {
     pub score: Scores,
     /// Clusters of rows that are the same, by cause.
     pub duplicates: Vec<Duplicated>,
+    /// Runs of bytes that were no UTF-8, and were replaced.
+    pub replaced_bytes: u64,
     /// Columns of the dataset that the input does not have.
     pub absent_columns: Vec<String>,
     /// Columns that only the input has, carried along.
     pub carried_columns: Vec<String>,
+    /// How well faults are found in this table, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grade: Option<Grade>,
 }
 
 /// What was read.

@@ -32,7 +32,7 @@ fn clean(source: &Path, dataset: &Dataset, out: &Path, threads: usize) -> Result
     };
     let rules = Rules::new(dataset.clone()).unwrap();
     let reading = crate::records::ReadOptions::default();
-    run(&Request { source, reading: &reading, rules: &rules, out, sample: 20 }, &mut around)
+    run(&Request { source, reading: &reading, rules: &rules, out, sample: 20, grade: false }, &mut around)
 }
 
 fn lines(rows: &[Value]) -> String {

@@ -5,6 +5,7 @@
 
 mod analyze;
 mod change;
+mod cleanup;
 mod peers;
 mod race;
 
@@ -42,6 +43,7 @@ enum Area {
     /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
     Analyze,
     Change(change::Args),
+    Cleanup(cleanup::Args),
 }
 
 /// What an area needs to run.
@@ -113,6 +115,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let measured = match &args.area {
         Area::Analyze => analyze::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
+        Area::Cleanup(args) => cleanup::run(&bench, args)?,
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));
