@@ -107,7 +107,13 @@ pub(super) const HIDDEN: &[(&str, &str)] = &[
     ("authorization: Bearer abcdefgh12345678", "authorization: Bearer [redacted-token]"),
     ("\"Authorization\": \"Bearer abcdefgh12345678\"", "\"Authorization\": \"Bearer [redacted-token]\""),
     ("curl -H 'Authorization: Token abcdef123456'", "curl -H 'Authorization: Token [redacted-token]'"),
+    ("Password: letmein and more", "Password: [redacted-secret] and more"),
+    ("api_key: abcdef", "api_key: [redacted-secret]"),
+    ("my api key is abc123def", "my api key is [redacted-secret]"),
     // Tokens by their form.
+    ("Bearer abc.def.ghi", "Bearer [redacted-token]"),
+    (concat!("sb_sec", "ret_abcdef"), "[redacted-token]"),
+    (concat!("gh", "p_abcdefghij"), "[redacted-token]"),
     ("Bearer abcdefghijklmnopqrstuvwxyz", "Bearer [redacted-token]"),
     ("bearer: Bearer a1b2c3d4e5", "bearer: Bearer [redacted-token]"),
     (
@@ -292,6 +298,9 @@ pub(super) const HARMLESS: &[&str] = &[
     "password: String,",
     "pub struct Secret<T>(T);",
     "secret: SecretString::from(value)",
+    "api_key: ApiKey,",
+    "access_token: AccessToken",
+    "api_key: string;",
     "password = getpass()",
     "password = os.environ[\"PGPASSWORD\"]",
     "password = args.password",

@@ -13,23 +13,23 @@ const KEY_BLOCK: &str = "[redacted-private-key]";
 const BLOCK_MAX: usize = 16 * 1024;
 /// How tokens begin, and how many signs must follow. Longer beginnings come before their own beginnings.
 const PREFIXES: [(&str, usize); 41] = [
-    ("sb_secret_", 16),
+    ("sb_secret_", 6),
     ("sbp_", 32),
-    ("ghp_", 20),
-    ("gho_", 20),
-    ("ghu_", 20),
-    ("ghs_", 20),
-    ("ghr_", 20),
-    ("github_pat_", 20),
-    ("glpat-", 16),
+    ("ghp_", 10),
+    ("gho_", 10),
+    ("ghu_", 10),
+    ("ghs_", 10),
+    ("ghr_", 10),
+    ("github_pat_", 10),
+    ("glpat-", 8),
     ("gldt-", 16),
     ("glrt-", 16),
-    ("sk-ant-", 16),
-    ("sk-proj-", 16),
+    ("sk-ant-", 8),
+    ("sk-proj-", 8),
     ("sk-or-", 16),
     ("sk-", 20),
-    ("sk_live_", 10),
-    ("sk_test_", 10),
+    ("sk_live_", 6),
+    ("sk_test_", 6),
     ("rk_live_", 10),
     ("rk_test_", 10),
     ("whsec_", 16),
@@ -41,17 +41,17 @@ const PREFIXES: [(&str, usize); 41] = [
     ("xapp-", 10),
     ("npm_", 30),
     ("pypi-", 40),
-    ("hf_", 30),
+    ("hf_", 20),
     ("dop_v1_", 32),
     ("doo_v1_", 32),
     ("shpat_", 20),
     ("shpss_", 20),
     ("shpca_", 20),
     ("AGE-SECRET-KEY-1", 20),
-    ("AIza", 30),
+    ("AIza", 20),
     ("ya29.", 20),
     ("EAACEdEose0cBA", 8),
-    ("SG.", 30),
+    ("SG.", 20),
     ("lin_api_", 20),
     ("dckr_pat_", 20),
 ];
@@ -90,8 +90,10 @@ fn token(place: Place<'_>) -> Option<Found> {
         while dotted && behind[length..].starts_with('.') {
             length += 1 + token_length(&behind[length + 1..]);
         }
+        // The shorter the beginning, the more it needs a digit to be no word.
+        let is_sure = prefix.len() >= 5 || prefix.starts_with("gh");
         let has_digit = behind.as_bytes()[..length].iter().any(u8::is_ascii_digit);
-        if length >= least && has_digit {
+        if length >= least && (is_sure || has_digit) {
             return masked(prefix.len() + length);
         }
     }
@@ -133,7 +135,8 @@ fn bearer(place: Place<'_>) -> Option<Found> {
     let behind = rest[word.len()..].trim_start_matches(' ');
     let length = behind.bytes().position(|b| !is_token_sign(b)).unwrap_or(behind.len());
     let token = behind[..length].trim_end_matches('.');
-    let is_token = token.len() >= 20 || (token.len() >= 8 && token.bytes().any(|b| b.is_ascii_digit()));
+    let is_odd = |b: u8| b.is_ascii_digit() || b"._~+/=".contains(&b);
+    let is_token = token.len() >= 20 || (token.len() >= 8 && token.bytes().any(is_odd));
     let start = place.text.len() - behind.len();
     is_token.then_some(Found { start, end: start + token.len(), mask: TOKEN })
 }
@@ -143,7 +146,9 @@ fn named(place: Place<'_>) -> Option<Found> {
     let end = names::end(place.text, place.at);
     let class = names::class(place.text, place.at, end)?;
     let is_flag = place.text[place.done..place.at].ends_with('-');
-    let (start, end) = value::behind(place.text, end, class, is_flag)?;
+    let name = names::plain(&place.text[place.at..end]);
+    let is_word = matches!(name.as_str(), "token" | "secret" | "credential" | "credentials");
+    let (start, end) = value::behind(place.text, end, value::Name { class, is_flag, is_word })?;
     let mask = if class == Class::Authorization { TOKEN } else { SECRET };
     Some(Found { start, end, mask })
 }

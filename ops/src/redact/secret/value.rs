@@ -60,9 +60,20 @@ const HARMLESS: [&str; 53] = [
     "here",
 ];
 
+/// What is known of the name before a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name {
+    pub(super) class: Class,
+    /// It is a flag of a command line, whose value follows behind a space.
+    pub(super) is_flag: bool,
+    /// It is a word that sentences have too.
+    pub(super) is_word: bool,
+}
+
 /// The value that follows a name which ends at `end`; `None` when there is none that must be hidden.
-pub(super) fn behind(text: &str, end: usize, class: Class, is_flag: bool) -> Option<(usize, usize)> {
-    let (at, link) = link(text, end, is_flag)?;
+pub(super) fn behind(text: &str, end: usize, name: Name) -> Option<(usize, usize)> {
+    let class = name.class;
+    let (at, link) = link(text, end, name.is_flag)?;
     let quote = opening(&text[at..]);
     let start = at + quote.len();
     if class == Class::Authorization {
@@ -82,7 +93,7 @@ pub(super) fn behind(text: &str, end: usize, class: Class, is_flag: bool) -> Opt
     }
     let is_harmless = is_placeholder(value)
         || (class == Class::Token && is_small_number(value))
-        || (quote.is_empty() && is_code_or_prose(text, start, stop, class, link));
+        || (quote.is_empty() && is_code_or_prose(text, start, stop, name, link));
     (!is_harmless).then_some((start, stop))
 }
 
@@ -216,7 +227,8 @@ fn is_small_number(value: &str) -> bool {
 }
 
 /// Whether a value without quotes is an expression of a program, or the next word of a sentence.
-fn is_code_or_prose(text: &str, start: usize, stop: usize, class: Class, link: Link) -> bool {
+fn is_code_or_prose(text: &str, start: usize, stop: usize, name: Name, link: Link) -> bool {
+    let class = name.class;
     let value = &text[start..stop];
     let next = text[stop..].chars().next();
     let has_digit = value.bytes().any(|b| b.is_ascii_digit());
@@ -236,7 +248,9 @@ fn is_code_or_prose(text: &str, start: usize, stop: usize, class: Class, link: L
         }
         Link::Colon => {
             let is_type = is_path && value.contains("::") || next == Some('<') || value.contains('(');
-            let is_sentence = is_word && !is_mixed && (class == Class::Token || matches!(next, Some(' ')));
+            // Names of types are written with a capital; words of sentences follow names that are words.
+            let is_capital = value.starts_with(char::is_uppercase) && value.chars().any(char::is_lowercase);
+            let is_sentence = is_word && class == Class::Token && (name.is_word && !is_mixed || is_capital);
             is_type || is_sentence
         }
     }
