@@ -21,6 +21,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/bench/analyze/expected/help.txt",
     "help/bench/change/expected/help.txt",
     "help/bench/expected/help.txt",
+    "help/bench/store/expected/help.txt",
     "help/cargo-xtask/expected/help.txt",
     "help/ci/expected/help.txt",
     "help/db-identity/expected/help.txt",

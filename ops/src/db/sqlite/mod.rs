@@ -2,12 +2,12 @@
 //!
 //! This folder is the only user of rusqlite.
 
+mod account;
 mod analyse;
 mod backup;
 mod events;
 mod execute;
 mod header;
-mod insert;
 mod lineage;
 mod migrator;
 mod open;

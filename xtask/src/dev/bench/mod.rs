@@ -7,6 +7,7 @@ mod analyze;
 mod change;
 mod peers;
 mod race;
+mod store;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,8 @@ enum Area {
     /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
     Analyze,
     Change(change::Args),
+    /// Events through the telemetry store, against SQLite alone, Python and JSON Lines
+    Store,
 }
 
 /// What an area needs to run.
@@ -104,8 +107,11 @@ impl Comparison {
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let cargo = Cargo::new(settings)?;
-    output::stderr("building the release program\n");
-    cargo.command(&["build", "--release", "--locked", "--package", "xtask"]).run()?;
+    // The store is measured in a program of its own.
+    if !matches!(args.area, Area::Store) {
+        output::stderr("building the release program\n");
+        cargo.command(&["build", "--release", "--locked", "--package", "xtask"]).run()?;
+    }
     let target = peers::target_folder(&cargo)?;
     let program = target.join("release").join(format!("xtask{}", std::env::consts::EXE_SUFFIX));
     let bench = Bench { cargo, folder: target.join("bench"), program, quick: args.quick, pairs: args.pairs };
@@ -113,6 +119,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let measured = match &args.area {
         Area::Analyze => analyze::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
+        Area::Store => store::run(&bench, &target)?,
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));
