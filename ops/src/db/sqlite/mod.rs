@@ -2,13 +2,13 @@
 //!
 //! This folder is the only user of rusqlite.
 
+mod account;
 mod analyse;
 mod backup;
 mod events;
 mod execute;
 mod export;
 mod header;
-mod insert;
 mod lineage;
 mod migrator;
 mod open;

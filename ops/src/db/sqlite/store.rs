@@ -4,26 +4,33 @@
 //! token inside that transaction, so a worker that lost its lease changes nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
 };
 
-use super::{insert, tables};
+use super::{SqliteTelemetry, account, tables};
 use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
     AttemptRecord, Claim, Distribution, EventWrite, NewRun, PhaseKey, Scope, Selection, Store, StoreError,
     StratumCount,
 };
+use crate::telemetry::store::{self as telemetry, Job, Refused, StoreOptions};
 use crate::telemetry::{EventRow, Rejection};
 
 /// An open database whose migrations are all applied.
 #[derive(Debug)]
 pub struct SqliteStore {
     conn: Connection,
+    /// Writes the accounts of attempts, with their events, through a connection of its own.
+    telemetry: telemetry::Store,
 }
+
+/// How long a lock of another process is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 const CLAIM: &str = "
 SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
@@ -40,35 +47,50 @@ ON CONFLICT (phase_pk) DO UPDATE SET owner = excluded.owner, fencing_token = fen
     claimed_at = excluded.claimed_at, expires_at = excluded.expires_at
 RETURNING fencing_token";
 
-const ATTEMPT: &str = "
-INSERT INTO phase_attempts (run_id, phase_id, attempt, session_id, owner, fencing_token, outcome, reason, detail,
-    outcome_source, verified, telemetry, event_id, started_at, finished_at)
-VALUES (:run_id, :phase_id, :attempt, :session_id, :owner, :token, :outcome, :reason, :detail,
-    :source, :verified, :telemetry, :event_id, :started_at, :finished_at)";
-
-const FINISH: &str = "
-UPDATE phases SET state = :state, builder_attempts = builder_attempts + 1,
-    retry_attempt = retry_attempt + :failed, tokens_used = tokens_used + :tokens, updated_at = :now,
-    last_attempt_timestamp = :now,
-    started_at = coalesce(started_at, :started),
-    last_failure_reason = CASE WHEN :failed THEN :failure ELSE last_failure_reason END,
-    completed_at = CASE WHEN :state = 'QUEUED' THEN completed_at ELSE :now END
-WHERE id = :pk";
-
 impl SqliteStore {
     /// Opens an existing database for work.
     pub fn open(path: &Path) -> Result<Self, DbError> {
         let open = || -> Result<Connection, rusqlite::Error> {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            conn.busy_timeout(Duration::from_secs(30))?;
+            conn.busy_timeout(LOCK_TIMEOUT)?;
             // Without the table of events SQLite would refuse every statement on a table that refers to it,
             // and an attempt would be lost with its event.
             let keys = tables::exists(&conn, "table", "token_estimation_v2_events")?;
             conn.pragma_update(None, "foreign_keys", keys)?;
             Ok(conn)
         };
-        let conn = open().map_err(|e| DbError::new(format!("open `{}`", path.display()), e))?;
-        Ok(Self { conn })
+        let failed = || format!("open `{}`", path.display());
+        let conn = open().map_err(|e| DbError::new(failed(), e))?;
+        // An attempt takes minutes and is accounted for once: there is nothing to queue, and the answer is needed.
+        let options = StoreOptions { debug: true, lock_timeout: LOCK_TIMEOUT, ..StoreOptions::default() };
+        let driver = Arc::new(SqliteTelemetry::guest(path));
+        let telemetry =
+            telemetry::Store::with_driver(driver, options).map_err(|e| DbError::new(failed(), e))?;
+        Ok(Self { conn, telemetry })
+    }
+
+    /// Has the telemetry store write an account; what the database has against it, if anything.
+    fn account(&self, claim: &Claim, job: &Job) -> Result<Option<String>, StoreError> {
+        match self.telemetry.submit(job) {
+            Ok(()) => Ok(None),
+            Err(Refused::Failed(why)) if why == account::LEASE_LOST => {
+                Err(StoreError::LeaseLost(claim.key.clone()))
+            }
+            Err(Refused::Failed(why)) => Ok(Some(why)),
+            Err(other) => Err(DbError::new("account for an attempt", other).into()),
+        }
+    }
+
+    /// The event of an attempt that is accounted for.
+    fn written(&self, claim: &Claim) -> Result<EventWrite, StoreError> {
+        self.read("find the event of an attempt", |conn| {
+            let sql =
+                "SELECT event_id FROM phase_attempts WHERE run_id = ?1 AND phase_id = ?2 AND attempt = ?3";
+            let key = &claim.key;
+            let attempt = i64::try_from(claim.attempt).unwrap_or(i64::MAX);
+            conn.prepare_cached(sql)?.query_row((&key.run_id, &key.phase_id, attempt), |row| row.get(0))
+        })
+        .map(EventWrite::Written)
     }
 
     /// Runs `work` in one immediate transaction; `what` names it in an error.
@@ -193,31 +215,18 @@ impl Store for SqliteStore {
         record: &AttemptRecord,
         event: Result<&EventRow, Rejection>,
     ) -> Result<EventWrite, StoreError> {
-        self.write("account for an attempt", |tx| {
-            require_lease(tx, claim)?;
-            let written = match event {
-                Ok(row) => insert::insert(tx, row)?,
-                Err(rejection) => EventWrite::NotWritten(rejection),
-            };
-            insert_attempt(tx, claim, record, &written)?;
-            let failed = record.reason.is_some();
-            let failure = record.reason.map(|reason| {
-                let detail = record.detail.as_deref().unwrap_or_default();
-                crate::text::ellipsis(&format!("{}: {detail}", reason.to_uppercase()), 1000)
-            });
-            let now = record.finished_at.db();
-            let tokens = i64::try_from(record.tokens_used).unwrap_or(i64::MAX);
-            tx.prepare_cached(FINISH)?.execute(named_params! {
-                ":state": record.state.as_str(), ":failed": failed, ":tokens": tokens,
-                ":started": record.started_at.db(), ":now": now, ":failure": failure, ":pk": claim.phase_pk,
-            })?;
-            tx.execute(
-                "UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1",
-                (&claim.key.run_id, tokens),
-            )?;
-            tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [claim.phase_pk])?;
-            Ok(written)
-        })
+        let rejection = match event {
+            Err(rejection) => rejection,
+            Ok(row) => match self.account(claim, &account::job(claim, record, Ok(row)))? {
+                None => return self.written(claim),
+                Some(why) => account::rejection(&why),
+            },
+        };
+        // The event is at fault, or the rest is, which then says so.
+        match self.account(claim, &account::job(claim, record, Err(&rejection)))? {
+            None => Ok(EventWrite::NotWritten(rejection)),
+            Some(why) => Err(DbError::new("account for an attempt", why).into()),
+        }
     }
 
     fn settle_runs(&mut self, now: Stamp) -> Result<(), StoreError> {
@@ -340,27 +349,6 @@ fn require_lease(tx: &Transaction<'_>, claim: &Claim) -> Result<(), Failure> {
 fn free(tx: &Transaction<'_>, phase_pk: i64, now: Stamp) -> Result<(), rusqlite::Error> {
     tx.execute("UPDATE phases SET state = 'QUEUED', updated_at = ?2 WHERE id = ?1", (phase_pk, now.db()))?;
     tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [phase_pk])?;
-    Ok(())
-}
-
-fn insert_attempt(
-    tx: &Transaction<'_>,
-    claim: &Claim,
-    record: &AttemptRecord,
-    written: &EventWrite,
-) -> Result<(), rusqlite::Error> {
-    let (telemetry, event_id) = match written {
-        EventWrite::Written(id) => ("written".to_owned(), Some(*id)),
-        EventWrite::NotWritten(rejection) => (rejection.code(), None),
-    };
-    tx.prepare_cached(ATTEMPT)?.execute(named_params! {
-        ":run_id": claim.key.run_id, ":phase_id": claim.key.phase_id,
-        ":attempt": i64::try_from(claim.attempt).unwrap_or(i64::MAX), ":session_id": record.session_id,
-        ":owner": claim.owner, ":token": claim.fencing_token, ":outcome": record.outcome,
-        ":reason": record.reason, ":detail": record.detail, ":source": record.outcome_source,
-        ":verified": record.verified, ":telemetry": telemetry, ":event_id": event_id,
-        ":started_at": record.started_at.db(), ":finished_at": record.finished_at.db(),
-    })?;
     Ok(())
 }
 

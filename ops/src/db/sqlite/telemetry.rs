@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags};
+use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags, ffi};
 
 use super::tables;
 use crate::db::{Cell, DbError, Reader};
@@ -17,6 +17,8 @@ use crate::text;
 
 /// How long one statement waits for a lock.
 const LOCK_SLICE: Duration = Duration::from_millis(50);
+/// Comes before what a trigger has against a row.
+pub(super) const TRIGGER: &str = "trigger: ";
 /// Statements that stay prepared.
 const STATEMENTS: usize = 64;
 
@@ -27,24 +29,32 @@ pub struct SqliteTelemetry {
     path: Option<PathBuf>,
     durability: Durability,
     lock_timeout: Duration,
+    is_guest: bool,
 }
 
 impl SqliteTelemetry {
     /// The database in the file at `path`, which is made when it is missing. Readers wait `lock_timeout` for a lock.
     pub fn file(path: &Path, durability: Durability, lock_timeout: Duration) -> Self {
-        Self { path: Some(path.to_path_buf()), durability, lock_timeout }
+        Self { path: Some(path.to_path_buf()), durability, lock_timeout, is_guest: false }
+    }
+
+    /// The database in the file at `path`, which is somebody else's: its journal mode stays as it is, and so does the
+    /// care with which SQLite flushes it.
+    pub(super) fn guest(path: &Path) -> Self {
+        Self { is_guest: true, ..Self::file(path, Durability::Power, Duration::ZERO) }
     }
 
     /// A database in memory, which only the store itself can see.
     pub fn memory() -> Self {
-        Self { path: None, durability: Durability::Process, lock_timeout: Duration::ZERO }
+        Self { path: None, durability: Durability::Process, lock_timeout: Duration::ZERO, is_guest: false }
     }
 }
 
 impl Driver for SqliteTelemetry {
     fn connect(&self) -> Result<Box<dyn Sink>, SinkError> {
         Ok(Box::new(
-            SqliteSink::open(self.path.as_deref(), self.durability).map_err(|error| classify(&error))?,
+            SqliteSink::open(self.path.as_deref(), self.durability, self.is_guest)
+                .map_err(|error| classify(&error))?,
         ))
     }
 
@@ -68,7 +78,7 @@ impl Driver for SqliteTelemetry {
     }
 
     fn spill_place(&self) -> (Option<PathBuf>, String) {
-        let Some(path) = &self.path else { return (None, String::new()) };
+        let Some(path) = self.path.as_ref().filter(|_| !self.is_guest) else { return (None, String::new()) };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         (path.parent().map(Path::to_path_buf), format!("{name}-telemetry"))
     }
@@ -97,10 +107,11 @@ struct SqliteSink {
 }
 
 impl SqliteSink {
-    fn open(path: Option<&Path>, durability: Durability) -> Result<Self, Error> {
+    fn open(path: Option<&Path>, durability: Durability, is_guest: bool) -> Result<Self, Error> {
         let conn = match path {
             Some(path) => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+                let create = if is_guest { OpenFlags::empty() } else { OpenFlags::SQLITE_OPEN_CREATE };
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | create;
                 Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
             }
             None => Connection::open_in_memory()?,
@@ -108,12 +119,15 @@ impl SqliteSink {
         // First of all, because everything after it may meet a lock.
         conn.busy_timeout(LOCK_SLICE)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        let is_file = path.is_some();
-        if is_file && conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? != "wal" {
+        let sets_mode = path.is_some() && !is_guest;
+        if sets_mode && conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? != "wal"
+        {
             // This does not wait for a lock, whatever the timeout; the store tries again.
             conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         }
-        conn.pragma_update(None, "foreign_keys", true)?;
+        // Without the table of events SQLite would refuse every statement on a table that refers to it.
+        let keys = !is_guest || tables::exists(&conn, "table", "token_estimation_v2_events")?;
+        conn.pragma_update(None, "foreign_keys", keys)?;
         let always_durable = durability == Durability::Power;
         conn.pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
         let id = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
@@ -279,6 +293,9 @@ fn bind<'a>(
 /// Whether the job is at fault. SQLite's messages name constraints, tables and words of the statement, not values.
 fn classify(error: &Error) -> SinkError {
     let text = text::ellipsis(&text::one_line(&error.to_string()), 200);
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER) {
+        return SinkError::Rejected(format!("{TRIGGER}{text}"));
+    }
     let Some(code) = error.sqlite_error_code() else { return SinkError::Rejected(text) };
     match code {
         ErrorCode::DatabaseBusy
@@ -305,12 +322,12 @@ mod tests {
     fn a_connection_is_set_up_as_promised() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");
-        let sink = SqliteSink::open(Some(&path), Durability::Process).unwrap();
+        let sink = SqliteSink::open(Some(&path), Durability::Process, false).unwrap();
         let pragma = |name| sink.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (1, 1));
         let mode: String = sink.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
-        let sink = SqliteSink::open(Some(&path), Durability::Power).unwrap();
+        let sink = SqliteSink::open(Some(&path), Durability::Power, false).unwrap();
         assert_eq!(sink.conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap(), 2);
     }
 

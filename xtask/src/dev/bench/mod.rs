@@ -8,6 +8,7 @@ mod change;
 mod cleanup;
 mod peers;
 mod race;
+mod store;
 
 use std::path::PathBuf;
 
@@ -44,6 +45,8 @@ enum Area {
     Analyze,
     Change(change::Args),
     Cleanup(cleanup::Args),
+    /// Events through the telemetry store, against SQLite alone, Python and JSON Lines
+    Store,
 }
 
 /// What an area needs to run.
@@ -106,8 +109,11 @@ impl Comparison {
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let cargo = Cargo::new(settings)?;
-    output::stderr("building the release program\n");
-    cargo.command(&["build", "--release", "--locked", "--package", "xtask"]).run()?;
+    // The store is measured in a program of its own.
+    if !matches!(args.area, Area::Store) {
+        output::stderr("building the release program\n");
+        cargo.command(&["build", "--release", "--locked", "--package", "xtask"]).run()?;
+    }
     let target = peers::target_folder(&cargo)?;
     let program = target.join("release").join(format!("xtask{}", std::env::consts::EXE_SUFFIX));
     let bench = Bench { cargo, folder: target.join("bench"), program, quick: args.quick, pairs: args.pairs };
@@ -116,6 +122,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Area::Analyze => analyze::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
+        Area::Store => store::run(&bench, &target)?,
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));
