@@ -49,13 +49,22 @@ pub(super) fn blanks(bytes: &[u8], at: &mut usize, rules: &mut Rules) -> Result<
         match byte(bytes, *at)? {
             b' ' | b'\n' | b'\r' | b'\t' | 0x0b | 0x0c => *at += 1,
             b'-' if bytes.get(*at + 1).is_none() => return Err(Stop::End),
-            b'-' if is_comment(bytes, *at, *rules)? => *at = line_end(bytes, *at)?,
+            b'-' if is_comment(bytes, *at, *rules)? => {
+                let end = line_end(bytes, *at)?;
+                if MYSQL_TOOLS.iter().any(|tool| bytes[*at..end].starts_with(tool)) {
+                    *rules = Rules::MYSQL;
+                }
+                *at = end;
+            }
             b'#' if rules.is_mysql() => *at = line_end(bytes, *at)?,
             b'/' if byte(bytes, *at + 1)? == b'*' => *at = comment(bytes, *at, rules)?,
             _ => return Ok(()),
         }
     }
 }
+
+/// What the tools of MySQL write on the first lines of their dumps.
+const MYSQL_TOOLS: [&[u8]; 3] = [b"-- MySQL dump", b"-- MariaDB dump", b"-- phpMyAdmin"];
 
 /// Two dashes begin a comment; in MySQL only with a blank behind them.
 fn is_comment(bytes: &[u8], at: usize, rules: Rules) -> Result<bool, Stop> {
