@@ -145,16 +145,20 @@ pub(super) fn dollar(bytes: &[u8], from: usize) -> Result<Option<(usize, usize, 
 /// The offset behind one token, whatever it is: a word, a text with its quotes, or one byte.
 pub(super) fn token(bytes: &[u8], at: usize, rules: Rules) -> Result<usize, Stop> {
     match bytes[at] {
-        b'\'' => {
-            let is_escaped = at > 0 && matches!(bytes[at - 1], b'E' | b'e') && !rules.is_mysql();
-            text(bytes, at, rules.backslash || is_escaped).map(|(end, _)| end + 1)
-        }
+        b'\'' => text(bytes, at, rules.backslash).map(|(end, _)| end + 1),
         b'"' => text(bytes, at, rules.backslash).map(|(end, _)| end + 1),
         b'`' => text(bytes, at, false).map(|(end, _)| end + 1),
         b'$' if rules.dialect == Dialect::Standard => {
             Ok(dollar(bytes, at)?.map_or(at + 1, |(_, _, end)| end))
         }
-        byte if is_word_start(byte) => word(bytes, at),
+        byte if is_word_start(byte) => {
+            let end = word(bytes, at)?;
+            let is_escaped = matches!(byte, b'E' | b'e') && end == at + 1 && bytes[end] == b'\'';
+            if is_escaped && !rules.is_mysql() {
+                return text(bytes, end, true).map(|(end, _)| end + 1);
+            }
+            Ok(end)
+        }
         _ => Ok(at + 1),
     }
 }
