@@ -154,7 +154,8 @@ mod tests {
         let path = dir.path().join("evidence.ndjson");
         drop(Evidence::open(&path, terms()).unwrap());
         let before = files::read_text(&path).unwrap();
-        let others: [(fn(&mut Soak), &str); 4] = [
+        type Change = fn(&mut Soak);
+        let others: [(Change, &str); 4] = [
             (|soak| soak.target = "sqlite:///b.db".to_owned(), "is about postgres://db.internal/app"),
             (|soak| soak.run = Some("r".to_owned()), "another run"),
             (|soak| soak.every_s = 60, "every 300 s"),
