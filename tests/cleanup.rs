@@ -4,12 +4,12 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
-#[expect(dead_code, reason = "each test binary uses a part of the support")]
-mod support;
 #[cfg(unix)]
 #[path = "support/postgres.rs"]
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod postgres;
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -49,8 +49,11 @@ impl World {
     fn ends(&self, code: i32, line: &str) -> Ran {
         let output = xtask(self.dir.path()).args(line.split(' ')).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran =
-            Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) };
+        let ran = Ran {
+            code: output.status.code().unwrap(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
         assert_eq!(ran.code, code, "{line}\n{}{}", ran.stdout, ran.stderr);
         ran
     }
@@ -61,7 +64,8 @@ impl World {
 
     /// Every file of a folder.
     fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
-        let entries = fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file());
+        let entries =
+            fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file());
         entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
     }
 }
@@ -97,7 +101,10 @@ fn every_format_of_a_dataset_gives_the_same_rows() {
     let world = World::new();
     let fixtures = support::root().join("fixtures/cleanup");
     for (dataset, names) in [
-        ("glyphs", ["glyphs_rows.sql", "glyphs_rows.json", "glyphs_rows.ndjson", "glyphs_rows.csv"].as_slice()),
+        (
+            "glyphs",
+            ["glyphs_rows.sql", "glyphs_rows.json", "glyphs_rows.ndjson", "glyphs_rows.csv"].as_slice(),
+        ),
         ("contacts", ["contacts.csv", "contacts.ndjson"].as_slice()),
     ] {
         let mut first: Option<(Vec<u8>, Vec<u8>)> = None;
@@ -168,11 +175,15 @@ fn the_way_back_gives_the_input_or_a_part_of_it() {
 #[test]
 fn what_cannot_be_read_is_listed_and_decides_the_exit_code() {
     let world = World::new();
-    world.file("rows.ndjson", format!("{ROWS}{{\"id\":\"a6\",\n{{\"id\":\"a7\",\"name\":\"Whole again here\"}}\n").as_bytes());
+    world.file(
+        "rows.ndjson",
+        format!("{ROWS}{{\"id\":\"a6\",\n{{\"id\":\"a7\",\"name\":\"Whole again here\"}}\n").as_bytes(),
+    );
     let ran = world.ends(5, "cleanup --source rows.ndjson --dataset glyphs --out out");
     assert!(ran.stderr.contains("--allow-rejects 1"), "{}", ran.stderr);
     assert!(ran.stdout.contains("7 in ="), "{}", ran.stdout);
-    let reject: Value = serde_json::from_str(&fs::read_to_string(world.path("out/rejects.ndjson")).unwrap()).unwrap();
+    let reject: Value =
+        serde_json::from_str(&fs::read_to_string(world.path("out/rejects.ndjson")).unwrap()).unwrap();
     assert_eq!((&reject["row"], &reject["line"], &reject["at"]), (&5.into(), &6.into(), &ROWS.len().into()));
     world.ends(0, "cleanup --source rows.ndjson --dataset glyphs --out out --allow-rejects 1");
     // The rejected record was never a row.
@@ -220,8 +231,12 @@ fn a_killed_run_leaves_the_previous_files_and_the_next_one_works() {
     world.file("big.ndjson", rows.as_bytes());
     let args = ["cleanup", "--source", "big.ndjson", "--dataset", "glyphs", "--out", "out"];
     for wait_ms in [5, 40, 90, 150] {
-        let mut child =
-            xtask_std(world.dir.path()).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = xtask_std(world.dir.path())
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(std::time::Duration::from_millis(wait_ms));
         child.kill().unwrap();
         let has_ended = child.wait().unwrap().success();
@@ -254,13 +269,23 @@ fn a_plan_and_nothing_else_comes_of_apply() {
     let ran = world.ends(0, line);
     assert!(ran.stdout.contains("cargo xtask upsert --plan"), "{}", ran.stdout);
     assert!(ran.stdout.contains("1 to update"), "{}", ran.stdout);
-    let name: String = live.query_row("SELECT name FROM glyphs WHERE id = 'a1'", [], |row| row.get(0)).unwrap();
+    let name: String =
+        live.query_row("SELECT name FROM glyphs WHERE id = 'a1'", [], |row| row.get(0)).unwrap();
     assert_eq!(name, "old", "a plan changes nothing");
     let plans = fs::read_dir(world.path(".ops/plans")).unwrap().count();
     assert_eq!(plans, 1);
-    let changes = fs::read_dir(world.path(".ops/plans")).unwrap().next().unwrap().unwrap().path().join("changes.ndjson");
+    let changes = fs::read_dir(world.path(".ops/plans"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("changes.ndjson");
     let changes = fs::read_to_string(changes).unwrap();
-    assert!(!changes.contains("\"tenant_id\":null,\"note\""), "a column that the input does not have stays: {changes}");
+    assert!(
+        !changes.contains("\"tenant_id\":null,\"note\""),
+        "a column that the input does not have stays: {changes}"
+    );
     // Rejects are looked at before anything is planned.
     world.file("rows.ndjson", format!("{ROWS}{{\n").as_bytes());
     world.ends(5, line);
@@ -269,7 +294,18 @@ fn a_plan_and_nothing_else_comes_of_apply() {
 
 /// Rows for other programs to read: what their formats have to get right.
 fn hard_rows() -> String {
-    let texts = ["plain text here", "a,b", "say \"hi\"", "two\nlines", "\u{e9}\u{1f4a1}", "\\.", "semi; colon", "'quoted'", "NULL", "null"];
+    let texts = [
+        "plain text here",
+        "a,b",
+        "say \"hi\"",
+        "two\nlines",
+        "\u{e9}\u{1f4a1}",
+        "\\.",
+        "semi; colon",
+        "'quoted'",
+        "NULL",
+        "null",
+    ];
     let rows = texts.iter().enumerate().map(|(n, text)| {
         let row = serde_json::json!({"id": format!("{n}"), "name": format!("Harbor number {n}"), "description": text,
             "source_message": if n % 2 == 0 { Value::from("") } else { Value::Null }});

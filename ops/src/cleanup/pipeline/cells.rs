@@ -56,7 +56,8 @@ impl<'de> Visitor<'de> for Object {
         let mut members = Vec::with_capacity(32);
         while let Some(name) = map.next_key::<Name<'de>>()? {
             let value: &'de RawValue = map.next_value()?;
-            let cell = cell(value.get()).ok_or_else(|| serde::de::Error::custom("a text with half of a surrogate pair"))?;
+            let cell = cell(value.get())
+                .ok_or_else(|| serde::de::Error::custom("a text with half of a surrogate pair"))?;
             members.push((name.0, cell));
         }
         Ok(members)

@@ -19,8 +19,8 @@ use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
 use crate::cleanup::duplicates::{Clusters, Finder, Keys, RowKeys};
 use crate::cleanup::{Cell, Clash, Dataset, Edit, Kind, Note, Row, Rule};
-use crate::records::{Batch, Reject};
 use crate::files::FileError;
+use crate::records::{Batch, Reject};
 use crate::value::write_json_string;
 
 /// A record without a column that others have.
@@ -102,7 +102,6 @@ impl<'a> Cleaner<'a> {
         }
     }
 
-
     fn row(&mut self, row: &mut Row<'_>, out: &mut Cleaned) {
         self.notes.clear();
         self.before.clear();
@@ -136,7 +135,11 @@ impl<'a> Cleaner<'a> {
                 Spelling::Text => self.survey.is_text(place),
                 Spelling::Json => !self.survey.is_text(place),
             };
-            let mut own = self.notes.iter().enumerate().filter(|(_, note)| matches!(note, Note::Edit(p, _) if *p == place));
+            let mut own = self
+                .notes
+                .iter()
+                .enumerate()
+                .filter(|(_, note)| matches!(note, Note::Edit(p, _) if *p == place));
             match (own.next(), own.next()) {
                 (Some((index, Note::Edit(_, edit))), None) if is_usual && is_respelled(edit) => {
                     self.notes.remove(index);
@@ -145,7 +148,8 @@ impl<'a> Cleaner<'a> {
                     let mut json = Vec::new();
                     render::json_compact(&mut json, &row.cells[place]);
                     let after = String::from_utf8(json).expect("JSON is text");
-                    let before = if self.before[place] == Spelling::Text { as_text(&after) } else { after.clone() };
+                    let before =
+                        if self.before[place] == Spelling::Text { as_text(&after) } else { after.clone() };
                     let evidence = "not spelled as most values of the column".to_owned();
                     self.notes.push(Note::Edit(place, Edit { rule: SPELLED, before, after, evidence }));
                 }
@@ -226,7 +230,13 @@ fn as_text(json: &str) -> String {
 }
 
 /// Appends the spellings of a cleaned row.
-pub(super) fn push(out: &mut Rendered, layout: &Layout, dataset: &Dataset, row: &Row<'_>, evidence: &Evidence) {
+pub(super) fn push(
+    out: &mut Rendered,
+    layout: &Layout,
+    dataset: &Dataset,
+    row: &Row<'_>,
+    evidence: &Evidence,
+) {
     let length = |from: usize, to: usize| u32::try_from(to - from).expect("a row is smaller than 4 GiB");
     let (json, csv, fragment) = (out.json.len(), out.csv.len(), out.fragments.len());
     render::json_row(&mut out.json, layout, row, evidence.verdict);
@@ -343,13 +353,25 @@ pub(super) fn clean(
     lists: &mut Lists,
 ) -> Result<Pass, CleanupError> {
     let source = Source::open(request, around)?;
-    let mut cleaners: Vec<Cleaner<'_>> = (0..around.threads.max(1)).map(|_| Cleaner::new(request, survey)).collect();
+    let mut cleaners: Vec<Cleaner<'_>> =
+        (0..around.threads.max(1)).map(|_| Cleaner::new(request, survey)).collect();
     let (spare, line) = (Vec::new(), Vec::new());
     let finder = Finder::new(request.dataset(), scratch, SORT_BYTES);
     let is_suffixed = request.dataset().slug.as_ref().is_some_and(|slug| slug.clash == Clash::Suffix);
     let slugs = is_suffixed.then(Vec::new);
-    let mut cleaning =
-        Cleaning { source, replaced: 0, finder, slugs, spare, spool, lists, rejected: 0, around, records: 0, line };
+    let mut cleaning = Cleaning {
+        source,
+        replaced: 0,
+        finder,
+        slugs,
+        spare,
+        spool,
+        lists,
+        rejected: 0,
+        around,
+        records: 0,
+        line,
+    };
     threads::run(&mut cleaners, &mut cleaning)?;
     let Cleaning { source, spool, rejected, replaced, finder, slugs, .. } = cleaning;
     let facts = source.facts().expect("the input was read to its end");

@@ -46,7 +46,8 @@ impl Columns {
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
-        let places: Places = names.iter().enumerate().map(|(field, name)| self.add(name, (ordinal, field))).collect();
+        let places: Places =
+            names.iter().enumerate().map(|(field, name)| self.add(name, (ordinal, field))).collect();
         self.known.insert(names.id(), Arc::clone(&places));
         places
     }

@@ -161,8 +161,8 @@ impl<'a> Array<'a> {
         if self.sample.len() < self.sample_rows {
             self.sample.push(json.to_vec());
         }
-        let is_low = self.lowest.len() < LOWEST
-            || self.lowest.last().is_some_and(|(highest, _, _)| score < *highest);
+        let is_low =
+            self.lowest.len() < LOWEST || self.lowest.last().is_some_and(|(highest, _, _)| score < *highest);
         if !is_low && !entry.verdict.is_fragment {
             return Ok(());
         }
@@ -202,7 +202,10 @@ impl<'a> Array<'a> {
         let mut line = Vec::new();
         for fragment in &self.fragments {
             line.resize(fragment.length as usize, 0);
-            lines.seek(SeekFrom::Start(fragment.at)).and_then(|_| lines.read_exact(&mut line)).map_err(fail)?;
+            lines
+                .seek(SeekFrom::Start(fragment.at))
+                .and_then(|_| lines.read_exact(&mut line))
+                .map_err(fail)?;
             file.write(&line)?;
         }
         file.seal()

@@ -62,7 +62,12 @@ pub(super) fn finding(out: &mut Vec<u8>, start: &[u8], column: Option<&str>, fin
 /// Appends a record that is no row.
 pub(super) fn reject(out: &mut Vec<u8>, reject: &Reject) {
     let Reject { ordinal, at, length, line, wrong_at, reason, snippet } = reject;
-    out.extend_from_slice(format!("{{\"row\":{ordinal},\"line\":{line},\"at\":{at},\"length\":{length},\"wrong_at\":{wrong_at}").as_bytes());
+    out.extend_from_slice(
+        format!(
+            "{{\"row\":{ordinal},\"line\":{line},\"at\":{at},\"length\":{length},\"wrong_at\":{wrong_at}"
+        )
+        .as_bytes(),
+    );
     member(out, "reason", reason);
     member(out, "snippet", snippet);
     out.extend_from_slice(b"}\n");

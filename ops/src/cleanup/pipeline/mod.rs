@@ -164,7 +164,8 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &scratch, &mut lists)?;
     let spooled = pass.spool.finish()?;
     let mut steps = Steps::new(request.rules, &survey.learned, &survey.decisions);
-    let resolver = Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, pass.slugs)?;
+    let resolver =
+        Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, pass.slugs)?;
     let Resolution { fates, joint, quarantine, duplicated, clusters } =
         resolver.resolve(pass.clusters, &survey.facts.sha256, around)?;
     let joint_changes_at = lists.changes.bytes();
@@ -234,7 +235,11 @@ fn summarize(
         generated_at: around.now.iso(),
         dataset: request.dataset().name.clone(),
         input: Input {
-            file: request.source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            file: request
+                .source
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             format: facts.format,
             compression: facts.compression,
             bytes: facts.bytes,
@@ -276,7 +281,10 @@ fn manifest(
         input: summary.input.clone(),
         ledger: summary.ledger,
         made_columns: summary.absent_columns.iter().cloned().chain(survey.made_columns()).collect(),
-        text_columns: (0..layout.declared).filter(is_text).map(|place| layout.names()[place].clone()).collect(),
+        text_columns: (0..layout.declared)
+            .filter(is_text)
+            .map(|place| layout.names()[place].clone())
+            .collect(),
         joint_changes_at,
         artifacts: artifacts.to_vec(),
     }

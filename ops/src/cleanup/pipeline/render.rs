@@ -89,7 +89,11 @@ pub(super) fn csv_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
 }
 
 /// Appends cells with commas between and the end of the line.
-pub(super) fn csv_line<T>(out: &mut Vec<u8>, cells: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+pub(super) fn csv_line<T>(
+    out: &mut Vec<u8>,
+    cells: impl Iterator<Item = T>,
+    write: impl Fn(&mut Vec<u8>, T),
+) {
     for (index, cell) in cells.enumerate() {
         if index > 0 {
             out.push(b',');
@@ -196,7 +200,11 @@ fn respell(out: &mut Vec<u8>, json: &str, spelling: Spelling) {
             b'"' => {
                 next = string_end(bytes, at);
                 let text = &json[at..next];
-                if matches!(spelling, Spelling::Spaced) { ascii(out, text) } else { out.extend_from_slice(text.as_bytes()) }
+                if matches!(spelling, Spelling::Spaced) {
+                    ascii(out, text)
+                } else {
+                    out.extend_from_slice(text.as_bytes())
+                }
             }
             b'[' | b'{' => {
                 out.push(*byte);
@@ -263,7 +271,7 @@ fn ascii(out: &mut Vec<u8>, text: &str) {
     let mut units = [0; 2];
     for c in text.chars() {
         if c.is_ascii() {
-            out.push(c as u8);
+            out.extend_from_slice(c.encode_utf8(&mut [0; 1]).as_bytes());
         } else {
             for unit in c.encode_utf16(&mut units) {
                 out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
@@ -285,7 +293,9 @@ mod tests {
 
     #[test]
     fn scores_are_the_shortest_numbers() {
-        for (n, expected) in [(0, "0.0"), (4100, "0.41"), (5575, "0.5575"), (10_000, "1.0"), (9, "0.0009"), (5000, "0.5")] {
+        for (n, expected) in
+            [(0, "0.0"), (4100, "0.41"), (5575, "0.5575"), (10_000, "1.0"), (9, "0.0009"), (5000, "0.5")]
+        {
             assert_eq!(text(|out| score_text(out, n)), expected);
         }
     }
@@ -297,7 +307,10 @@ mod tests {
             text(|out| respell(out, json, Spelling::Indented(4))),
             "{\n      \"a\": [\n        1,\n        2.50,\n        \"x,\\\"\u{e9}\u{1f4a1}\"\n      ],\n      \"b\": {},\n      \"c\": []\n    }"
         );
-        assert_eq!(text(|out| respell(out, json, Spelling::Compact)), json.replace("{ }", "{}").replace(", ", ","));
+        assert_eq!(
+            text(|out| respell(out, json, Spelling::Compact)),
+            json.replace("{ }", "{}").replace(", ", ",")
+        );
         assert_eq!(
             text(|out| respell(out, json, Spelling::Spaced)),
             r#"{"a": [1, 2.50, "x,\"\u00e9\ud83d\udca1"], "b": {}, "c": []}"#
@@ -317,7 +330,10 @@ mod tests {
             (plain("say \"hi\""), "\"say \"\"hi\"\"\""),
             (plain("\""), "\"\"\"\""),
             (plain("two\nlines"), "\"two\nlines\""),
-            (plain("0123456789012345678901234567890123456789\r"), "\"0123456789012345678901234567890123456789\r\""),
+            (
+                plain("0123456789012345678901234567890123456789\r"),
+                "\"0123456789012345678901234567890123456789\r\"",
+            ),
             (json("true"), "True"),
             (json("false"), "False"),
             (json("-1.50"), "-1.50"),

@@ -1,10 +1,10 @@
 //! What people read about a run: a page for the files, a short one for the terminal. Nothing is counted here.
 
+use super::Outcome;
 use super::cells;
 use super::review::short;
 use super::summary::{Books, Scores, Summary};
 use super::tally::RuleCount;
-use super::Outcome;
 use crate::cleanup::Cell;
 use crate::report::chart::{Axis, Bin};
 use crate::report::{Align, Chart, Check, Document, Table, number};
@@ -60,7 +60,16 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     let format = format!("{:?}", input.format).to_lowercase();
     let mut facts = vec![
         ("Generated", format!("{}, by version {}", summary.generated_at, summary.tool_version)),
-        ("Input", format!("{}: {} of {}, {}", input.file, plural(summary.ledger.rows_in, "record"), format, bytes(input.bytes))),
+        (
+            "Input",
+            format!(
+                "{}: {} of {}, {}",
+                input.file,
+                plural(summary.ledger.rows_in, "record"),
+                format,
+                bytes(input.bytes)
+            ),
+        ),
         ("Input sha256", input.sha256.clone()),
         ("Total cleaned rows", thousands(summary.ledger.rows_out)),
         ("Total fragment candidates", thousands(summary.score.fragments)),
@@ -68,7 +77,8 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         ("Rows with a remark", thousands(summary.flagged_rows)),
     ];
     if summary.replaced_bytes > 0 {
-        facts.push(("Bytes that were no text", format!("{} replaced", plural(summary.replaced_bytes, "run"))));
+        facts
+            .push(("Bytes that were no text", format!("{} replaced", plural(summary.replaced_bytes, "run"))));
     }
     if !summary.absent_columns.is_empty() {
         facts.push(("Columns missing", summary.absent_columns.join(", ")));
@@ -97,7 +107,9 @@ fn books(document: &mut Document, books: &Books) {
 }
 
 fn tables(document: &mut Document, summary: &Summary) {
-    for (heading, verb, counts) in [("Changes", "changed", &summary.changes), ("Remarks", "noticed", &summary.findings)] {
+    for (heading, verb, counts) in
+        [("Changes", "changed", &summary.changes), ("Remarks", "noticed", &summary.findings)]
+    {
         if !counts.is_empty() {
             document.heading(2, heading).table(rule_table(counts, verb));
         }

@@ -117,11 +117,8 @@ impl<'a> Resolver<'a> {
         }
         let skipped = clusters.skipped();
         self.out.clusters.extend_from_slice(
-            format!(
-                "\n],\"not_compared\":{{\"blocks\":{},\"pairs\":{}}}}}\n",
-                skipped.blocks, skipped.pairs
-            )
-            .as_bytes(),
+            format!("\n],\"not_compared\":{{\"blocks\":{},\"pairs\":{}}}}}\n", skipped.blocks, skipped.pairs)
+                .as_bytes(),
         );
         self.out.fates.flush()?;
         Ok(self.out)
@@ -171,14 +168,12 @@ impl<'a> Resolver<'a> {
 
     fn count(&mut self, cluster: &Cluster, (merged, quarantined): (u64, u64)) {
         let cause = cluster.causes.first().copied().unwrap_or(Cause::Exact);
-        let known = self.out.duplicated.iter_mut().find(|known| known.cause == cause);
-        let counts = match known {
-            Some(counts) => counts,
-            None => {
-                self.out.duplicated.push(Duplicated { cause, clusters: 0, rows: 0, merged: 0, quarantined: 0 });
-                self.out.duplicated.last_mut().expect("just pushed")
-            }
-        };
+        let duplicated = &mut self.out.duplicated;
+        let at = duplicated.iter().position(|known| known.cause == cause).unwrap_or_else(|| {
+            duplicated.push(Duplicated { cause, clusters: 0, rows: 0, merged: 0, quarantined: 0 });
+            duplicated.len() - 1
+        });
+        let counts = &mut duplicated[at];
         counts.clusters += 1;
         counts.rows += cluster.members.len() as u64;
         counts.merged += merged;
@@ -231,7 +226,8 @@ impl<'a> Resolver<'a> {
             }
         }
         for (place, cell, from) in changes {
-            let before = if row.cells[place] == Cell::Absent { String::new() } else { json(&row.cells[place]) };
+            let before =
+                if row.cells[place] == Cell::Absent { String::new() } else { json(&row.cells[place]) };
             let others = from.iter().filter(|from| **from != at).map(|from| rows[*from].ordinal.to_string());
             let evidence = format!("{id}: from row {}", others.collect::<Vec<_>>().join(", "));
             notes.push(Note::Edit(place, Edit { rule: MERGE, before, after: json(&cell), evidence }));
@@ -266,7 +262,12 @@ impl<'a> Resolver<'a> {
             let row = self.row(other, &json)?;
             let mut line = Vec::new();
             lines::name(&mut line, self.layout, &row);
-            lines::gone(&mut line, CLASH, &format!("{}: row {} has the address", cluster.id, members[0]), "cleaned");
+            lines::gone(
+                &mut line,
+                CLASH,
+                &format!("{}: row {} has the address", cluster.id, members[0]),
+                "cleaned",
+            );
             self.whole(&mut line, &row);
             line.extend_from_slice(b"}\n");
             self.out.quarantine.push(other, &line)?;
@@ -305,7 +306,13 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    fn replace(&mut self, row: &Row<'_>, start: &[u8], notes: &[Note], evidence: &Evidence) -> Result<(), CleanupError> {
+    fn replace(
+        &mut self,
+        row: &Row<'_>,
+        start: &[u8],
+        notes: &[Note],
+        evidence: &Evidence,
+    ) -> Result<(), CleanupError> {
         for note in notes {
             if let Note::Edit(place, edit) = note {
                 let mut line = Vec::new();
@@ -333,7 +340,8 @@ impl<'a> Resolver<'a> {
         out.push(b'{');
         let mut is_first = true;
         let places = (0..self.layout.declared).chain(self.layout.declared..self.layout.names().len());
-        for place in places.filter(|place| *place < self.layout.declared || row.cells[*place] != Cell::Absent) {
+        for place in places.filter(|place| *place < self.layout.declared || row.cells[*place] != Cell::Absent)
+        {
             if !is_first {
                 out.push(b',');
             }
@@ -375,7 +383,8 @@ impl<'a> Resolver<'a> {
             let row = self.row(ordinal, &json)?;
             let mut key = Vec::new();
             lines::key(&mut key, self.layout, &row);
-            let key = RawValue::from_string(String::from_utf8(key).expect("JSON is text")).expect("an object");
+            let key =
+                RawValue::from_string(String::from_utf8(key).expect("JSON is text")).expect("an object");
             rows.push(Member { row: ordinal, key });
         }
         let Cluster { id, causes, survivor, .. } = cluster;

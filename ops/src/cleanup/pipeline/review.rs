@@ -1,8 +1,8 @@
 //! The short line about a row that a person reads in a spreadsheet: what names it, how much evidence it has, and the
 //! beginning of what it says.
 
-use super::layout::SCORE;
 use super::cells;
+use super::layout::SCORE;
 use super::render;
 use crate::cleanup::{Cell, Dataset, Part};
 

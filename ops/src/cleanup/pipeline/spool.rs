@@ -13,7 +13,7 @@ use super::stage::Stage;
 use crate::files::FileError;
 
 /// Rows between marks.
-const MARK_ROWS: u64 = 64;
+const MARK_ROWS: usize = 64;
 /// Bytes of an entry on disk.
 const ENTRY: usize = 24;
 const BUFFER: usize = 1 << 18;
@@ -50,7 +50,10 @@ impl Entry {
             json: u32_at(8),
             csv: u32_at(12),
             fragment: u32_at(16),
-            verdict: Verdict { score: u16::from_le_bytes([bytes[20], bytes[21]]), is_fragment: bytes[22] != 0 },
+            verdict: Verdict {
+                score: u16::from_le_bytes([bytes[20], bytes[21]]),
+                is_fragment: bytes[22] != 0,
+            },
         }
     }
 }
@@ -113,7 +116,7 @@ impl Spool {
     /// Appends rows.
     pub(super) fn push(&mut self, rows: &Rendered) -> Result<(), FileError> {
         for entry in &rows.entries {
-            if self.rows.is_multiple_of(MARK_ROWS) {
+            if self.rows.is_multiple_of(MARK_ROWS as u64) {
                 self.marks.push(Mark { ordinal: entry.ordinal, entry: self.rows, json: self.json_bytes });
             }
             self.rows += 1;
@@ -129,8 +132,12 @@ impl Spool {
     pub(super) fn finish(self) -> Result<Spooled, FileError> {
         let file = |writer: BufWriter<NamedTempFile>| writer.into_inner().map_err(|e| fail(e.into_error()));
         let Files { entries, json, csv, fragments } = self.files;
-        let files =
-            Files { entries: file(entries)?, json: file(json)?, csv: file(csv)?, fragments: file(fragments)? };
+        let files = Files {
+            entries: file(entries)?,
+            json: file(json)?,
+            csv: file(csv)?,
+            fragments: file(fragments)?,
+        };
         Ok(Spooled { files, marks: self.marks, rows: self.rows })
     }
 }
@@ -159,8 +166,16 @@ impl Spooled {
             Part::Csv => &self.files.csv,
             Part::Fragment => &self.files.fragments,
         };
-        let open = |file: &NamedTempFile| file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail);
-        Ok(Stream { entries: open(&self.files.entries)?, part: open(file)?, which: part, left: self.rows, bytes: Vec::new() })
+        let open = |file: &NamedTempFile| {
+            file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail)
+        };
+        Ok(Stream {
+            entries: open(&self.files.entries)?,
+            part: open(file)?,
+            which: part,
+            left: self.rows,
+            bytes: Vec::new(),
+        })
     }
 
     /// The element of the JSON array of a row, and its entry; `None` if there is no such row.
@@ -169,8 +184,8 @@ impl Spooled {
             return Ok(None);
         };
         let mark = self.marks[mark];
-        let count = usize::try_from((self.rows - mark.entry).min(MARK_ROWS)).expect("few");
-        let mut bytes = [0; ENTRY * MARK_ROWS as usize];
+        let count = usize::try_from(self.rows - mark.entry).unwrap_or(MARK_ROWS).min(MARK_ROWS);
+        let mut bytes = [0; ENTRY * MARK_ROWS];
         let bytes = &mut bytes[..count * ENTRY];
         read_at(self.files.entries.as_file(), mark.entry * ENTRY as u64, bytes)?;
         let mut at = mark.json;
@@ -258,7 +273,10 @@ mod tests {
         let mut json = Vec::new();
         for n in [999, 0, 63, 64, 65, 500] {
             let entry = spooled.json(n * 3, &mut json).unwrap().unwrap();
-            assert_eq!((entry.verdict.score, json.as_slice()), (u16::try_from(n).unwrap(), text(n).as_bytes()));
+            assert_eq!(
+                (entry.verdict.score, json.as_slice()),
+                (u16::try_from(n).unwrap(), text(n).as_bytes())
+            );
         }
         assert_eq!(spooled.json(1, &mut json).unwrap(), None);
         assert_eq!(spooled.json(5000, &mut json).unwrap(), None);

@@ -82,7 +82,8 @@ impl Stage {
 
     /// A file on the disk of the set that goes away when it is dropped, for what does not fit into memory.
     pub(super) fn scratch(&self) -> Result<NamedTempFile, FileError> {
-        NamedTempFile::new_in(self.scratch_folder()).map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
+        NamedTempFile::new_in(self.scratch_folder())
+            .map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
     }
 
     /// Puts the set in place of the one that was there.
@@ -173,7 +174,12 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.file_name() != LOCK)
-            .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap_or_default()))
+            .map(|entry| {
+                (
+                    entry.file_name().into_string().unwrap(),
+                    fs::read_to_string(entry.path()).unwrap_or_default(),
+                )
+            })
             .collect();
         found.sort();
         found
@@ -182,7 +188,10 @@ mod tests {
     fn set(out: &Path, text: &str) -> Stage {
         let stage = Stage::begin(out).unwrap();
         for name in ["a", "b"] {
-            assert_eq!(stage.write(name, text.as_bytes()).unwrap().sha256, crate::ids::sha256(text.as_bytes()));
+            assert_eq!(
+                stage.write(name, text.as_bytes()).unwrap().sha256,
+                crate::ids::sha256(text.as_bytes())
+            );
         }
         stage
     }

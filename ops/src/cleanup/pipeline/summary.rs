@@ -140,7 +140,9 @@ impl Scores {
         for (score, count) in counts.iter().enumerate() {
             histogram[(score / 500).min(19)] += count;
         }
-        let under = |threshold: f64| counts.iter().enumerate().filter(|(n, _)| value(*n) < threshold).map(|(_, c)| c).sum();
+        let under = |threshold: f64| {
+            counts.iter().enumerate().filter(|(n, _)| value(*n) < threshold).map(|(_, c)| c).sum()
+        };
         let near = [-0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1];
         let sensitivity = near
             .iter()

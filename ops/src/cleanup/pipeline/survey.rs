@@ -74,7 +74,9 @@ impl<'a> Observer<'a> {
         let is_text = dataset
             .columns
             .iter()
-            .map(|column| matches!(column.kind, Kind::Text) && !column.without.iter().any(|rule| rule == "all"))
+            .map(|column| {
+                matches!(column.kind, Kind::Text) && !column.without.iter().any(|rule| rule == "all")
+            })
             .collect();
         let names: Vec<String> = dataset.columns.iter().map(|column| column.name.clone()).collect();
         Self {
@@ -205,4 +207,3 @@ fn check_columns(dataset: &Dataset, survey: &Survey) -> Result<(), CleanupError>
     .next("choose the right --dataset, or declare one in ops.toml")
     .into())
 }
-

@@ -72,7 +72,8 @@ fn count(counts: &mut Vec<(Rule, usize, u64)>, rule: Rule, place: usize, n: u64)
 
 /// By rule, then in the order of the columns.
 fn sorted(counts: &[(Rule, usize, u64)], layout: &Layout) -> Vec<RuleCount> {
-    let sorted: BTreeMap<(Rule, usize), u64> = counts.iter().map(|(rule, place, n)| ((*rule, *place), *n)).collect();
+    let sorted: BTreeMap<(Rule, usize), u64> =
+        counts.iter().map(|(rule, place, n)| ((*rule, *place), *n)).collect();
     let named = sorted.into_iter().map(|((rule, place), count)| RuleCount {
         rule: rule.to_string(),
         column: layout.names().get(place).cloned(),

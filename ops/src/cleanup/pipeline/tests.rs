@@ -79,7 +79,16 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn row() -> impl Strategy<Value = Map<String, Value>> {
-    let columns = ["name", "description", "triggers", "depth", "created_from_chat", "emotional_tone", "symbolic_pairing", "extra"];
+    let columns = [
+        "name",
+        "description",
+        "triggers",
+        "depth",
+        "created_from_chat",
+        "emotional_tone",
+        "symbolic_pairing",
+        "extra",
+    ];
     let cell = proptest::option::weighted(0.8, value());
     (proptest::collection::vec(cell, columns.len()), 0_u32..12).prop_map(move |(cells, name)| {
         let mut row: Map<String, Value> =
@@ -213,12 +222,15 @@ fn the_same_rows_in_any_format_give_the_same_files() {
         assert_eq!(outcome.summary.carried_columns, ["extra"], "{name}");
         let mut files = files(&out);
         // These name the input, or say how it spelled what was changed.
-        files.retain(|file, _| !["cleanup", "duplicates", "changes"].iter().any(|start| file.starts_with(start)));
+        files.retain(|file, _| {
+            !["cleanup", "duplicates", "changes"].iter().any(|start| file.starts_with(start))
+        });
         match &first {
             None => first = Some(files),
             Some(first) => {
                 for (file, bytes) in &files {
-                    let (ours, theirs) = (String::from_utf8_lossy(&first[file]), String::from_utf8_lossy(bytes));
+                    let (ours, theirs) =
+                        (String::from_utf8_lossy(&first[file]), String::from_utf8_lossy(bytes));
                     assert_eq!(ours, theirs, "{file} of {name}");
                 }
             }

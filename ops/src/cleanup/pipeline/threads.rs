@@ -128,7 +128,11 @@ mod tests {
             let mut flow = Count { next: 0, last: 50, taken: Vec::new(), fails_at: None };
             run(&mut workers, &mut flow).unwrap();
             assert_eq!(flow.taken, (0..50).map(|n| n * n).collect::<Vec<_>>());
-            assert_eq!(workers.iter().map(|w| w.0).sum::<u64>(), 50, "every worker's state is there afterwards");
+            assert_eq!(
+                workers.iter().map(|w| w.0).sum::<u64>(),
+                50,
+                "every worker's state is there afterwards"
+            );
         }
     }
 

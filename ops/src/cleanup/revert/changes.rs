@@ -71,7 +71,8 @@ impl Lines {
         if self.left == 0 {
             return Ok(());
         }
-        let read = self.reader.read_line(&mut self.line).map_err(|e| FileError::new("read", &self.path, e))?;
+        let read =
+            self.reader.read_line(&mut self.line).map_err(|e| FileError::new("read", &self.path, e))?;
         self.left = self.left.saturating_sub(read as u64);
         if read > 0 {
             self.row = Some(parse(&self.path, &self.line)?.row);

@@ -72,7 +72,8 @@ pub fn revert(request: &RevertRequest) -> Result<Reverted, CleanupError> {
     for artifact in &manifest.artifacts {
         check_seal(&request.out, &artifact.file, &artifact.sha256)?;
     }
-    let file = request.to.clone().unwrap_or_else(|| PathBuf::from(format!("reverted_{}.json", manifest.dataset)));
+    let file =
+        request.to.clone().unwrap_or_else(|| PathBuf::from(format!("reverted_{}.json", manifest.dataset)));
     let mut reverted = undo(request, &manifest, &request.out.join(&file))?;
     reverted.file = file;
     reverted.is_input = request.is_whole();
@@ -95,9 +96,13 @@ fn manifest(out: &Path) -> Result<Manifest, CleanupError> {
     }
     let text = files::read_text(&path)?;
     serde_json::from_str(&text).map_err(|error| {
-        Refusal::new("the manifest of the set cannot be read", "cleanup.json as it was written", error.to_string())
-            .next("clean again")
-            .into()
+        Refusal::new(
+            "the manifest of the set cannot be read",
+            "cleanup.json as it was written",
+            error.to_string(),
+        )
+        .next("clean again")
+        .into()
     })
 }
 

@@ -21,7 +21,11 @@ struct Sides {
 }
 
 /// Undoes what is wanted of every row.
-pub(super) fn undo(request: &RevertRequest, manifest: &Manifest, to: &Path) -> Result<Reverted, CleanupError> {
+pub(super) fn undo(
+    request: &RevertRequest,
+    manifest: &Manifest,
+    to: &Path,
+) -> Result<Reverted, CleanupError> {
     let out = &request.out;
     let changes = out.join("changes.ndjson");
     let mut sides = Sides {
@@ -144,7 +148,11 @@ impl Undoing<'_> {
     }
 
     /// Takes out what the input does not have, and spells as texts again what it had as texts.
-    fn as_in_the_input(&self, row: &mut Vec<(String, Cell<'_>)>, changed: &BTreeMap<&str, &super::changes::Line<'_>>) {
+    fn as_in_the_input(
+        &self,
+        row: &mut Vec<(String, Cell<'_>)>,
+        changed: &BTreeMap<&str, &super::changes::Line<'_>>,
+    ) {
         row.retain(|(name, _)| !self.manifest.made_columns.contains(name));
         for (name, cell) in row.iter_mut() {
             if let Cell::Json(json) = cell
