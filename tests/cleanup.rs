@@ -64,7 +64,8 @@ impl World {
 
     /// Every file of a folder.
     fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
-        let entries = fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file());
+        let entries =
+            fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file());
         entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
     }
 }
@@ -100,7 +101,10 @@ fn every_format_of_a_dataset_gives_the_same_rows() {
     let world = World::new();
     let fixtures = support::root().join("fixtures/cleanup");
     for (dataset, names) in [
-        ("glyphs", ["glyphs_rows.sql", "glyphs_rows.json", "glyphs_rows.ndjson", "glyphs_rows.csv"].as_slice()),
+        (
+            "glyphs",
+            ["glyphs_rows.sql", "glyphs_rows.json", "glyphs_rows.ndjson", "glyphs_rows.csv"].as_slice(),
+        ),
         ("contacts", ["contacts.csv", "contacts.ndjson"].as_slice()),
     ] {
         let mut first: Option<(Vec<u8>, Vec<u8>)> = None;

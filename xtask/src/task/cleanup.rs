@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context;
 use ops::change::gate;
 use ops::change::planner::{self, Request as PlanRequest};
-use ops::cleanup::{Dataset, Problem, Rules};
 use ops::cleanup::pipeline::{self, CleanupError, Outcome, Request, Surroundings};
 use ops::cleanup::revert::{self, RevertRequest};
+use ops::cleanup::{Dataset, Problem, Rules};
 use ops::clock::Stamp;
 use ops::config::Config;
 use ops::guard::Refusal;
@@ -190,7 +190,10 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
     let rejected = outcome.summary.ledger.rejected;
     if rejected > args.allow_rejects {
         let list = format!("{folder}/rejects.ndjson");
-        output::stderr(&format!("{} rejected, see {list}; --allow-rejects {rejected} accepts them (exit 5)\n", plural(rejected, "record")));
+        output::stderr(&format!(
+            "{} rejected, see {list}; --allow-rejects {rejected} accepts them (exit 5)\n",
+            plural(rejected, "record")
+        ));
         return Ok(Code::Partly);
     }
     if args.apply {
@@ -237,7 +240,10 @@ fn rules(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<Ru
             format!("`{name}`"),
         );
         let near = ops::text::alike(name, known.iter().copied());
-        return Err(near.first().map_or(refusal.clone(), |name| refusal.next(format!("--dataset {name}"))).into());
+        return Err(near
+            .first()
+            .map_or(refusal.clone(), |name| refusal.next(format!("--dataset {name}")))
+            .into());
     };
     let mut dataset = dataset.clone();
     dataset.score.threshold = args.threshold.unwrap_or(dataset.score.threshold);
@@ -261,7 +267,13 @@ fn next(folder: &str, dataset: &Dataset) -> Document {
 }
 
 /// Plans how the table becomes what the cleaned rows say. Columns that the input does not have stay as they are live.
-fn plan(args: &CleanArgs, dataset: &Dataset, outcome: &Outcome, settings: &Settings, output: &Output) -> anyhow::Result<Code> {
+fn plan(
+    args: &CleanArgs,
+    dataset: &Dataset,
+    outcome: &Outcome,
+    settings: &Settings,
+    output: &Output,
+) -> anyhow::Result<Code> {
     let target = TargetArgs { target: args.target.clone(), sqlite_normal: false };
     let mut target = target.open(settings)?;
     let identity = target::identify(target.as_mut(), output)?;
@@ -269,7 +281,8 @@ fn plan(args: &CleanArgs, dataset: &Dataset, outcome: &Outcome, settings: &Setti
     let table = target.table(&name)?;
     let has = |name: &str| table.columns.iter().any(|column| column.name == name);
     let slug = dataset.slug.as_ref().map(|slug| slug.to.as_str());
-    let absent = outcome.summary.absent_columns.iter().filter(|name| Some(name.as_str()) != slug || !has(name));
+    let absent =
+        outcome.summary.absent_columns.iter().filter(|name| Some(name.as_str()) != slug || !has(name));
     let made = outcome.made_columns.iter().filter(|name| !has(name));
     let request = PlanRequest {
         table: name,
@@ -287,7 +300,8 @@ fn plan(args: &CleanArgs, dataset: &Dataset, outcome: &Outcome, settings: &Setti
         output.line(&format!("columns left as they are: {ignored}"));
     }
     let around = backup_plan::surroundings(settings)?;
-    let plan = planner::plan(target.as_mut(), identity, &request, &settings.cwd.join(DEFAULT_OUT), true, &around)?;
+    let plan =
+        planner::plan(target.as_mut(), identity, &request, &settings.cwd.join(DEFAULT_OUT), true, &around)?;
     backup_plan::record(&plan, &settings.cwd.join(gate::DEFAULT_PATH), settings)?;
     // Under --json stdout has the report of the cleanup already.
     if !args.json {
@@ -313,7 +327,11 @@ fn undo(args: &RevertArgs, settings: &Settings) -> anyhow::Result<Code> {
         ("with an undone change", thousands(reverted.changed_rows)),
         ("there again", thousands(reverted.restored_rows)),
         ("undone with others", thousands(reverted.undone_with_others)),
-        ("as in the input", if reverted.is_input { "yes, every row" } else { "no, only what was chosen is undone" }.to_owned()),
+        (
+            "as in the input",
+            if reverted.is_input { "yes, every row" } else { "no, only what was chosen is undone" }
+                .to_owned(),
+        ),
         ("file", file),
     ]);
     output.document(&document);

@@ -271,7 +271,7 @@ fn ascii(out: &mut Vec<u8>, text: &str) {
     let mut units = [0; 2];
     for c in text.chars() {
         if c.is_ascii() {
-            out.push(c as u8);
+            out.extend_from_slice(c.encode_utf8(&mut [0; 1]).as_bytes());
         } else {
             for unit in c.encode_utf16(&mut units) {
                 out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());

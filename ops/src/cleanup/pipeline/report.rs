@@ -77,7 +77,8 @@ fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         ("Rows with a remark", thousands(summary.flagged_rows)),
     ];
     if summary.replaced_bytes > 0 {
-        facts.push(("Bytes that were no text", format!("{} replaced", plural(summary.replaced_bytes, "run"))));
+        facts
+            .push(("Bytes that were no text", format!("{} replaced", plural(summary.replaced_bytes, "run"))));
     }
     if !summary.absent_columns.is_empty() {
         facts.push(("Columns missing", summary.absent_columns.join(", ")));

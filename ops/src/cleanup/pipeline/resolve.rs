@@ -168,20 +168,12 @@ impl<'a> Resolver<'a> {
 
     fn count(&mut self, cluster: &Cluster, (merged, quarantined): (u64, u64)) {
         let cause = cluster.causes.first().copied().unwrap_or(Cause::Exact);
-        let known = self.out.duplicated.iter_mut().find(|known| known.cause == cause);
-        let counts = match known {
-            Some(counts) => counts,
-            None => {
-                self.out.duplicated.push(Duplicated {
-                    cause,
-                    clusters: 0,
-                    rows: 0,
-                    merged: 0,
-                    quarantined: 0,
-                });
-                self.out.duplicated.last_mut().expect("just pushed")
-            }
-        };
+        let duplicated = &mut self.out.duplicated;
+        let at = duplicated.iter().position(|known| known.cause == cause).unwrap_or_else(|| {
+            duplicated.push(Duplicated { cause, clusters: 0, rows: 0, merged: 0, quarantined: 0 });
+            duplicated.len() - 1
+        });
+        let counts = &mut duplicated[at];
         counts.clusters += 1;
         counts.rows += cluster.members.len() as u64;
         counts.merged += merged;

@@ -13,7 +13,7 @@ use super::stage::Stage;
 use crate::files::FileError;
 
 /// Rows between marks.
-const MARK_ROWS: u64 = 64;
+const MARK_ROWS: usize = 64;
 /// Bytes of an entry on disk.
 const ENTRY: usize = 24;
 const BUFFER: usize = 1 << 18;
@@ -116,7 +116,7 @@ impl Spool {
     /// Appends rows.
     pub(super) fn push(&mut self, rows: &Rendered) -> Result<(), FileError> {
         for entry in &rows.entries {
-            if self.rows.is_multiple_of(MARK_ROWS) {
+            if self.rows.is_multiple_of(MARK_ROWS as u64) {
                 self.marks.push(Mark { ordinal: entry.ordinal, entry: self.rows, json: self.json_bytes });
             }
             self.rows += 1;
@@ -184,8 +184,8 @@ impl Spooled {
             return Ok(None);
         };
         let mark = self.marks[mark];
-        let count = usize::try_from((self.rows - mark.entry).min(MARK_ROWS)).expect("few");
-        let mut bytes = [0; ENTRY * MARK_ROWS as usize];
+        let count = usize::try_from(self.rows - mark.entry).unwrap_or(MARK_ROWS).min(MARK_ROWS);
+        let mut bytes = [0; ENTRY * MARK_ROWS];
         let bytes = &mut bytes[..count * ENTRY];
         read_at(self.files.entries.as_file(), mark.entry * ENTRY as u64, bytes)?;
         let mut at = mark.json;

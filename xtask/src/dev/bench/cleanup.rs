@@ -46,7 +46,17 @@ pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
         let out = out(bench, &format!("ours-{format}"))?;
         let (program, data, out) = (text(&bench.program), text(&data), text(&out));
         let command = [
-            &program, "cleanup", "--source", &data, "--dataset", "glyphs", "--out", &out, "--json", "--sample", "0",
+            &program,
+            "cleanup",
+            "--source",
+            &data,
+            "--dataset",
+            "glyphs",
+            "--out",
+            &out,
+            "--json",
+            "--sample",
+            "0",
         ];
         let name = if format == FORMATS[0] { "ours".to_owned() } else { format!("ours from {format}") };
         contenders.push(Contender::new(name, &command));
