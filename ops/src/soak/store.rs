@@ -124,6 +124,8 @@ mod tests {
     use super::super::evidence::tests::{counted, look, metric, soak};
     use super::*;
 
+    type Change = fn(&mut Soak);
+
     fn terms() -> Soak {
         soak(vec![metric("m", Rule::Never { hidden_max: 0.1 })])
     }
@@ -154,7 +156,6 @@ mod tests {
         let path = dir.path().join("evidence.ndjson");
         drop(Evidence::open(&path, terms()).unwrap());
         let before = files::read_text(&path).unwrap();
-        type Change = fn(&mut Soak);
         let others: [(Change, &str); 4] = [
             (|soak| soak.target = "sqlite:///b.db".to_owned(), "is about postgres://db.internal/app"),
             (|soak| soak.run = Some("r".to_owned()), "another run"),

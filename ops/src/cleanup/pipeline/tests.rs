@@ -11,12 +11,17 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::cleanup::revert::{RevertRequest, revert};
-use crate::config::Config;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
+#[derive(serde::Deserialize)]
+struct Shipped {
+    datasets: BTreeMap<String, Dataset>,
+}
+
 fn dataset(name: &str) -> Dataset {
-    Config::shipped().unwrap().datasets[name].clone()
+    let mut shipped: Shipped = toml::from_str(include_str!("../../../../ops.toml")).unwrap();
+    Dataset { name: name.to_owned(), ..shipped.datasets.remove(name).unwrap() }
 }
 
 /// Cleans a file with so many threads.
