@@ -86,7 +86,8 @@ fn a_run_as_people_and_programs_see_it() {
     assert_eq!(ran.stderr, "");
     assert_golden("cleanup/run/expected/stdout.txt", &ran.stdout);
     for (name, bytes) in world.files("out") {
-        if name.starts_with('.') || name.ends_with(".html") {
+        // An empty golden would be no file.
+        if name.starts_with('.') || name.ends_with(".html") || bytes.is_empty() {
             continue;
         }
         assert_golden(&format!("cleanup/run/expected/{name}"), &String::from_utf8(bytes).unwrap());

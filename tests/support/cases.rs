@@ -29,7 +29,6 @@ pub(crate) const CASES: &[&str] = &[
     "cleanup/run/expected/fragments_to_review.json",
     "cleanup/run/expected/lowest_integrity_sample.csv",
     "cleanup/run/expected/quarantine.ndjson",
-    "cleanup/run/expected/rejects.ndjson",
     "cleanup/run/expected/stdout.txt",
     "db-identity/legacy/expected/identity.json",
     "db-identity/legacy/expected/stdout.txt",

@@ -32,7 +32,7 @@ pub(super) struct Patch {
 /// The fates of rows; all others are written as they are.
 #[derive(Debug)]
 pub(super) struct Fates {
-    fates: BTreeMap<u64, Fate>,
+    rows: BTreeMap<u64, Fate>,
     patches: BufWriter<NamedTempFile>,
     at: u64,
 }
@@ -43,22 +43,22 @@ fn fail(error: std::io::Error) -> FileError {
 
 impl Fates {
     pub(super) fn new(stage: &Stage) -> Result<Self, FileError> {
-        Ok(Self { fates: BTreeMap::new(), patches: BufWriter::new(stage.scratch()?), at: 0 })
+        Ok(Self { rows: BTreeMap::new(), patches: BufWriter::new(stage.scratch()?), at: 0 })
     }
 
     /// Decides about a row that is not written.
     pub(super) fn set(&mut self, ordinal: u64, fate: Fate) {
-        self.fates.insert(ordinal, fate);
+        self.rows.insert(ordinal, fate);
     }
 
     pub(super) fn get(&self, ordinal: u64) -> Option<Fate> {
-        self.fates.get(&ordinal).copied()
+        self.rows.get(&ordinal).copied()
     }
 
     /// Gives a row, the only one in `row`, a new spelling.
     pub(super) fn replace(&mut self, row: &Rendered) -> Result<(), FileError> {
         let [entry] = row.entries[..] else { return Ok(()) };
-        self.fates.insert(entry.ordinal, Fate::Replaced(Patch { at: self.at, entry }));
+        self.rows.insert(entry.ordinal, Fate::Replaced(Patch { at: self.at, entry }));
         for bytes in [&row.json, &row.csv, &row.fragments] {
             self.patches.write_all(bytes).map_err(fail)?;
             self.at += bytes.len() as u64;
@@ -68,7 +68,7 @@ impl Fates {
 
     /// How many rows have this kind of fate.
     pub(super) fn count(&self, is_counted: impl Fn(&Fate) -> bool) -> u64 {
-        self.fates.values().filter(|fate| is_counted(fate)).count() as u64
+        self.rows.values().filter(|fate| is_counted(fate)).count() as u64
     }
 
     /// Ends writing new spellings for now, so that they can be read.

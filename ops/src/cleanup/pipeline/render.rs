@@ -201,9 +201,9 @@ fn respell(out: &mut Vec<u8>, json: &str, spelling: Spelling) {
                 next = string_end(bytes, at);
                 let text = &json[at..next];
                 if matches!(spelling, Spelling::Spaced) {
-                    ascii(out, text)
+                    ascii(out, text);
                 } else {
-                    out.extend_from_slice(text.as_bytes())
+                    out.extend_from_slice(text.as_bytes());
                 }
             }
             b'[' | b'{' => {

@@ -12,7 +12,7 @@ pub(super) struct Source {
 impl Source {
     /// Opens what was asked for, at its start.
     pub(super) fn open(request: &Request<'_>, around: &Surroundings<'_>) -> Result<Self, CleanupError> {
-        Ok(Self { records: Records::open_with(request.source, around.scratch, &request.reading)? })
+        Ok(Self { records: Records::open_with(request.source, around.scratch, request.reading)? })
     }
 
     /// Fills a batch; false at the end.
