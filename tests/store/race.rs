@@ -3,12 +3,7 @@
 //! Every way writes the same events of 16 columns. This is a program of its own because only here may SQLite be used
 //! without the store, which is the ceiling that the store is held against.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a measurement may"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may")]
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

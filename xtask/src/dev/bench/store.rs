@@ -23,19 +23,22 @@ const PROGRAM_MB: f64 = 24.0;
 /// Microseconds that a call may take, in 99 of 100 cases, while there is room.
 const P99_MAX: f64 = 10.0;
 
+/// A wait of callers, in microseconds, out of a run.
+type Wait = fn(&Sample) -> f64;
+
 /// What is run, in turn, in every round.
 struct Way {
     name: &'static str,
     /// What the program calls it; one in Python begins with `python-`.
-    way: &'static str,
+    kind: &'static str,
     producers: u64,
     /// Events a second; 0: as fast as they can.
     pace: u64,
     events: u64,
 }
 
-const fn flat(name: &'static str, way: &'static str, producers: u64, events: u64) -> Way {
-    Way { name, way, producers, pace: 0, events }
+const fn flat(name: &'static str, kind: &'static str, producers: u64, events: u64) -> Way {
+    Way { name, kind, producers, pace: 0, events }
 }
 
 const WAYS: [Way; 11] = [
@@ -47,11 +50,11 @@ const WAYS: [Way; 11] = [
     flat("Python, grouped", "python-grouped", 4, EVENTS / 4),
     flat("Python, a connection a job", "python-per_job", 1, 400),
     flat("JSON Lines", "lines", 4, EVENTS),
-    Way { name: "store, 10,000 a second", way: "store", producers: 4, pace: 10_000, events: 20_000 },
-    Way { name: "store, 100,000 a second", way: "store", producers: 4, pace: 100_000, events: 200_000 },
+    Way { name: "store, 10,000 a second", kind: "store", producers: 4, pace: 10_000, events: 20_000 },
+    Way { name: "store, 100,000 a second", kind: "store", producers: 4, pace: 100_000, events: 200_000 },
     Way {
         name: "Python, 10,000 a second",
-        way: "python-grouped",
+        kind: "python-grouped",
         producers: 4,
         pace: 10_000,
         events: 20_000,
@@ -92,7 +95,7 @@ pub(super) fn run(bench: &Bench, target: &Path) -> anyhow::Result<Measured> {
                     ));
                     runs.push(sample);
                 }
-                Err(why) if way.way.starts_with("python-") => {
+                Err(why) if way.kind.starts_with("python-") => {
                     missing.push(Missing { peer: way.name, why: format!("{why:#}") });
                 }
                 Err(error) => return Err(error),
@@ -110,9 +113,9 @@ fn size(bench: &Bench, events: u64) -> u64 {
 fn measure(bench: &Bench, program: &PathBuf, way: &Way) -> anyhow::Result<Sample> {
     let (sh, folder) = (&bench.cargo.sh, &bench.folder);
     let [producers, pace, events] = [way.producers, way.pace, size(bench, way.events)].map(|n| n.to_string());
-    let text = match way.way.strip_prefix("python-") {
+    let text = match way.kind.strip_prefix("python-") {
         None => {
-            let way = way.way;
+            let way = way.kind;
             cmd!(sh, "{program} {way} {producers} {pace} {events} {folder}").quiet().read()?
         }
         Some(way) => {
@@ -152,10 +155,10 @@ fn compare(runs: &[Vec<Sample>]) -> Vec<Comparison> {
             results.push(Comparison::less(name, p99, P99_MAX, "µs", Some(1.0)));
         }
     }
-    let paced = |of: fn(&Sample) -> f64| {
+    let paced = |of: Wait| {
         median(runs, "store, 10,000 a second", of).zip(median(runs, "Python, 10,000 a second", of))
     };
-    let waits: [(&str, fn(&Sample) -> f64); 3] =
+    let waits: [(&str, Wait); 3] =
         [("p50", |sample| sample.p50), ("p99", |sample| sample.p99), ("p99.9", |sample| sample.p999)];
     for (share, of) in waits {
         if let Some((ours, theirs)) = paced(of) {
