@@ -1,6 +1,8 @@
 //! Laws of the whole run, on generated rows: books balance, order decides nothing, cleaning twice is cleaning once, and
 //! the way back leads to the input.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,9 +11,11 @@ use std::sync::atomic::AtomicBool;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::*;
-use crate::cleanup::revert::{RevertRequest, revert};
-use crate::config::Config;
+use ops::cleanup::pipeline::{CleanupError, Outcome, Request, Surroundings, run};
+use ops::cleanup::revert::{RevertRequest, revert};
+use ops::cleanup::{Dataset, Rules};
+use ops::clock::Stamp;
+use ops::config::Config;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -31,7 +35,7 @@ fn clean(source: &Path, dataset: &Dataset, out: &Path, threads: usize) -> Result
         progress: &mut |_, _| {},
     };
     let rules = Rules::new(dataset.clone()).unwrap();
-    let reading = crate::records::ReadOptions::default();
+    let reading = ops::records::ReadOptions::default();
     run(&Request { source, reading: &reading, rules: &rules, out, sample: 20, grade: false }, &mut around)
 }
 
@@ -118,7 +122,7 @@ fn by_id(rows: Vec<Value>) -> BTreeMap<String, Value> {
 
 fn with_suffix(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
     let path = dir.join(name);
-    crate::files::write_atomic(&path, text.as_bytes()).unwrap();
+    ops::files::write_atomic(&path, text.as_bytes()).unwrap();
     path
 }
 
@@ -262,7 +266,7 @@ fn a_set_that_was_touched_is_not_undone() {
     revert(&request).unwrap();
     let path = out.join("changes.ndjson");
     let text = fs::read_to_string(&path).unwrap() + "{}\n";
-    crate::files::write_atomic(&path, text.as_bytes()).unwrap();
+    ops::files::write_atomic(&path, text.as_bytes()).unwrap();
     assert!(matches!(revert(&request), Err(CleanupError::Refused(_))));
     let nothing = RevertRequest { out: dir.path().join("nowhere"), ..RevertRequest::default() };
     assert!(matches!(revert(&nothing), Err(CleanupError::Refused(_))));
