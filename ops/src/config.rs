@@ -203,7 +203,7 @@ damaged = 0.05
             (
                 "column = \"title\"",
                 "column = \"titel\"",
-                "ops.toml:17: `datasets.notes.score.parts.0.column`: no column is called `titel`",
+                "ops.toml:21: `datasets.notes.score.parts.0.column`: no column is called `titel`",
             ),
             (
                 "damaged = 0.05",

@@ -36,7 +36,6 @@ pub struct Scratch {
     pub(super) list: list::Buffer,
     pub(super) groups: Vec<Option<u32>>,
     pub(super) open: Vec<String>,
-    pub(super) open_used: usize,
     pub(super) best: Vec<words::Entry>,
 }
 

@@ -126,7 +126,9 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
         chars += 1;
     }
     let rest = &text[at..];
-    let closed = !matches!(rest, "" | "'" | "\u{2019}") && !rest.starts_with(char::REPLACEMENT_CHARACTER);
+    // Replacement characters at the end are what a cut inside a character leaves.
+    let is_cut = rest.trim_start_matches(char::REPLACEMENT_CHARACTER).is_empty();
+    let closed = !is_cut && !matches!(rest, "'" | "\u{2019}");
     let possessive = apostrophe.filter(|(.., tail)| matches!(&text[*tail..at], "s" | "S"));
     let (end, state, chars) =
         possessive.map_or((at, state, chars), |(end, state, chars, _)| (end, state, chars));

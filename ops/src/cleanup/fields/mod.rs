@@ -223,9 +223,8 @@ fn groups(rules: &Rules, row: &Row<'_>, wanted: u32, scratch: &mut Scratch) -> V
     }
     let hit = |(fill, group): (usize, &Option<u32>)| {
         let (column, start) = at[fill];
-        let mut found = "";
-        let text = content(&row.cells[column])?;
-        words(&text[start..], |word| found = if found.is_empty() { word.text } else { found });
+        let rest = &content(&row.cells[column])?[start..];
+        let found = &rest[..rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len())];
         let evidence = format!("`{}` in `{}`", found.to_lowercase(), rules.dataset.columns[column].name);
         Some((fill, Hit { group: (*group)?, evidence }))
     };

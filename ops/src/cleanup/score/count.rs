@@ -26,59 +26,46 @@ pub(super) fn words_of(
     let counts = |hash: u64, chars: usize| {
         keywords.is_none_or(|(number, keywords)| says_something(rules, number, keywords, hash, chars))
     };
-    let Scratch { tally, list: buffer, open, open_used, .. } = scratch;
+    let Scratch { tally, list: buffer, open, .. } = scratch;
     tally.clear();
-    *open_used = 0;
-    let mut keep_open = |text: &str, open: &mut Vec<String>| {
-        if *open_used == open.len() {
-            open.push(String::new());
-        }
-        open[*open_used].clear();
-        open[*open_used].push_str(text);
-        *open_used += 1;
-    };
+    open.clear();
     // The end may be what a cut inside a character left.
     let cell = row.cells.get(column).and_then(content).unwrap_or_default();
     let cell = cell.trim_end_matches(char::REPLACEMENT_CHARACTER);
-    let mut seen: Vec<String> = Vec::new();
+    let mut items: Vec<String> = Vec::new();
     list::items(cell, buffer, |item| {
         if !item.closed {
-            keep_open(item.text, open);
-        } else if counts(hash(item.text), item.text.chars().count()) {
+            open.push(item.text.to_owned());
+        } else if items.len() < most && counts(hash(item.text), item.text.chars().count()) {
+            let known = tally.len();
             tally.add_hash(hash(item.text));
-            seen.push(item.text.to_owned());
+            items.extend((tally.len() > known).then(|| item.text.to_owned()));
         }
     });
-    let scans =
-        rules.scans.iter().filter(|scan| keywords.is_some_and(|(number, _)| scan.fills & (1 << number) != 0));
-    for scan in scans.clone() {
-        let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
+    for scan in &rules.scans {
         if tally.len() >= most {
             return most;
         }
+        if keywords.is_none_or(|(number, _)| scan.fills & (1 << number) == 0) {
+            continue;
+        }
+        let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
         words(text, |word| {
             if !word.closed {
-                keep_open(word.text, open);
+                open.push(word.text.to_owned());
             } else if tally.len() < most && counts(word.hash, word.chars) {
                 tally.add(word, scan.column, text);
             }
         });
     }
-    if tally.len() >= most {
-        return most;
-    }
-    let open = &open[..*open_used];
     let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
-    let whole = |entry: &super::super::words::Entry| &text_of(entry.source)[entry.start..entry.end];
-    let is_known = |word: &str| {
-        seen.iter().any(|item| begins(item, word))
-            || tally.entries().iter().any(|entry| begins(whole(entry), word))
-    };
+    let known = tally.entries().iter().map(|entry| &text_of(entry.source)[entry.start..entry.end]);
+    let known: Vec<&str> = known.chain(items.iter().map(String::as_str)).collect();
     let more = open.iter().enumerate().filter(|(i, word)| {
         let is_piece =
             |(j, other): (usize, &String)| j != *i && begins(other, word) && (j < *i || !begins(word, other));
         is_new(keywords.map(|(_, keywords)| keywords), word, &counts)
-            && !is_known(word)
+            && !known.iter().any(|known| begins(known, word))
             && !open.iter().enumerate().any(is_piece)
     });
     (tally.len() + more.count()).min(most)

@@ -67,7 +67,7 @@ pub fn round(value: f64) -> f64 {
 
 /// Scores a row as it was read: not repaired, not filled.
 pub fn assess(rules: &Rules, row: &Row<'_>, scratch: &mut Scratch) -> Score {
-    let given = given(rules, row, scratch);
+    let given = given(rules, row);
     let mut score = Score { parts: [0.0; PARTS_MAX], count: rules.parts.len(), total: 0.0 };
     for (i, (part, settings)) in rules.parts.iter().zip(&rules.dataset.score.parts).enumerate() {
         let value = part_value(rules, part, row, given, scratch);
@@ -117,8 +117,7 @@ fn is_present(rules: &Rules, column: usize, fill: Option<usize>, row: &Row<'_>, 
 }
 
 /// Which fills have a word in the row that was not cut.
-fn given(rules: &Rules, row: &Row<'_>, scratch: &mut Scratch) -> u32 {
-    scratch.open_used = 0;
+fn given(rules: &Rules, row: &Row<'_>) -> u32 {
     let mut wanted = 0_u32;
     for part in &rules.parts {
         let PartRule::Present { columns } = part else { continue };

@@ -57,6 +57,9 @@ fn last_word(text: &str) -> (Option<Word<'_>>, usize) {
 fn open_bracket(text: &str) -> Option<String> {
     for (open, close) in [('(', ')'), ('[', ']'), ('{', '}'), ('\u{201c}', '\u{201d}'), ('\u{ab}', '\u{bb}')]
     {
+        if !text.contains(open) {
+            continue;
+        }
         let mut depth = 0_usize;
         for c in text.chars() {
             if c == open {

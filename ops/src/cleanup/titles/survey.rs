@@ -45,6 +45,20 @@ pub(super) struct TitleFacts {
     lengths: Vec<u32>,
     follows: Vec<u32>,
     following: u32,
+    /// How many texts go on with the most frequent word.
+    most: u32,
+    cap: Option<(usize, u32)>,
+}
+
+impl TitleFacts {
+    /// The length at which titles are cut, and how many have it.
+    fn find_cap(&self) -> Option<(usize, u32)> {
+        let longest = self.lengths.iter().rposition(|count| *count > 0)?;
+        let count = self.lengths[longest];
+        let near =
+            self.lengths[longest.saturating_sub(10)..longest].iter().copied().max().unwrap_or_default();
+        (longest >= CAP_MIN && count >= 5 && count >= near.saturating_mul(3)).then_some((longest, count))
+    }
 }
 
 /// How texts of a column end.
@@ -62,7 +76,8 @@ fn slot(hash: u64, slots: usize) -> usize {
 impl Survey {
     /// Of a table of this dataset.
     pub fn new(rules: &Rules) -> Self {
-        let title = TitleFacts { lengths: vec![0; LENGTHS], follows: vec![0; SLOTS], following: 0 };
+        let title =
+            TitleFacts { lengths: vec![0; LENGTHS], follows: vec![0; SLOTS], ..TitleFacts::default() };
         Self {
             learned: Learned {
                 rows: 0,
@@ -137,7 +152,11 @@ impl Survey {
     }
 
     /// What the rows taught.
-    pub fn learned(self) -> Learned {
+    pub fn learned(mut self) -> Learned {
+        for facts in &mut self.learned.titles {
+            facts.most = facts.follows.iter().copied().max().unwrap_or_default();
+            facts.cap = facts.find_cap();
+        }
         self.learned
     }
 }
@@ -204,11 +223,7 @@ impl Learned {
 
     /// The length at which titles of this column are cut, and how many have it.
     pub(super) fn cap(&self, title: usize) -> Option<(usize, u32)> {
-        let lengths = &self.titles.get(title)?.lengths;
-        let longest = lengths.iter().rposition(|count| *count > 0)?;
-        let count = lengths[longest];
-        let near = lengths[longest.saturating_sub(10)..longest].iter().copied().max().unwrap_or_default();
-        (longest >= CAP_MIN && count >= 5 && count >= near.saturating_mul(3)).then_some((longest, count))
+        self.titles.get(title)?.cap
     }
 
     /// Whether most texts of the table begin with their title. Where nothing is known it is assumed.
@@ -220,10 +235,9 @@ impl Learned {
     /// How often texts go on behind their title with a word; how often they do with this one, with the most frequent
     /// one, and at all.
     pub(super) fn follows(&self, title: usize, word: u64) -> (u32, u32, u32) {
-        self.titles.get(title).map_or((0, 0, 0), |facts| {
-            let most = facts.follows.iter().copied().max().unwrap_or_default();
-            (facts.follows[slot(word, SLOTS)], most, facts.following)
-        })
+        self.titles
+            .get(title)
+            .map_or((0, 0, 0), |facts| (facts.follows[slot(word, SLOTS)], facts.most, facts.following))
     }
 
     /// Share of texts of this column that end a sentence, where enough were read.
