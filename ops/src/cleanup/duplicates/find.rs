@@ -91,7 +91,9 @@ impl Finder {
         let mut payload = member.to_vec();
         payload.extend_from_slice(&self.sketch_at.to_be_bytes());
         let mut bytes = Vec::with_capacity(8 * near.hashes.len());
-        near.hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.to_le_bytes()));
+        for hash in &near.hashes {
+            bytes.extend_from_slice(&hash.to_le_bytes());
+        }
         let content = xxhash_rust::xxh3::xxh3_64(&bytes);
         for hash in near.hashes.iter().take(self.blocks_per_row) {
             let mut key = mixed(within, u128::from(*hash)).to_be_bytes().to_vec();

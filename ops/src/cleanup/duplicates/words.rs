@@ -60,26 +60,24 @@ impl Sketcher {
 
     /// Small letters and digits of all scripts, without accents.
     fn add(&mut self, text: &str) {
-        if text.is_ascii() {
-            for byte in text.bytes() {
-                if byte.is_ascii_alphanumeric() {
-                    self.text.push(byte.to_ascii_lowercase());
-                } else if byte != b'\'' {
-                    self.end_word();
-                }
-            }
-            return;
-        }
-        let mut buffer = [0; 4];
-        for c in text.nfkd() {
-            if c.is_alphanumeric() {
-                for lower in c.to_lowercase().filter(|c| !is_combining_mark(*c)) {
-                    self.text.extend_from_slice(lower.encode_utf8(&mut buffer).as_bytes());
-                }
-            } else if !is_combining_mark(c) && !matches!(c, '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}')
-            {
+        for c in text.chars() {
+            if c.is_ascii_alphanumeric() {
+                self.text.extend_from_slice(c.to_ascii_lowercase().encode_utf8(&mut [0; 4]).as_bytes());
+            } else if !c.is_ascii() {
+                std::iter::once(c).nfkd().for_each(|c| self.add_decomposed(c));
+            } else if c != '\'' {
                 self.end_word();
             }
+        }
+    }
+
+    fn add_decomposed(&mut self, c: char) {
+        if c.is_alphanumeric() || is_combining_mark(c) {
+            for lower in c.to_lowercase().filter(|c| !is_accent(*c)) {
+                self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+        } else if !matches!(c, '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}') {
+            self.end_word();
         }
     }
 
@@ -112,6 +110,16 @@ impl Sketcher {
         }
         xxh3_128(&self.joined)
     }
+}
+
+/// Accents and points that people leave out. Vowel signs of Indic scripts and voicing marks of Japanese are no such
+/// thing: they make other words.
+fn is_accent(c: char) -> bool {
+    matches!(
+        c,
+        '\u{300}'..='\u{36F}' | '\u{591}'..='\u{5C7}' | '\u{64B}'..='\u{65F}' | '\u{670}' | '\u{1AB0}'..='\u{1AFF}'
+            | '\u{1DC0}'..='\u{1DFF}' | '\u{20D0}'..='\u{20FF}' | '\u{FE00}'..='\u{FE2F}' | '\u{E0100}'..='\u{E01EF}'
+    )
 }
 
 /// The share of triples that two texts have in common, 0 to 1: exact when both sketches are complete, otherwise an
@@ -154,6 +162,9 @@ mod tests {
         }
         for other in ["the harbors ebauche naive", "harbor ebauche naive", "theharbor ebauche naive"] {
             assert_ne!(sketch(other).fingerprint, words, "{other}");
+        }
+        for (one, other) in [("कि", "का"), ("が", "か"), ("มา", "มี")] {
+            assert_ne!(sketch(one).fingerprint, sketch(other).fingerprint, "{one} {other}");
         }
         assert_eq!(sketch("don't stop").fingerprint, sketch("Don’t stop").fingerprint);
         assert_eq!(Sketcher::default().sketch(["", "— …", "\u{1F525}"].into_iter()), None);

@@ -18,13 +18,15 @@ mod terminal;
 mod vote;
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc, is_nfc_quick};
 
 use self::entities::Escaped;
 use self::mojibake::Reading;
-use self::scan::needs;
+use self::scan::{Needs, needs};
 use self::vote::Suspect;
 use super::{Column, Dataset, Edit, Finding, Kind, Note, Rule};
 
@@ -131,12 +133,16 @@ impl Repairer {
 fn rounds(plan: &Plan, column: usize, text: &str, notes: &mut Vec<Note>) -> Option<String> {
     let first = notes.len();
     let mut current: Option<String> = None;
+    let mut need = needs(text);
     for _ in 0..ROUNDS_MAX {
         let before = notes.len();
-        for step in STEPS {
-            let seen = current.as_deref().unwrap_or(text);
-            if let Some(change) = step(plan, seen) {
+        for (kind, step) in STEPS {
+            // Damage on top of damage is one rule, again; what it leaves in between is for no other.
+            for _ in 0..ROUNDS_MAX {
+                let seen = current.as_deref().unwrap_or(text);
+                let Some(change) = need.has(kind).then(|| step(plan, seen)).flatten() else { break };
                 notes.push(Note::Edit(column, edit(seen, &change)));
+                need = needs(&change.text);
                 current = Some(change.text);
             }
         }
@@ -158,12 +164,22 @@ fn edit(before: &str, change: &Change) -> Edit {
 }
 
 fn json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("text is always JSON")
 }
 
 /// The rules that change text. Damage by encodings comes before everything that would take its bytes away.
-const STEPS: [fn(&Plan, &str) -> Option<Change>; 8] =
-    [entities, mojibake, terminal, control, nfc, invisible, bidi, white_space];
+const STEPS: [(Needs, Step); 8] = [
+    (Needs::ENTITIES, entities),
+    (Needs::MOJIBAKE, mojibake),
+    (Needs::TERMINAL, terminal),
+    (Needs::CONTROL, control),
+    (Needs::NFC, nfc),
+    (Needs::INVISIBLE, invisible),
+    (Needs::BIDI, bidi),
+    (Needs::WHITE_SPACE, white_space),
+];
+
+type Step = fn(&Plan, &str) -> Option<Change>;
 
 fn entities(plan: &Plan, text: &str) -> Option<Change> {
     let is_json = plan.is_list && text.starts_with('[');
@@ -194,9 +210,26 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     Some(Change { rule: MOJIBAKE, text: mended, evidence })
 }
 
-/// Whether a rule that takes characters away must not touch `text`, because they are evidence of what it was.
+/// Whether a rule that takes characters away must not touch `text`, because they are evidence of what it was: it has
+/// sequences that lack a byte, or control characters behind what may have been the first byte of one.
 fn is_evidence(plan: &Plan, text: &str) -> bool {
-    !text.is_ascii() && plan.suspects.iter().any(|suspect| mojibake::lossy(text, suspect.codec).is_some())
+    lost(plan, text).is_some() || text.chars().zip(text.chars().skip(1)).any(is_remains)
+}
+
+fn is_remains((lead, next): (char, char)) -> bool {
+    matches!(lead, 'Â'..='ô') && matches!(next, '\u{80}'..='\u{9F}')
+}
+
+/// The likeliest encoding for what is lost in `text`, a candidate, and how many sequences lack a byte.
+fn lost<'p>(plan: &'p Plan, text: &str) -> Option<(&'p Suspect, Option<String>, usize)> {
+    if text.is_ascii() {
+        return None;
+    }
+    plan.suspects.iter().find_map(|suspect| {
+        let reading = Reading::of(text, suspect.codec, suspect.known);
+        let (candidate, count) = reading.lost(text).filter(|_| suspect.seen || reading.is_lossy())?;
+        Some((suspect, candidate, count))
+    })
 }
 
 fn terminal(plan: &Plan, text: &str) -> Option<Change> {
@@ -241,20 +274,22 @@ fn flag(plan: &Plan, column: usize, text: &str, notes: &mut Vec<Note>) {
     let mut note = |rule, detail: String, candidate| {
         notes.push(Note::Finding(Some(column), Finding { rule, detail, candidate }));
     };
-    if plan.has(MOJIBAKE_LOSSY) && !text.is_ascii() {
-        let torn =
-            plan.suspects.iter().find_map(|suspect| Some((suspect, mojibake::lossy(text, suspect.codec)?)));
-        if let Some((suspect, (candidate, count))) = torn {
+    let need = needs(text);
+    if plan.has(MOJIBAKE_LOSSY) && need.has(Needs::MOJIBAKE) {
+        if let Some((suspect, candidate, count)) = lost(plan, text) {
             let sequences = crate::text::plural(count as u64, "sequence");
             note(MOJIBAKE_LOSSY, format!("{sequences} lost a byte; {}", suspect.evidence), candidate);
-        }
-        let replaced = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
-        if replaced > 0 {
-            let characters = crate::text::plural(replaced as u64, "character");
-            note(MOJIBAKE_LOSSY, format!("{characters} replaced by U+FFFD before it came here"), None);
+        } else if text.chars().zip(text.chars().skip(1)).any(is_remains) {
+            note(MOJIBAKE_LOSSY, "remains of a sequence that does not decode".to_owned(), None);
         }
     }
+    if plan.has(MOJIBAKE_LOSSY) && need.has(Needs::REPLACED) {
+        let replaced = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
+        let characters = crate::text::plural(replaced as u64, "character");
+        note(MOJIBAKE_LOSSY, format!("{characters} replaced by U+FFFD before it came here"), None);
+    }
     if plan.has(ENTITIES)
+        && need.has(Needs::ENTITIES)
         && let Escaped::Perhaps(candidate) = entities::decode(text)
     {
         note(ENTITIES, "entities beside bare signs".to_owned(), Some(candidate));

@@ -18,13 +18,29 @@ struct Sequence {
     oddity: u32,
     /// How much `is` is to be expected.
     expected: u32,
+    /// It touches what is lost, or becomes a control character: left as it is.
+    spared: bool,
+    /// It touches no other.
+    alone: bool,
+}
+
+/// A sequence that lacks a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Torn {
+    start: usize,
+    end: usize,
+    /// What it may have been.
+    is: Option<char>,
+    /// How odd what was seen is.
+    oddity: u32,
 }
 
 /// What one encoding makes of a text.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     sequences: Vec<Sequence>,
-    /// Characters outside of ASCII that belong to no sequence.
+    torn: Vec<Torn>,
+    /// Characters outside of ASCII that are not put back.
     rest: usize,
     /// Points from which a sequence is certain.
     enough: u32,
@@ -39,10 +55,25 @@ impl Reading {
             if let Some((is, length)) = sequence(&text[at..], codec) {
                 let end = at + length;
                 let oddity = oddity(text, at, end) + if is.len_utf8() == 4 { ODD } else { 0 };
-                reading.sequences.push(Sequence { start: at, end, is, oddity, expected: expected(is) });
+                let expected = expected(is);
+                reading.sequences.push(Sequence {
+                    start: at,
+                    end,
+                    is,
+                    oddity,
+                    expected,
+                    spared: false,
+                    alone: true,
+                });
                 at = end;
+                continue;
+            }
+            reading.rest += 1;
+            let is_behind = reading.sequences.last().is_some_and(|last| last.end == at);
+            if let Some(torn) = torn(text, at, codec, is_behind) {
+                reading.torn.push(torn);
+                at = torn.end;
             } else {
-                reading.rest += 1;
                 at += c.len_utf8();
             }
         }
@@ -50,23 +81,48 @@ impl Reading {
         reading
     }
 
-    /// Sequences that touch each other are less likely by chance; what is quoted as an example is no damage.
+    /// Sequences that touch each other are less likely by chance; what is quoted as an example is no damage; and what
+    /// touches a torn sequence is the evidence of what that was.
     fn weigh_runs(&mut self, text: &str) {
-        for run in self.sequences.chunk_by_mut(|a, b| a.end == b.start) {
+        let Self { sequences, torn, rest, .. } = self;
+        for run in sequences.chunk_by_mut(|a, b| a.end == b.start) {
             let (first, last) = (run[0].start, run[run.len() - 1].end);
             let bonus = u32::try_from(run.len().min(3)).unwrap_or(3) - 1;
-            let is_example = is_quoted(text, first, last) || text[first..last].chars().all(is_frame);
+            let is_drawn =
+                text[first..last].chars().all(is_frame) && !text[..first].ends_with(char::is_alphabetic);
+            let is_example = is_drawn || is_quoted(text, first, last);
+            // Both ends of torn sequences ascend.
+            let touches = torn.binary_search_by_key(&first, |torn| torn.end).is_ok()
+                || torn.binary_search_by_key(&last, |torn| torn.start).is_ok();
+            let is_spared = touches || leaves_control(run);
+            *rest += usize::from(is_spared);
+            let is_alone = run.len() == 1;
             for sequence in run {
                 sequence.oddity = if is_example { 0 } else { sequence.oddity + bonus };
+                sequence.spared = is_spared;
+                sequence.alone = is_alone;
             }
         }
     }
 
-    fn is_certain(&self, sequence: &Sequence) -> bool {
-        sequence.oddity >= ODD && sequence.expected > 0 && sequence.oddity + sequence.expected >= self.enough
+    /// Whether this sequence is damage, even if it has to be spared. A letter of another script that stands alone in
+    /// text that does not decode is none.
+    fn is_damage(&self, sequence: &Sequence) -> bool {
+        let Sequence { oddity, expected, alone, .. } = *sequence;
+        let is_stranger = alone && expected == 1 && !self.is_whole();
+        !is_stranger && oddity >= ODD && expected > 0 && oddity + expected >= self.enough
     }
 
-    /// How many sequences are certain.
+    fn is_certain(&self, sequence: &Sequence) -> bool {
+        !sequence.spared && self.is_damage(sequence)
+    }
+
+    /// How many sequences are damage, whether they can be put back or not.
+    pub(super) fn damage(&self) -> usize {
+        self.sequences.iter().filter(|sequence| self.is_damage(sequence)).count()
+    }
+
+    /// How many of them can.
     pub(super) fn certain(&self) -> usize {
         self.sequences.iter().filter(|sequence| self.is_certain(sequence)).count()
     }
@@ -74,6 +130,13 @@ impl Reading {
     /// Whether all that is not ASCII decodes.
     pub(super) fn is_whole(&self) -> bool {
         self.rest == 0
+    }
+
+    /// Whether a sequence certainly lacks a byte.
+    pub(super) fn is_lossy(&self) -> bool {
+        let points =
+            |torn: &Torn| torn.is.filter(|is| *is > '\u{7FF}').map_or(0, |is| torn.oddity + expected(is));
+        self.torn.iter().any(|torn| points(torn) >= ODD + 2)
     }
 
     /// The sequences to put back: all of a text that decodes without a rest, otherwise the runs with a certain one.
@@ -85,26 +148,66 @@ impl Reading {
             .flatten()
     }
 
-    /// How many bytes of the text it explains.
+    /// How many bytes of the text it explains, whether they can be put back or not.
     pub(super) fn explained(&self) -> usize {
-        self.chosen().map(|sequence| sequence.end - sequence.start).sum()
+        let all = self.is_whole() && self.certain() > 0;
+        self.sequences
+            .chunk_by(|a, b| a.end == b.start)
+            .filter(|run| all || run.iter().any(|sequence| self.is_damage(sequence)))
+            .map(|run| run[run.len() - 1].end - run[0].start)
+            .sum()
     }
 
     /// The text with the chosen sequences put back, and their number; `None` when there is none.
     pub(super) fn mend(&self, text: &str) -> Option<(String, usize)> {
-        let mut mended = String::new();
-        let (mut from, mut count) = (0, 0);
-        for sequence in self.chosen() {
-            mended.push_str(&text[from..sequence.start]);
-            mended.push(sequence.is);
-            from = sequence.end;
-            count += 1;
-        }
-        (count > 0).then(|| {
-            mended.push_str(&text[from..]);
-            (mended, count)
-        })
+        let pieces = self.chosen().map(|sequence| (sequence.start, sequence.end, sequence.is));
+        let (mended, count) = replaced(text, pieces);
+        (count > 0).then_some((mended, count))
     }
+
+    /// What the text may have been before bytes were lost, and how many sequences lack one; `None` when none does.
+    pub(super) fn lost(&self, text: &str) -> Option<(Option<String>, usize)> {
+        let known: Option<Vec<_>> =
+            self.torn.iter().map(|torn| Some((torn.start, torn.end, torn.is?))).collect();
+        let candidate = known.map(|mut pieces| {
+            let spared = self.sequences.iter().filter(|sequence| sequence.spared);
+            pieces.extend(spared.map(|sequence| (sequence.start, sequence.end, sequence.is)));
+            pieces.sort_unstable();
+            replaced(text, pieces.into_iter()).0
+        });
+        (!self.torn.is_empty()).then_some((candidate, self.torn.len()))
+    }
+}
+
+/// The text with a character in place of each piece, and how many there were.
+fn replaced(text: &str, pieces: impl Iterator<Item = (usize, usize, char)>) -> (String, usize) {
+    let mut out = String::with_capacity(text.len());
+    let (mut from, mut count) = (0, 0);
+    for (start, end, is) in pieces {
+        out.push_str(&text[from..start]);
+        out.push(is);
+        from = end;
+        count += 1;
+    }
+    out.push_str(&text[from..]);
+    (out, count)
+}
+
+/// Whether a run becomes control characters that are not damage themselves.
+fn leaves_control(run: &[Sequence]) -> bool {
+    if !run.iter().any(|sequence| sequence.is.is_control()) {
+        return false;
+    }
+    let inner: String = run.iter().map(|sequence| sequence.is).collect();
+    let mut at = 0;
+    while let Some(c) = next_beyond_ascii(&inner, &mut at) {
+        match sequence(&inner[at..], Codec::Latin1) {
+            Some((_, length)) => at += length,
+            None if c.is_control() => return true,
+            None => at += c.len_utf8(),
+        }
+    }
+    false
 }
 
 /// The next character from `at` on that is not ASCII; moves `at` to it.
@@ -170,79 +273,45 @@ fn is_quoted(text: &str, start: usize, end: usize) -> bool {
     before == after && matches!(before, Some(b'"' | b'\'' | b'`'))
 }
 
-/// What `text` may have been before bytes were lost from its sequences, and their number; `None` when nothing looks
-/// like that.
-pub(super) fn lossy(text: &str, codec: Codec) -> Option<(Option<String>, usize)> {
-    let mut candidate = Some(String::new());
-    let (mut at, mut from, mut count) = (0, 0, 0);
-    while let Some(c) = next_beyond_ascii(text, &mut at) {
-        if let Some((_, length)) = sequence(&text[at..], codec) {
-            at += length;
-            continue;
-        }
-        let Some(torn) = torn(text, at, codec) else {
-            at += c.len_utf8();
-            continue;
-        };
-        count += 1;
-        match (&mut candidate, torn.is) {
-            (Some(candidate), Some(is)) => {
-                candidate.push_str(&text[from..at]);
-                candidate.push(is);
-            }
-            _ => candidate = None,
-        }
-        at = torn.end;
-        from = at;
-    }
-    (count > 0).then(|| {
-        (
-            candidate.map(|mut candidate| {
-                candidate.push_str(&text[from..]);
-                candidate
-            }),
-            count,
-        )
-    })
-}
-
-/// A sequence that lacks a byte.
-struct Torn {
-    end: usize,
-    is: Option<char>,
-}
-
-fn torn(text: &str, at: usize, codec: Codec) -> Option<Torn> {
+/// The sequence at `at` that lacks one byte, if that is what stands there; `is_behind` when it follows a whole one.
+fn torn(text: &str, at: usize, codec: Codec, is_behind: bool) -> Option<Torn> {
     let mut chars = text[at..].char_indices();
     let lead = codec.encode(chars.next()?.1)?;
     let wanted = width(lead);
-    let mut bytes = vec![lead];
-    let mut end = at;
-    for (offset, c) in text[at..].char_indices().take(wanted.max(1)) {
-        if offset > 0 {
-            match codec.encode(c) {
-                Some(byte @ 0x80..=0xBF) => bytes.push(byte),
-                _ => break,
-            }
-        }
-        end = at + offset + c.len_utf8();
-    }
-    if wanted < 2 || bytes.len() + 1 != wanted || oddity(text, at, end) < ODD {
+    if wanted < 2 {
         return None;
     }
-    if wanted == 2 {
-        // The second byte was a no-break space, and somebody made a blank of it.
-        return blank_for_no_break(text, end, lead);
+    let mut bytes = vec![lead];
+    let continuation = |c| codec.encode(c).filter(|byte| matches!(byte, 0x80..=0xBF));
+    bytes.extend(chars.map_while(|(_, c)| continuation(c)).take(wanted - 1));
+    if bytes.len() + 1 != wanted {
+        return None;
     }
-    Some(Torn { end, is: fill(&bytes, codec) })
+    let end = at + text[at..].chars().take(bytes.len()).map(char::len_utf8).sum::<usize>();
+    let oddity = oddity(text, at, end);
+    if oddity < ODD {
+        return None;
+    }
+    let touches = is_behind || sequence(&text[end..], codec).is_some();
+    if wanted == 2 && !touches {
+        // The second byte was a no-break space, and somebody made a blank of it.
+        return blank_for_no_break(text, at, end).map(|torn| Torn { oddity, ..torn });
+    }
+    Some(Torn { start: at, end, is: fill(&bytes, codec), oddity })
 }
 
-fn blank_for_no_break(text: &str, end: usize, lead: u8) -> Option<Torn> {
-    let is_blank = text[end..].starts_with(' ') && matches!(lead, 0xC2 | 0xC3);
-    let is_second = text[end..].starts_with("  ") || lead == 0xC2;
-    is_blank.then(|| Torn {
-        end: end + usize::from(is_second),
-        is: if lead == 0xC2 { Some('\u{A0}') } else { Some('à') },
+fn blank_for_no_break(text: &str, start: usize, end: usize) -> Option<Torn> {
+    let is = match &text[start..end] {
+        "Â" => '\u{A0}',
+        "Ã" => 'à',
+        _ => return None,
+    };
+    let takes_blank = is == '\u{A0}' || text[end..].starts_with("  ");
+    text[end..].starts_with(' ').then(|| Torn {
+        start,
+        end: end + usize::from(takes_blank),
+        is: Some(is),
+        oddity: 0,
     })
 }
 
@@ -300,10 +369,18 @@ mod tests {
 
     #[test]
     fn a_lost_byte_is_a_candidate() {
-        assert_eq!(lossy("- â³ waits", Codec::Cp1252), Some((Some("- ⏳ waits".to_owned()), 1)));
-        assert_eq!(lossy("â€œquotedâ€ text", Codec::Cp1252), Some((Some("â€œquoted” text".to_owned()), 1)));
-        assert_eq!(lossy("voilÃ  la", Codec::Cp1252), Some((Some("voilà la".to_owned()), 1)));
-        assert_eq!(lossy("âge et âme", Codec::Cp1252), None);
-        assert_eq!(lossy("IRMÃ E IRMÃO", Codec::Cp1252), None);
+        let lost = |text: &str| Reading::of(text, Codec::Cp1252, false).lost(text);
+        for (text, candidate) in [
+            ("- â³ waits", "- ⏳ waits"),
+            ("â€œquotedâ€ text", "â€œquoted” text"),
+            ("voilÃ  la", "voilà la"),
+            ("5Â km", "5\u{A0}km"),
+            ("ÎšÎ±Î»Î·Î¼Î\u{AD}ÏÎ±", "Καλημέρα"),
+        ] {
+            assert_eq!(lost(text), Some((Some(candidate.to_owned()), 1)), "{text}");
+        }
+        for text in ["âge et âme", "IRMÃ E IRMÃO", "Â", "x³", "ÎLE Â", "déjà"] {
+            assert_eq!(lost(text), None, "{text}");
+        }
     }
 }

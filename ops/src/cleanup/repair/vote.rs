@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Dataset;
 use super::codec::{CODECS, Codec};
-use super::mojibake::{Reading, lossy};
+use super::mojibake::Reading;
 use super::scan::{Needs, needs};
 
 /// Sequences of a column, or cells of the whole input, from which an encoding is known.
@@ -20,11 +20,11 @@ pub(super) const LAYERS_MAX: usize = 4;
 /// What was seen of one encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
-    /// Cells with a sequence that is certain.
+    /// Cells with a sequence that can be put back.
     pub cells: u64,
     /// Those of them that decode without a rest.
     pub whole: u64,
-    /// Sequences that are certain.
+    /// Sequences that are certainly damage.
     pub sequences: u64,
     /// Cells with a sequence that lacks a byte.
     pub lossy: u64,
@@ -98,14 +98,13 @@ fn witness(text: &str, tallies: &mut [Tally; CODECS], layers: usize) {
     for codec in Codec::ALL {
         let reading = Reading::of(text, codec, false);
         let tally = &mut tallies[codec as usize];
-        if lossy(text, codec).is_some() {
-            tally.lossy += 1;
-        }
-        let certain = reading.certain() as u64;
-        if certain > 0 {
-            tally.cells += 1;
-            tally.whole += u64::from(reading.is_whole());
-            tally.sequences += certain;
+        tally.lossy += u64::from(reading.is_lossy());
+        let damage = reading.damage() as u64;
+        if damage > 0 {
+            let decodes = u64::from(reading.certain() > 0);
+            tally.cells += decodes;
+            tally.whole += decodes * u64::from(reading.is_whole());
+            tally.sequences += damage;
             let explained = reading.explained();
             if best.as_ref().is_none_or(|(most, _)| explained > *most) {
                 best = Some((explained, reading));
@@ -123,7 +122,7 @@ fn verdicts(tallies: &[Tally; CODECS]) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Codec::ALL
         .into_iter()
         .zip(tallies)
-        .filter(|(_, tally)| tally.sequences > 0)
+        .filter(|(_, tally)| tally.sequences + tally.lossy > 0)
         .map(|(codec, tally)| Verdict { codec, tally: *tally })
         .collect();
     verdicts.sort_by_key(|verdict| (std::cmp::Reverse(verdict.tally.sequences), verdict.codec));
@@ -153,6 +152,8 @@ pub struct Decisions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) codec: Codec,
+    /// Whether any cell decodes.
+    pub(super) seen: bool,
     /// Whether other cells prove it.
     pub(super) known: bool,
     /// For people.
@@ -168,6 +169,7 @@ impl Decisions {
             let Tally { cells, sequences, lossy, .. } = verdict.tally;
             Suspect {
                 codec: verdict.codec,
+                seen: sequences > 0,
                 known: sequences >= KNOWN_FROM && sequences > lossy,
                 evidence: format!(
                     "{}: {cells} of {} damaged cells of this {scope} decode",
