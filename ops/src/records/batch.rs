@@ -203,15 +203,22 @@ impl Batch {
                 let (names, spans) = (self.names(names), (first, self.spans.len()));
                 self.items.push(Item::Record { ordinal, at: at + start as u64, line, text, spans, names });
             }
-            Err(fault) => self.push_reject(reject(bytes, (ordinal, at, line), &fault)),
+            Err(fault) => self.push_reject(reject(bytes, (ordinal, at, line), 0, &fault)),
         }
         true
     }
 }
 
-/// What to say of bytes that are rejected as a whole.
-pub(super) fn reject(bytes: &[u8], (ordinal, at, line): (u64, u64, u64), fault: &Fault) -> Reject {
-    let not_text = std::str::from_utf8(bytes).err().map(|error| error.valid_up_to());
+/// What to say of bytes that are rejected as a whole. Bytes that are no text explain a fault behind them, if they are
+/// not before `text_from`.
+pub(super) fn reject(
+    bytes: &[u8],
+    (ordinal, at, line): (u64, u64, u64),
+    text_from: usize,
+    fault: &Fault,
+) -> Reject {
+    let base = text_from.min(bytes.len());
+    let not_text = std::str::from_utf8(&bytes[base..]).err().map(|error| base + error.valid_up_to());
     let (wrong_at, reason) = match not_text.filter(|bad| *bad <= fault.at) {
         Some(bad) => (bad, "not UTF-8".to_owned()),
         None => (fault.at, fault.what.clone()),
@@ -257,7 +264,9 @@ impl Records {
                             batch.text.truncate(start);
                             let fault = Fault { at: fault.at - from, ..fault };
                             let bytes = &self.forward.rest()[from..to];
-                            batch.push_reject(reject(bytes, (ordinal, at, line), &fault));
+                            let text_from = self.parser.text_from(&fault);
+                            let found = reject(bytes, (ordinal, at, line), text_from, &fault);
+                            batch.push_reject(Reject { length: (end - from) as u64, ..found });
                         }
                     }
                     self.rows += 1;
@@ -297,7 +306,7 @@ impl Records {
             } else if is_end {
                 self.end()?;
                 break;
-            } else if rest.len() >= super::reader::RECORD_BYTES_MAX {
+            } else if rest.len() >= self.record_bytes_max {
                 if bytes.is_empty() {
                     let reject = self.resume(Fault::new(0, TOO_LARGE))?;
                     batch.push_reject(reject);

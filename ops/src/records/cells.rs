@@ -125,6 +125,12 @@ impl Cells {
         Ok(set)
     }
 
+    /// Whether the object that was scanned has the names of the one before it, if there was one.
+    pub(super) fn is_like_before(&self, bytes: &[u8]) -> bool {
+        let names = self.members.names.iter().map(|&(from, to)| &bytes[from as usize..to as usize]);
+        self.set.is_none() || names.eq(self.known.iter().map(|name| &**name))
+    }
+
     /// The names of a row of a dump.
     pub(super) fn row_names(&mut self, sql: &sql::Sql, known: &mut Known) -> Result<Arc<Names>, Fault> {
         let list = sql.names_key(&self.spans);

@@ -50,7 +50,7 @@ impl Delimited {
         let found = cells.spans.len();
         if let Some(expected) = width.filter(|expected| *expected != found) {
             let what = format!("a row of {found} cells, where the header has {expected}");
-            return Err(Fault::new(from, what));
+            return Err(Fault { end: Some(end), ..Fault::new(from, what) });
         }
         Ok(Step::Record { from, to, end })
     }

@@ -147,12 +147,14 @@ fn no_rows(format: Format) -> &'static str {
 pub(super) struct Fault {
     pub(super) at: usize,
     pub(super) what: String,
+    /// Where what is wrong begins, or the blanks before it.
+    pub(super) from: usize,
     /// Where the record ends all the same, if the format is sure of that.
     pub(super) end: Option<usize>,
 }
 
 impl Fault {
     pub(super) fn new(at: usize, what: impl Into<String>) -> Self {
-        Self { at, what: what.into(), end: None }
+        Self { at, what: what.into(), from: 0, end: None }
     }
 }

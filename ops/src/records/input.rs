@@ -174,9 +174,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window that goes forward from the start.
-    pub(super) fn forward() -> Self {
-        Self { bytes: vec![0; CHUNK], from: 0, to: 0, origin: 0, is_end: false, is_forward: true }
+    /// A window that goes forward from the start; `size` bytes are read at once.
+    pub(super) fn forward(size: usize) -> Self {
+        Self { bytes: vec![0; size], from: 0, to: 0, origin: 0, is_end: false, is_forward: true }
     }
 
     /// A window that jumps; `size` bytes are read at once.

@@ -30,15 +30,25 @@ impl Array {
 
     pub(super) fn step(&mut self, bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step, Fault> {
         let mut from = 0;
+        self.next(bytes, &mut from, is_end, cells).map_err(|fault| Fault { from, ..fault })
+    }
+
+    fn next(
+        &mut self,
+        bytes: &[u8],
+        from: &mut usize,
+        is_end: bool,
+        cells: &mut Cells,
+    ) -> Result<Step, Fault> {
         loop {
-            let Ok(at) = blanks(bytes, from) else { return self.out_of_bytes(bytes.len(), is_end) };
+            let Ok(at) = blanks(bytes, *from) else { return self.out_of_bytes(bytes.len(), is_end) };
             match (self.place, bytes[at]) {
-                (Place::Start, b'[') => (self.place, from) = (Place::First, at + 1),
+                (Place::Start, b'[') => (self.place, *from) = (Place::First, at + 1),
                 (Place::Start, b'{') => return Err(Fault::new(at, ONE_OBJECT)),
                 (Place::Start, _) => {
                     return Err(Fault::new(at, "expected `[`: rows in JSON are an array of objects"));
                 }
-                (Place::First | Place::Between, b']') => (self.place, from) = (Place::Done, at + 1),
+                (Place::First | Place::Between, b']') => (self.place, *from) = (Place::Done, at + 1),
                 (Place::First, _) => return self.row(bytes, at, at, is_end, cells),
                 (Place::Between, b',') => match blanks(bytes, at + 1) {
                     Ok(next) if bytes[next] == b']' => {
@@ -68,37 +78,33 @@ impl Array {
         self.place = Place::Done;
     }
 
-    /// Where reading goes on behind damage that starts at `from`: behind the element, if its brackets and quotes say
-    /// where that is; otherwise at a whole object between commas, which starts with the same name as the row before,
-    /// no further than `limit`.
+    /// The offset behind the element at `from`, if its brackets and quotes say where that is.
+    pub(super) fn behind(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+        let end = element(bytes, from).filter(|end| self.place != Place::Done && is_followed(bytes, *end))?;
+        self.place = Place::Between;
+        Some(end)
+    }
+
+    /// Where a whole object stands between commas, which has the names of the row before (one that has not may
+    /// stand inside a row), no further than `limit`.
     pub(super) fn resume(
         &mut self,
         bytes: &[u8],
         from: usize,
         limit: usize,
-        is_lost: bool,
         cells: &mut Cells,
     ) -> Option<usize> {
         if self.place == Place::Done {
             return None;
-        }
-        let is_followed = |at: usize| match blanks(bytes, at) {
-            Ok(next) => matches!(bytes[next], b',' | b']'),
-            Err(_) => false,
-        };
-        if let Some(end) = element(bytes, from).filter(|end| !is_lost && is_followed(*end)) {
-            self.place = Place::Between;
-            return Some(end);
         }
         for at in memchr::memchr_iter(b'{', bytes.get(from + 1..limit)?).map(|at| from + 1 + at) {
             let before = bytes[from..at].trim_ascii_end().strip_suffix(b",").map(<[u8]>::trim_ascii_end);
             if !before.is_some_and(|before| before.ends_with(b"}")) {
                 continue;
             }
-            let is_alike =
-                |name: &[u8]| blanks(bytes, at + 1).is_ok_and(|next| bytes[next..].starts_with(name));
-            let is_whole = cells.known.first().is_none_or(|name| is_alike(name))
-                && object(bytes, at, &[], &mut cells.members).is_ok_and(is_followed);
+            let is_whole = object(bytes, at, &[], &mut cells.members)
+                .is_ok_and(|end| is_followed(bytes, end))
+                && cells.is_like_before(bytes);
             if is_whole {
                 self.place = Place::First;
                 return Some(at);
@@ -133,6 +139,11 @@ impl Array {
             }
         }
     }
+}
+
+/// Whether a comma or the end of the array is next.
+fn is_followed(bytes: &[u8], at: usize) -> bool {
+    blanks(bytes, at).is_ok_and(|next| matches!(bytes[next], b',' | b']'))
 }
 
 /// The offset behind the element at `from`, whatever it is, by its brackets and quotes.

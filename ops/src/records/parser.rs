@@ -15,14 +15,14 @@ pub(super) enum Parser {
 }
 
 impl Parser {
-    /// The parser of a file that begins with `start`; `table` is the one to read of a dump.
-    pub(super) fn new(format: Format, table: Option<&str>, start: &[u8]) -> Self {
+    /// The parser of a file; `table` is the one to read of a dump.
+    pub(super) fn new(format: Format, table: Option<&str>) -> Self {
         match format {
             Format::Json => Self::Array(json::Array::new()),
             Format::Ndjson => Self::Lines,
             Format::Csv => Self::Delimited(Delimited::new(b','), None),
             Format::Tsv => Self::Delimited(Delimited::new(b'\t'), None),
-            Format::Sql => Self::Sql(Box::new(Sql::new(table, start))),
+            Format::Sql => Self::Sql(Box::new(Sql::new(table))),
         }
     }
 
@@ -79,22 +79,29 @@ impl Parser {
         }
     }
 
-    /// Where reading goes on behind damage that starts at `from`, if that is before `limit`. `is_lost` says that the
-    /// place where the damage starts is no longer in memory.
+    /// Where the damage that starts at `from` ends, if lines or brackets and quotes say so.
+    pub(super) fn behind(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+        match self {
+            Self::Array(array) => array.behind(bytes, from),
+            Self::Lines | Self::Delimited(..) => {
+                memchr::memchr(b'\n', bytes.get(from..)?).map(|length| from + length + 1)
+            }
+            Self::Sql(sql) => sql.behind(bytes, from),
+        }
+    }
+
+    /// Where something sound begins behind `from` and before `limit`.
     pub(super) fn resume(
         &mut self,
         bytes: &[u8],
         from: usize,
         limit: usize,
-        is_lost: bool,
         cells: &mut Cells,
     ) -> Option<usize> {
         match self {
-            Self::Array(array) => array.resume(bytes, from, limit, is_lost, cells),
-            Self::Lines | Self::Delimited(..) => {
-                memchr::memchr(b'\n', &bytes[from..]).map(|length| from + length + 1)
-            }
-            Self::Sql(sql) => sql.resume(bytes, from, limit, is_lost, cells),
+            Self::Array(array) => array.resume(bytes, from, limit, cells),
+            Self::Lines | Self::Delimited(..) => self.behind(bytes, from),
+            Self::Sql(sql) => sql.resume(bytes, from, limit, cells),
         }
     }
 
@@ -115,6 +122,11 @@ impl Parser {
             Self::Array(_) | Self::Sql(_) => |b| b.is_ascii_whitespace() || *b == b',',
         };
         bytes.iter().take_while(|b| is_gap(b)).count()
+    }
+
+    /// From where on bytes that are no text would explain a fault. In dumps there may be such bytes.
+    pub(super) fn text_from(&self, fault: &Fault) -> usize {
+        if self.is_sql() { fault.at } else { fault.from }
     }
 
     pub(super) fn is_sql(&self) -> bool {

@@ -10,8 +10,6 @@ use super::parser::Parser;
 use super::sql::Refused;
 use super::{Cells, Format, InputFacts, ReadError, Record, Step};
 
-/// Largest record that is read, in bytes.
-pub(super) const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that are read at once to find a record by its offset.
 const JUMP_BYTES: usize = 16 * 1024;
 
@@ -41,11 +39,22 @@ pub struct ReadOptions {
     pub encoding: Encoding,
     /// How many times its size on disk a compressed file may become, once it is past 256 MiB.
     pub ratio_max: u64,
+    /// Largest record that is read, in bytes; a larger one is damage.
+    pub record_bytes_max: usize,
+    /// Bytes that are read at once.
+    pub read_bytes: usize,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, table: None, encoding: Encoding::Strict, ratio_max: 250 }
+        Self {
+            format: None,
+            table: None,
+            encoding: Encoding::Strict,
+            ratio_max: 250,
+            record_bytes_max: 64 * 1024 * 1024,
+            read_bytes: 256 * 1024,
+        }
     }
 }
 
@@ -55,7 +64,10 @@ pub struct Records {
     pub(super) input: Input,
     pub(super) format: Format,
     pub(super) encoding: Encoding,
+    pub(super) record_bytes_max: usize,
     pub(super) parser: Parser,
+    /// Whether the file starts as those in UTF-16 do.
+    is_utf16: bool,
     /// Goes through the file once.
     pub(super) forward: Window,
     /// Goes where it is told.
@@ -122,16 +134,18 @@ impl Records {
             return Err(ReadError::UnknownFormat { path: path.to_path_buf() });
         };
         let mut input = Input::open(path, scratch, options.ratio_max)?;
-        let mut forward = Window::forward();
+        let mut forward = Window::forward(options.read_bytes.max(16));
         forward.fill(&mut input)?;
         if forward.rest().starts_with(BOM) {
             forward.consume(BOM.len());
         }
         let mut records = Self {
-            parser: Parser::new(format, options.table.as_deref(), forward.rest()),
+            parser: Parser::new(format, options.table.as_deref()),
+            is_utf16: [&[0xff, 0xfe], &[0xfe, 0xff]].iter().any(|mark| forward.rest().starts_with(*mark)),
             input,
             format,
             encoding: options.encoding,
+            record_bytes_max: options.record_bytes_max,
             forward,
             jumping: Window::jumping(JUMP_BYTES),
             line: 1,
@@ -229,6 +243,10 @@ impl Records {
             }
         }
         if self.rows == 0 && !self.parser.is_framed() {
+            // In a dump of UTF-16 nothing looks like a statement.
+            if self.parser.is_sql() && self.is_utf16 {
+                return Err(ReadError::NotUtf8 { path: path(), line: 1, at: 0, is_utf16: true });
+            }
             return Err(self.empty());
         }
         self.is_over = true;
@@ -268,7 +286,7 @@ impl Records {
                     (self.current.names, self.current.at, self.current.line) = (names, at, line);
                     return Ok(self.record());
                 }
-                Ok(Step::More { consumed: 0 }) if !is_end && rest.len() < RECORD_BYTES_MAX => {
+                Ok(Step::More { consumed: 0 }) if !is_end && rest.len() < self.record_bytes_max => {
                     self.jumping.fill(&mut self.input)?;
                 }
                 _ => return Err(self.moved(at)),
@@ -342,19 +360,25 @@ impl Records {
             let (rest, is_end) = (self.forward.rest(), self.forward.is_end);
             let step = self.parser.step(rest, is_end, self.forward.at(), &mut self.cells);
             match step {
-                Ok(Step::Record { from, to, .. }) if to - from > RECORD_BYTES_MAX => {
+                Ok(Step::Record { from, to, .. }) if to - from > self.record_bytes_max => {
                     return Ok(Found::TooLarge);
                 }
                 Ok(Step::Record { from, to, end }) => return Ok(Found::Record { from, to, end }),
                 Ok(Step::More { consumed }) => {
                     self.leave(consumed);
-                    if self.forward.rest().len() >= RECORD_BYTES_MAX {
+                    if self.forward.rest().len() >= self.record_bytes_max {
                         return Ok(Found::TooLarge);
                     }
                     self.forward.fill(&mut self.input)?;
                 }
                 Ok(Step::End) => return Ok(Found::End),
-                Err(fault) => return Ok(Found::Wrong(fault)),
+                Err(fault) => {
+                    // Enough to tell whether a character is damaged or only cut off here.
+                    while self.forward.rest().len() < fault.at + 4 && !self.forward.is_end {
+                        self.forward.fill(&mut self.input)?;
+                    }
+                    return Ok(Found::Wrong(fault));
+                }
             }
         }
     }
@@ -384,7 +408,7 @@ impl Records {
     }
 
     pub(super) fn too_large(&self) -> ReadError {
-        let (path, limit) = (self.input.path.clone(), RECORD_BYTES_MAX as u64);
+        let (path, limit) = (self.input.path.clone(), self.record_bytes_max as u64);
         ReadError::TooLarge { path, line: self.line, limit }
     }
 
@@ -392,10 +416,11 @@ impl Records {
     pub(super) fn wrong(&self, fault: &Fault) -> ReadError {
         let (path, rest) = (self.input.path.clone(), self.forward.rest());
         let is_certain = |e: &std::str::Utf8Error| e.error_len().is_some() || self.forward.is_end;
-        let not_text = std::str::from_utf8(rest).err().filter(is_certain).map(|e| e.valid_up_to());
-        if let Some(bad) = not_text.filter(|bad| *bad <= fault.at) {
+        let base = self.parser.text_from(fault).min(rest.len());
+        let not_text = std::str::from_utf8(&rest[base..]).err().filter(is_certain);
+        if let Some(bad) = not_text.map(|e| base + e.valid_up_to()).filter(|bad| *bad <= fault.at) {
             let (at, line) = self.place(bad);
-            let is_utf16 = at == 0 && (rest.starts_with(&[0xff, 0xfe]) || rest.starts_with(&[0xfe, 0xff]));
+            let is_utf16 = at == 0 && self.is_utf16;
             return ReadError::NotUtf8 { path, line, at, is_utf16 };
         }
         let (at, line) = self.place(fault.at.min(rest.len()));

@@ -9,7 +9,9 @@ use super::error::Fault;
 use super::reader::Records;
 
 /// How far is looked ahead at once, in bytes.
-const REACH: usize = 256 * 1024;
+const REACH: usize = 64 * 1024;
+/// Bytes behind what is wrong that may be shown.
+const SHOWN_BYTES: usize = 400;
 
 impl Records {
     /// Passes over a damaged record and says what it was.
@@ -18,11 +20,12 @@ impl Records {
             return Err(self.wrong(&fault));
         }
         let rest = self.forward.rest();
-        let start = self.parser.gap(&rest[..fault.at.min(rest.len())]);
+        let start = fault.from + self.parser.gap(&rest[fault.from..]);
         let (at, line) = self.place(start);
-        let shown = rest.len().min(fault.at.max(start).saturating_add(400));
-        let relative = Fault { at: fault.at.max(start) - start, ..fault };
-        let mut found = reject(&rest[start..shown], (self.rows, at, line), &relative);
+        let shown = rest.len().min(fault.at.max(start).saturating_add(SHOWN_BYTES));
+        let relative = Fault { at: fault.at.max(start) - start, from: 0, ..fault };
+        let text_from = self.parser.text_from(&relative);
+        let mut found = reject(&rest[start..shown], (self.rows, at, line), text_from, &relative);
         match fault.end {
             Some(end) => self.leave(end),
             None => self.look_ahead(start, fault.at)?,
@@ -34,16 +37,24 @@ impl Records {
     }
 
     fn look_ahead(&mut self, mut start: usize, wrong_at: usize) -> Result<(), ReadError> {
-        let mut is_lost = false;
         let mut reach = wrong_at + REACH;
+        let mut is_near = true;
         loop {
-            while self.forward.rest().len() < reach && !self.forward.is_end {
+            // Most damage ends where it seems to, and that is in memory already.
+            if is_near
+                && let Some(next) = self.parser.behind(self.forward.rest(), start).filter(|next| *next > 0)
+            {
+                self.leave(next);
+                return Ok(());
+            }
+            if self.forward.rest().len() < reach && !self.forward.is_end {
                 self.forward.fill(&mut self.input)?;
+                continue;
             }
             let (rest, is_end) = (self.forward.rest(), self.forward.is_end);
             // What begins in the second half is looked at again, with as much behind it.
             let limit = if is_end { rest.len() } else { rest.len() - REACH / 2 };
-            if let Some(next) = self.parser.resume(rest, start, limit, is_lost, &mut self.cells) {
+            if let Some(next) = self.parser.resume(rest, start, limit, &mut self.cells) {
                 self.leave(next);
                 return Ok(());
             }
@@ -52,7 +63,7 @@ impl Records {
                 self.parser.finish();
                 return Ok(());
             }
-            (start, is_lost, reach) = (0, true, REACH);
+            (start, reach, is_near) = (0, REACH, false);
         }
     }
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod batch;
+mod hostile;
 mod sql;
 
 /// A folder with one file in it.

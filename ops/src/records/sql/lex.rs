@@ -49,13 +49,22 @@ pub(super) fn blanks(bytes: &[u8], at: &mut usize, rules: &mut Rules) -> Result<
         match byte(bytes, *at)? {
             b' ' | b'\n' | b'\r' | b'\t' | 0x0b | 0x0c => *at += 1,
             b'-' if bytes.get(*at + 1).is_none() => return Err(Stop::End),
-            b'-' if is_comment(bytes, *at, *rules)? => *at = line_end(bytes, *at)?,
+            b'-' if is_comment(bytes, *at, *rules)? => {
+                let end = line_end(bytes, *at)?;
+                if MYSQL_TOOLS.iter().any(|tool| bytes[*at..end].starts_with(tool)) {
+                    *rules = Rules::MYSQL;
+                }
+                *at = end;
+            }
             b'#' if rules.is_mysql() => *at = line_end(bytes, *at)?,
             b'/' if byte(bytes, *at + 1)? == b'*' => *at = comment(bytes, *at, rules)?,
             _ => return Ok(()),
         }
     }
 }
+
+/// What the tools of MySQL write on the first lines of their dumps.
+const MYSQL_TOOLS: [&[u8]; 3] = [b"-- MySQL dump", b"-- MariaDB dump", b"-- phpMyAdmin"];
 
 /// Two dashes begin a comment; in MySQL only with a blank behind them.
 fn is_comment(bytes: &[u8], at: usize, rules: Rules) -> Result<bool, Stop> {
@@ -136,16 +145,20 @@ pub(super) fn dollar(bytes: &[u8], from: usize) -> Result<Option<(usize, usize, 
 /// The offset behind one token, whatever it is: a word, a text with its quotes, or one byte.
 pub(super) fn token(bytes: &[u8], at: usize, rules: Rules) -> Result<usize, Stop> {
     match bytes[at] {
-        b'\'' => {
-            let is_escaped = at > 0 && matches!(bytes[at - 1], b'E' | b'e') && !rules.is_mysql();
-            text(bytes, at, rules.backslash || is_escaped).map(|(end, _)| end + 1)
-        }
+        b'\'' => text(bytes, at, rules.backslash).map(|(end, _)| end + 1),
         b'"' => text(bytes, at, rules.backslash).map(|(end, _)| end + 1),
         b'`' => text(bytes, at, false).map(|(end, _)| end + 1),
         b'$' if rules.dialect == Dialect::Standard => {
             Ok(dollar(bytes, at)?.map_or(at + 1, |(_, _, end)| end))
         }
-        byte if is_word_start(byte) => word(bytes, at),
+        byte if is_word_start(byte) => {
+            let end = word(bytes, at)?;
+            let is_escaped = matches!(byte, b'E' | b'e') && end == at + 1 && bytes[end] == b'\'';
+            if is_escaped && !rules.is_mysql() {
+                return text(bytes, end, true).map(|(end, _)| end + 1);
+            }
+            Ok(end)
+        }
         _ => Ok(at + 1),
     }
 }

@@ -86,8 +86,7 @@ pub(super) enum Refused {
 
 impl Sql {
     /// A parser of the rows of `table`, or of the only table with rows.
-    pub(super) fn new(table: Option<&str>, start: &[u8]) -> Self {
-        let rules = if is_mysql_dump(start) { Rules::MYSQL } else { Rules::STANDARD };
+    pub(super) fn new(table: Option<&str>) -> Self {
         Self {
             chosen: table.map(str::to_owned),
             table: None,
@@ -98,7 +97,7 @@ impl Sql {
             columns: Vec::new(),
             place: Place::Statement,
             is_wanted: false,
-            context: Context { columns: 0, rules, is_copy: false },
+            context: Context { columns: 0, rules: Rules::STANDARD, is_copy: false },
             found: 0,
             contexts: Vec::new(),
             has_rows: false,
@@ -131,7 +130,7 @@ impl Sql {
             };
             match found {
                 Ok(()) => {}
-                Err(Stop::Fault(fault)) => return Err(fault),
+                Err(Stop::Fault(fault)) => return Err(Fault { from: at, ..fault }),
                 Err(Stop::End) if !is_end => return Ok(Step::More { consumed: at }),
                 Err(Stop::End) => return self.end(bytes, at).map(|()| Step::End),
             }
@@ -148,7 +147,7 @@ impl Sql {
             (_, [b'\'' | b'"' | b'`' | b'$' | b'/', ..]) => "the file ends inside a text or a comment",
             _ => return Ok(()),
         };
-        Err(Fault::new(at, inside))
+        Err(Fault { from: at, ..Fault::new(at, inside) })
     }
 
     /// Goes behind the beginning of a statement.
@@ -465,43 +464,42 @@ impl Sql {
         !self.is_nameless
     }
 
-    /// Where reading goes on behind damage that starts at `from`: behind the row, if its parentheses and quotes say
-    /// where that is; otherwise at a whole row between commas, or at the next line that begins a statement with rows,
-    /// no further than `limit`.
+    /// The offset behind the row or word at `from`, if its parentheses and quotes say where that is.
+    pub(super) fn behind(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+        match (self.place, bytes.get(from)?) {
+            (Place::Copy, _) => line_end(bytes, from).ok().map(|end| end + 1),
+            (Place::Rows { .. }, b'(') => {
+                let end = lex::parentheses(bytes, from, self.context.rules).ok()?;
+                self.is_followed(bytes, end).then(|| {
+                    self.place = Place::Rows { is_first: false };
+                    end
+                })
+            }
+            (Place::Statement, first) if lex::is_word_start(*first) => {
+                self.place = Place::Rest { is_create: false, depth: 0 };
+                lex::word(bytes, from).ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Where a whole row stands between commas, or a line begins a statement with rows, no further than `limit`.
     pub(super) fn resume(
         &mut self,
         bytes: &[u8],
         from: usize,
         limit: usize,
-        is_lost: bool,
         cells: &mut Cells,
     ) -> Option<usize> {
         if self.place == Place::Copy {
-            return line_end(bytes, from).ok().map(|end| end + 1);
+            return self.behind(bytes, from);
         }
         let is_row = matches!(self.place, Place::Rows { .. });
-        let is_whole = |end: &usize| self.is_followed(bytes, *end);
-        if is_row
-            && !is_lost
-            && bytes.get(from) == Some(&b'(')
-            && let Some(end) = lex::parentheses(bytes, from, self.context.rules).ok().filter(is_whole)
-        {
-            self.place = Place::Rows { is_first: false };
-            return Some(end);
-        }
-        if !is_row && !is_lost && bytes.get(from).is_some_and(|b| lex::is_word_start(*b)) {
-            self.place = Place::Rest { is_create: false, depth: 0 };
-            return lex::word(bytes, from).ok();
-        }
         for at in memchr::memchr2_iter(b'(', b'\n', bytes.get(from + 1..limit)?).map(|at| from + 1 + at) {
-            if bytes[at] == b'(' && is_row && is_behind_row(&bytes[from..at]) {
-                let mut rules = self.context.rules;
-                let end = tuple(bytes, at, &mut rules, &mut cells.sql).ok();
-                let is_whole = end.is_some_and(|end| self.is_followed(bytes, end));
-                if is_whole && self.check_width(at, cells).is_ok() {
-                    self.place = Place::Rows { is_first: true };
-                    return Some(at);
-                }
+            if bytes[at] == b'(' && is_row && is_behind_row(&bytes[from..at]) && self.is_row(bytes, at, cells)
+            {
+                self.place = Place::Rows { is_first: true };
+                return Some(at);
             }
             let is_statement = |word: &&[u8]| value::is_word(bytes, at + 1, word) == Ok(true);
             if bytes[at] == b'\n' && [&b"insert"[..], b"copy", b"replace"].iter().any(is_statement) {
@@ -510,6 +508,13 @@ impl Sql {
             }
         }
         None
+    }
+
+    /// Whether a whole row of this table stands at `at`.
+    fn is_row(&mut self, bytes: &[u8], at: usize, cells: &mut Cells) -> bool {
+        let mut rules = self.context.rules;
+        let end = tuple(bytes, at, &mut rules, &mut cells.sql);
+        end.is_ok_and(|end| self.is_followed(bytes, end)) && self.check_width(at, cells).is_ok()
     }
 
     /// Accepts that the file is over.
@@ -581,11 +586,4 @@ fn tuple(bytes: &[u8], from: usize, rules: &mut Rules, values: &mut Values) -> R
         }
         blanks(bytes, &mut at, rules)?;
     }
-}
-
-/// Whether the comments that a file starts with are those of MySQL's tools.
-fn is_mysql_dump(start: &[u8]) -> bool {
-    let marks: [&[u8]; 4] = [b"-- MySQL dump", b"-- MariaDB dump", b"-- phpMyAdmin", b"/*M!"];
-    let start = &start[..start.len().min(4096)];
-    marks.iter().any(|mark| memchr::memmem::find(start, mark).is_some())
 }
