@@ -87,7 +87,7 @@ fn a_run_as_people_and_programs_see_it() {
     assert_golden("cleanup/run/expected/stdout.txt", &ran.stdout);
     for (name, bytes) in world.files("out") {
         // An empty golden would be no file.
-        if name.starts_with('.') || name.to_ascii_lowercase().ends_with(".html") || bytes.is_empty() {
+        if name.starts_with('.') || name == "cleanup_report.html" || bytes.is_empty() {
             continue;
         }
         assert_golden(&format!("cleanup/run/expected/{name}"), &String::from_utf8(bytes).unwrap());

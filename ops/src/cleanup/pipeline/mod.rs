@@ -24,8 +24,6 @@ mod steps;
 mod summary;
 mod survey;
 mod tally;
-#[cfg(test)]
-mod tests;
 mod threads;
 
 use std::path::Path;

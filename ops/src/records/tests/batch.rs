@@ -114,7 +114,7 @@ fn damaged_elements() {
     );
     assert_eq!(
         outline("a.json", b"[{\"a\":1}] x {\"a\":2}")[1],
-        "! 11+9 line 1, 11: something follows the end of the array"
+        "! 10+9 line 1, 10: something follows the end of the array"
     );
     let frame = filled(&sample("a.json", b"{\"a\":1}"), &ReadOptions::default()).unwrap_err();
     assert!(frame.to_string().contains("an object where an array"), "{frame}");

@@ -1,6 +1,8 @@
 //! Laws of the whole run, on generated rows: books balance, order decides nothing, cleaning twice is cleaning once, and
 //! the way back leads to the input.
 
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,19 +11,16 @@ use std::sync::atomic::AtomicBool;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::*;
-use crate::cleanup::revert::{RevertRequest, revert};
+use ops::cleanup::pipeline::{CleanupError, Outcome, Request, Surroundings, run};
+use ops::cleanup::revert::{RevertRequest, revert};
+use ops::cleanup::{Dataset, Rules};
+use ops::clock::Stamp;
+use ops::config::Config;
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
-#[derive(serde::Deserialize)]
-struct Shipped {
-    datasets: BTreeMap<String, Dataset>,
-}
-
 fn dataset(name: &str) -> Dataset {
-    let mut shipped: Shipped = toml::from_str(include_str!("../../../../ops.toml")).unwrap();
-    Dataset { name: name.to_owned(), ..shipped.datasets.remove(name).unwrap() }
+    Config::shipped().unwrap().datasets[name].clone()
 }
 
 /// Cleans a file with so many threads.
@@ -36,7 +35,7 @@ fn clean(source: &Path, dataset: &Dataset, out: &Path, threads: usize) -> Result
         progress: &mut |_, _| {},
     };
     let rules = Rules::new(dataset.clone()).unwrap();
-    let reading = crate::records::ReadOptions::default();
+    let reading = ops::records::ReadOptions::default();
     run(&Request { source, reading: &reading, rules: &rules, out, sample: 20, grade: false }, &mut around)
 }
 
@@ -123,12 +122,12 @@ fn by_id(rows: Vec<Value>) -> BTreeMap<String, Value> {
 
 fn with_suffix(dir: &Path, name: &str, text: &str) -> std::path::PathBuf {
     let path = dir.join(name);
-    crate::files::write_atomic(&path, text.as_bytes()).unwrap();
+    ops::files::write_atomic(&path, text.as_bytes()).unwrap();
     path
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn books_balance_and_the_way_back_leads_to_the_input(rows in rows()) {
@@ -173,15 +172,22 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let source = with_suffix(dir.path(), "rows.ndjson", &lines(&rows));
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-        clean(&source, &dataset("glyphs"), &first, 2).unwrap();
-        clean(&first.join("cleaned_glyphs.json"), &dataset("glyphs"), &second, 2).unwrap();
+        // Titles are judged by what their table teaches: it is the same table only when no row has left it.
+        let mut dataset = dataset("glyphs");
+        dataset.slug = None;
+        dataset.duplicates.merge.clear();
+        clean(&source, &dataset, &first, 2).unwrap();
+        clean(&first.join("cleaned_glyphs.json"), &dataset, &second, 2).unwrap();
         let (first, second) = (read(&first.join("cleaned_glyphs.json")), read(&second.join("cleaned_glyphs.json")));
         prop_assert_eq!(first.len(), second.len());
         for (mut first, mut second) in first.into_iter().zip(second) {
             // Repaired text may be other evidence than the damaged one was, and a fragment gets marks.
             if first["fragment_flag"] == second["fragment_flag"] {
-                first["integrity_score"].take();
-                second["integrity_score"].take();
+                // Words are taken from a title unless the table teaches that it was cut, and a cleaned table teaches more.
+                for name in ["integrity_score", "triggers"] {
+                    first[name].take();
+                    second[name].take();
+                }
                 prop_assert_eq!(first, second);
             }
         }
@@ -267,7 +273,7 @@ fn a_set_that_was_touched_is_not_undone() {
     revert(&request).unwrap();
     let path = out.join("changes.ndjson");
     let text = fs::read_to_string(&path).unwrap() + "{}\n";
-    crate::files::write_atomic(&path, text.as_bytes()).unwrap();
+    ops::files::write_atomic(&path, text.as_bytes()).unwrap();
     assert!(matches!(revert(&request), Err(CleanupError::Refused(_))));
     let nothing = RevertRequest { out: dir.path().join("nowhere"), ..RevertRequest::default() };
     assert!(matches!(revert(&nothing), Err(CleanupError::Refused(_))));
