@@ -89,3 +89,79 @@ fn what_is_no_evidence_is_refused_by_its_line() {
     assert_eq!(code, 1);
     assert!(stderr.contains("between 0 and 1"), "{stderr}");
 }
+
+/// A soak of three seconds over a SQLite file that the test writes.
+const SETTINGS: &str = r#"
+[soaks.short]
+window = "3s"
+every = "1s"
+
+[[soaks.short.metrics]]
+name = "version_overrides"
+what = "profiles and their version"
+rule = { never = { hidden_max = 0.05 } }
+sql = "SELECT count(*), count(CASE WHEN version = 'v1.2.1' THEN 1 END) FROM profiles"
+bad = "SELECT id FROM profiles WHERE version IS NULL OR version <> 'v1.2.1'"
+"#;
+
+fn world(version: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_atomic(&dir.path().join("ops.toml"), SETTINGS.as_bytes()).unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("app.db")).unwrap();
+    database.execute_batch("CREATE TABLE profiles (id INTEGER PRIMARY KEY, version TEXT)").unwrap();
+    for id in 0..100 {
+        let version = if id == 41 { Some(version) } else { Some("v1.2.1") };
+        let version = version.filter(|version| !version.is_empty());
+        database.execute("INSERT INTO profiles VALUES (?1, ?2)", (id, version)).unwrap();
+    }
+    dir
+}
+
+const RUN: [&str; 6] = ["soak", "run", "--soak", "short", "--db", "app.db"];
+
+#[test]
+fn a_database_is_watched_for_the_whole_window_and_not_changed() {
+    let dir = world("v1.2.1");
+    let before = std::fs::read(dir.path().join("app.db")).unwrap();
+    let (code, stdout, stderr) = run(dir.path(), &RUN);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("Soak short: GO") && stdout.contains("4 of 4, every 1 s"), "{stdout}");
+    assert_eq!(std::fs::read(dir.path().join("app.db")).unwrap(), before);
+    let out = dir.path().join(".ops/soaks/short");
+    let report = std::fs::read_to_string(out.join("short_observability.md")).unwrap();
+    assert!(report.contains("# Soak short: GO"), "{report}");
+    // The window is over: another call judges and looks no more.
+    let evidence = std::fs::read_to_string(out.join("evidence.ndjson")).unwrap();
+    assert_eq!(run(dir.path(), &RUN).0, 0);
+    assert_eq!(std::fs::read_to_string(out.join("evidence.ndjson")).unwrap(), evidence);
+    let (code, replayed, _) = run(dir.path(), &["soak", "replay", ".ops/soaks/short/evidence.ndjson"]);
+    assert_eq!((code, stdout.contains(&replayed)), (0, true));
+}
+
+#[test]
+fn a_bad_row_ends_the_watch_at_once_also_when_its_version_is_null() {
+    for version in ["v1.2.0", ""] {
+        let dir = world(version);
+        let (code, stdout, stderr) = run(dir.path(), &RUN);
+        assert_eq!(code, 6, "{stdout}{stderr}");
+        assert!(stdout.contains("Soak short: NO-GO") && stdout.contains("1 of 1, every 1 s"), "{stdout}");
+        assert!(stdout.contains("bad: 41 (1 in all)"), "{stdout}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_never_good() {
+    let dir = world("v1.2.1");
+    let settings = SETTINGS.replace("FROM profiles\"", "FROM profile\"");
+    write_atomic(&dir.path().join("ops.toml"), settings.as_bytes()).unwrap();
+    let (code, stdout, stderr) = run(dir.path(), &RUN);
+    assert_eq!(code, 6, "{stdout}{stderr}");
+    assert!(stdout.contains("Soak short: INVALID") && stdout.contains("no such table: profile"), "{stdout}");
+    // The question is another one now: the old evidence is none for it.
+    write_atomic(&dir.path().join("ops.toml"), SETTINGS.replace("0.05", "0.04").as_bytes()).unwrap();
+    let (code, _, stderr) = run(dir.path(), &RUN);
+    assert_eq!(code, 3, "{stderr}");
+    let (code, _, stderr) = run(dir.path(), &["soak", "run", "--soak", "long", "--db", "app.db"]);
+    assert_eq!(code, 3);
+    assert!(stderr.contains("there is no soak `long`"), "{stderr}");
+}

@@ -64,6 +64,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/soak/expected/help.txt",
     "help/soak/power/expected/help.txt",
     "help/soak/replay/expected/help.txt",
+    "help/soak/run/expected/help.txt",
     "help/stack/down/expected/help.txt",
     "help/stack/expected/help.txt",
     "help/stack/status/expected/help.txt",

@@ -48,11 +48,12 @@ pub fn watch<E>(
 ) -> Result<Ended, E> {
     let started = Stamp::parse(&log.soak.started).expect("checked when the log was read");
     let seconds_in = |now: Stamp| u64::try_from(now.unix() - started.unix()).unwrap_or(0);
+    let last = log.looks.last().map(|last| Stamp::parse(&last.at).expect("checked when the log was read"));
+    if last.is_some_and(|last| seconds_in(last) >= log.soak.window_s) {
+        return Ok(Ended::WindowOver);
+    }
     // What was due while nobody watched is a gap; only one look makes up for all of it.
-    let mut due = log.looks.last().map_or(0, |last| {
-        let last = Stamp::parse(&last.at).expect("checked when the log was read");
-        (seconds_in(last) / log.soak.every_s + 1) * log.soak.every_s
-    });
+    let mut due = last.map_or(0, |last| (seconds_in(last) / log.soak.every_s + 1) * log.soak.every_s);
     loop {
         while seconds_in(pace.now()) < due.min(log.soak.window_s) {
             if stop.load(Ordering::Relaxed) {

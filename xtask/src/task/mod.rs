@@ -16,5 +16,6 @@ pub(crate) mod rollback;
 mod run;
 pub(crate) mod seed_telemetry;
 pub(crate) mod soak;
+mod soak_run;
 mod target;
 pub(crate) mod upsert;

@@ -97,6 +97,9 @@ fn a_window_is_watched_to_its_end() {
     let judgement = judge(&log);
     assert_eq!((log.looks.len(), judgement.verdict), (73, Verdict::Go));
     assert_eq!((judgement.coverage.looks_expected, judgement.coverage.gap_longest_s), (73, 300));
+    world.pace.advance(Duration::from_hours(1));
+    assert_eq!(watched(&mut world, &mut log, "all", usize::MAX), Ended::WindowOver);
+    assert_eq!(log.looks.len(), 73);
 }
 
 #[test]
