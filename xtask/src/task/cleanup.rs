@@ -128,7 +128,7 @@ struct RevertArgs {
     /// The folder of the cleanup
     #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
-    /// Where the rows go; without it reverted_<dataset>.json beside the cleaned ones
+    /// Where the rows go; without it, into a new file beside the cleaned ones
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// Only changes by these rules, as the report spells them, with or without @version
