@@ -236,7 +236,7 @@ fn rules(name: &str, args: &CleanArgs, settings: &Settings) -> anyhow::Result<Ru
         let known: Vec<&str> = config.datasets.keys().map(String::as_str).collect();
         let refusal = Refusal::new(
             format!("there is no dataset `{name}` in {}", config.origin),
-            known.join(", "),
+            if known.is_empty() { "a section [datasets.NAME]".to_owned() } else { known.join(", ") },
             format!("`{name}`"),
         );
         let near = ops::text::alike(name, known.iter().copied());
