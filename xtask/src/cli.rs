@@ -34,6 +34,7 @@ enum Task {
     Rehearse(task::rehearse::Args),
     Upsert(task::upsert::Args),
     Rollback(task::rollback::Args),
+    Backfill(task::backfill::Args),
     Gates(task::gates::Args),
     Soak(task::soak::Args),
     // For those who work on this repository; last, because no one else needs them.
@@ -56,6 +57,7 @@ impl Cli {
             Task::Rehearse(args) => task::rehearse::run(&args, settings),
             Task::Upsert(args) => task::upsert::run(&args, settings),
             Task::Rollback(args) => task::rollback::run(&args, settings),
+            Task::Backfill(args) => task::backfill::run(&args, settings),
             Task::Gates(args) => task::gates::run(&args, settings),
             Task::Soak(args) => task::soak::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
