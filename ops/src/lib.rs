@@ -3,6 +3,7 @@
 //! The library must not print, read the environment, ask for the time or end the process; time, ids,
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
+pub mod artifacts;
 pub mod backfill;
 pub mod change;
 pub mod cleanup;
@@ -13,6 +14,7 @@ pub mod export;
 pub mod files;
 pub mod glyphs;
 pub mod guard;
+pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
@@ -20,6 +22,7 @@ pub mod migrate;
 pub mod os;
 pub mod pace;
 pub mod phases;
+pub mod probe;
 pub mod random;
 pub mod records;
 pub mod redact;

@@ -119,7 +119,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("db::postgres", &["db", "telemetry"]),
     ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
-    ("soak", &["report", "db"]),
+    ("probe", &["db", "db::sqlite", "db::postgres", "identity", "target", "target::postgrest"]),
+    ("artifacts", &["report", "soak"]),
+    ("health", &["report", "target", "backfill"]),
+    ("soak", &["report", "export", "db", "target::postgrest", "probe"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
 
