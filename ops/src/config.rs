@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use crate::backfill;
 use crate::cleanup::{Dataset, Problem, Rules};
 use crate::files::{FileError, read_text};
 use crate::ids::sha256;
@@ -29,6 +30,8 @@ pub struct Config {
     pub digest: String,
     /// Rows that can be cleaned, by name.
     pub datasets: BTreeMap<String, Dataset>,
+    /// Backfills, by name.
+    pub backfills: BTreeMap<String, backfill::settings::Settings>,
     /// Soaks, by name.
     pub soaks: BTreeMap<String, soak::settings::Settings>,
 }
@@ -69,6 +72,8 @@ struct File {
     #[serde(default)]
     datasets: BTreeMap<String, Dataset>,
     #[serde(default)]
+    backfills: BTreeMap<String, backfill::settings::Settings>,
+    #[serde(default)]
     soaks: BTreeMap<String, soak::settings::Settings>,
 }
 
@@ -108,11 +113,16 @@ impl Config {
                 return Err(setting(format!("datasets.{name}.{key}"), what));
             }
         }
+        for (name, backfill) in &file.backfills {
+            let wrong = |(key, what): (String, String)| setting(format!("backfills.{name}.{key}"), what);
+            backfill.check().map_err(wrong)?;
+        }
         for (name, soak) in &file.soaks {
             soak.check().map_err(|what| setting(format!("soaks.{name}"), what))?;
         }
         let (origin, digest) = (origin.to_owned(), sha256(text.as_bytes()));
-        Ok(Self { origin, digest, datasets: file.datasets, soaks: file.soaks })
+        let File { datasets, backfills, soaks } = file;
+        Ok(Self { origin, digest, datasets, backfills, soaks })
     }
 }
 

@@ -4,6 +4,8 @@
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
 pub mod analytics;
+pub mod artifacts;
+pub mod backfill;
 pub mod change;
 pub mod cleanup;
 pub mod clock;
@@ -13,6 +15,7 @@ pub mod export;
 pub mod files;
 pub mod glyphs;
 pub mod guard;
+pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
@@ -20,6 +23,7 @@ pub mod migrate;
 pub mod os;
 pub mod pace;
 pub mod phases;
+pub mod probe;
 pub mod random;
 pub mod records;
 pub mod redact;

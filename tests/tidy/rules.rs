@@ -106,8 +106,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgres", &["target", "db", "db::postgres", "identity"]),
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
+    ("backfill", &["change", "report", "target"]),
     ("cleanup", &["report", "records"]),
-    ("config", &["cleanup", "soak"]),
+    ("config", &["backfill", "cleanup", "soak"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report", "export"]),
@@ -119,7 +120,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("db::postgres", &["db", "telemetry"]),
     ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
-    ("soak", &["report", "db"]),
+    ("probe", &["db", "db::sqlite", "db::postgres", "identity", "target", "target::postgrest"]),
+    ("artifacts", &["report", "soak"]),
+    ("health", &["report", "target", "backfill"]),
+    ("soak", &["report", "export", "db", "target::postgrest", "probe"]),
     ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
 ];
 

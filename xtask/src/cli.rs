@@ -36,6 +36,8 @@ enum Task {
     Rollback(task::rollback::Args),
     Gates(task::gates::Args),
     Soak(task::soak::Args),
+    Health(task::health::Args),
+    Pipeline(task::pipeline::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
@@ -58,6 +60,8 @@ impl Cli {
             Task::Rollback(args) => task::rollback::run(&args, settings),
             Task::Gates(args) => task::gates::run(&args, settings),
             Task::Soak(args) => task::soak::run(&args, settings),
+            Task::Health(args) => task::health::run(&args, settings),
+            Task::Pipeline(args) => task::pipeline::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     supabase_url: Option<String>,
     /// The keys that are set, by the names of their variables.
     supabase_keys: Vec<(&'static str, SecretString)>,
+    /// The key that browsers have.
+    public_key: Option<SecretString>,
 }
 
 /// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
@@ -76,6 +78,7 @@ impl Settings {
                 .into_iter()
                 .filter_map(|name| Some((name, SecretString::from(var(name)?))))
                 .collect(),
+            public_key: var("SUPABASE_ANON_KEY").map(SecretString::from),
         })
     }
 
@@ -159,6 +162,40 @@ impl Settings {
             return Err(refusal.next("unset SUPABASE_URL, or leave --target out").into());
         }
         Ok(url)
+    }
+
+    /// The database that is only read: `--db`, else what `DATABASE_URL_FILE`, `DATABASE_URL` or `SUPABASE_URL` names; never
+    /// a default.
+    pub(crate) fn watched(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
+        match (self.named_database(flag)?, &self.supabase_url) {
+            (Some(url), _) => Ok(url),
+            (None, Some(text)) => self.parse(text, "SUPABASE_URL"),
+            (None, None) => self.database(None),
+        }
+    }
+
+    /// The API that the public has, and a key of theirs: of the database that is watched, where that is one, else of
+    /// `SUPABASE_URL`.
+    pub(crate) fn public(&self, watched: &DbUrl) -> anyhow::Result<(PostgrestUrl, ApiKey)> {
+        let what = "tokens are tried through the API that the public has";
+        let url = match (watched, &self.supabase_url) {
+            (DbUrl::PostgRest(url), _) => url.clone(),
+            (_, Some(text)) => match self.parse(text, "SUPABASE_URL")? {
+                DbUrl::PostgRest(url) => url,
+                other => {
+                    return Err(Refusal::new(what, "its https URL in SUPABASE_URL", other.to_string()).into());
+                }
+            },
+            (_, None) => {
+                return Err(Refusal::new(what, "its URL in SUPABASE_URL", "nothing").into());
+            }
+        };
+        let Some(key) = &self.public_key else {
+            let refusal = Refusal::new(what, "a key that browsers have, in SUPABASE_ANON_KEY", "none");
+            return Err(refusal.next("copy the publishable key from the project's settings").into());
+        };
+        let key = ApiKey::check_public(key, &url, self.clock.now())?;
+        Ok((url, key))
     }
 
     /// The database in which clones may be made: `--scratch`, else `SCRATCH_DATABASE_URL`; never a default.

@@ -4,6 +4,7 @@
 //! for each row what became of it. It knows nothing of plans, gates, journals on disk or throttles: those are
 //! above. A driver must never overwrite a row that is not what the batch says it was.
 
+pub mod calls;
 pub mod outcomes;
 pub mod postgres;
 pub mod postgrest;
@@ -19,7 +20,7 @@ use self::schema::{Table, TableName};
 use crate::clock::Stamp;
 use crate::db::Lineage;
 use crate::guard::Refusal;
-use crate::value::{Row, ValueRef};
+use crate::value::{Row, Value, ValueRef};
 
 /// Which database a target is, as far as it can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ pub enum Change {
     /// The row must not exist. Columns that are `None` are left to their defaults.
     Insert {
         /// The row to make.
-        after: Vec<Option<crate::value::Value>>,
+        after: Vec<Option<Value>>,
     },
     /// The row must be exactly `before`.
     Update {
@@ -269,4 +270,35 @@ pub trait Target: Send {
 
     /// The one number that a read-only query returns: for throttles and gates. PostgREST has none and refuses.
     fn measure(&mut self, sql: &str) -> Result<f64, TargetError>;
+
+    /// Every row in which `column` holds exactly `value`, all columns, in any order of rows; none for NULL. Complete, or
+    /// an error.
+    fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
+        let asked = format!("rows by `{}`, which holds {}", table.columns[column].name, kind_of(value));
+        Err(Refusal::new(
+            "this target finds rows by their keys only",
+            "a target that also finds others",
+            asked,
+        )
+        .into())
+    }
+
+    /// Runs one statement in a transaction of its own; how many rows it changed. PostgREST refuses.
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
+        let asked = format!("a statement of {} bytes with {} parameters", sql.len(), parameters.len());
+        let refusal =
+            Refusal::new("this target runs no statements", "a SQLite file or a PostgreSQL server", asked);
+        Err(refusal.next("name the database itself as the target").into())
+    }
+
+    /// Applies batches of one run, in order and with positions that follow each other: in one transaction where
+    /// [`Capabilities::atomic_rollback`] is true.
+    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
+        batches.iter().map(|batch| self.apply(batch)).collect()
+    }
+}
+
+/// What a value is, without showing it.
+fn kind_of(value: &Value) -> &'static str {
+    if value.is_null() { "NULL" } else { "a value" }
 }

@@ -14,7 +14,8 @@ use super::catalog::{Facts, Triggers};
 use super::fault::{Fault, may_wait};
 use super::rows::{by_key_sql, find, place, typed};
 use super::sql::Shape;
-use super::value::Cells;
+use super::value::{AsText, Cells};
+use crate::guard::Refusal;
 use crate::target::{Batch, Change, Outcome};
 use crate::value::{Row, Value, same_row};
 
@@ -48,6 +49,19 @@ pub(super) struct Applier<'a> {
     pub(super) triggers: Triggers,
     pub(super) owner: &'a str,
     pub(super) batch: &'a Batch<'a>,
+    pub(super) part: Part,
+}
+
+/// Which part of a transaction a batch is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
+impl Part {
+    /// The batch is the whole transaction.
+    pub(super) const ALL: Self = Self { is_first: true, is_last: true };
 }
 
 impl Applier<'_> {
@@ -63,15 +77,16 @@ impl Applier<'_> {
     }
 
     fn quickly(&mut self) -> Result<Vec<Outcome>, Stop> {
-        books::fence(self.client, self.owner, self.batch)?;
+        books::fence(self.client, self.owner, self.batch, self.part.is_first)?;
         let mut outcomes = self.checked();
         let todo = open(&outcomes);
         self.set(&todo, &mut outcomes)?;
         self.finish(outcomes)
     }
 
-    fn slowly(&mut self) -> Result<Vec<Outcome>, Stop> {
-        books::fence(self.client, self.owner, self.batch)?;
+    /// Row by row where that is needed, each try behind a savepoint.
+    pub(super) fn slowly(&mut self) -> Result<Vec<Outcome>, Stop> {
+        books::fence(self.client, self.owner, self.batch, self.part.is_first)?;
         let mut outcomes = self.checked();
         let mut todo = open(&outcomes);
         // A refused row may have waited for another one: for a value that it gave up, for a parent.
@@ -287,10 +302,24 @@ impl Applier<'_> {
         }
         let outcomes: Vec<Outcome> =
             outcomes.into_iter().map(|o| o.expect("every change was decided")).collect();
-        let sql = format!("{CONSTRAINTS}; {}; COMMIT", books::record(self.batch, &outcomes));
+        let commit = if self.part.is_last { "; COMMIT" } else { "" };
+        let sql = format!("{CONSTRAINTS}; {}{commit}", books::record(self.batch, &outcomes));
         self.client.batch_execute(&sql).map_err(|error| Stop::Committing(error.into()))?;
         Ok(outcomes)
     }
+}
+
+/// Runs one statement in a transaction of its own; how many rows it changed.
+pub(super) fn execute(client: &mut Client, sql: &str, parameters: &[Value]) -> Result<u64, Fault> {
+    let statement = client.prepare(sql)?;
+    let count = statement.params().len();
+    if count > parameters.len() {
+        let found = format!("{count} parameters");
+        return Err(Refusal::new("the statement of a step cannot be run", "$1 alone", found).into());
+    }
+    let texts: Vec<AsText<'_>> = parameters[..count].iter().map(AsText).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> = texts.iter().map(|text| text as &(dyn ToSql + Sync)).collect();
+    Ok(client.execute(&statement, &parameters)?)
 }
 
 const CONSTRAINTS: &str = "SET CONSTRAINTS ALL IMMEDIATE";

@@ -96,13 +96,14 @@ fn of(run: &RunId) -> String {
     format!("plan = {} AND direction = {}", literal(&run.plan), literal(&run.direction))
 }
 
-/// Opens the transaction of a batch, in one message with the lock of the run: refuses unless the lease is still ours and
+/// Opens the transaction of a batch where it `begins` one, in one message with the lock of the run: refuses unless the lease is still ours and
 /// the batch comes after all that are in the books, and moves the run behind the batch.
-pub(super) fn fence(client: &mut Client, owner: &str, batch: &Batch<'_>) -> Result<(), Fault> {
+pub(super) fn fence(client: &mut Client, owner: &str, batch: &Batch<'_>, begins: bool) -> Result<(), Fault> {
     let held = format!("{} AND owner = {} AND state = 'open'", of(batch.run), literal(owner));
     let behind = batch.first + batch.changes.len() as u64;
+    let begin = if begins { "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " } else { "" };
     let sql = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+        "{begin}\
          UPDATE ops_change_runs SET next = {behind} WHERE {held} AND next <= {}",
         batch.first
     );

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use ::postgres::{IsolationLevel, Transaction};
 
-use self::apply::{Applier, Statements, Stop};
+use self::apply::{Applier, Part, Statements, Stop};
 use self::catalog::{Facts, Triggers};
 use self::fault::{Fault, explain};
 pub use self::scratch::{PostgresScratch, psql_variables};
@@ -35,7 +35,7 @@ use crate::clock::Stamp;
 use crate::db::postgres::{Access, ConnectOptions, Connection};
 use crate::identity;
 use crate::url::PostgresUrl;
-use crate::value::{Row, ValueRef};
+use crate::value::{Row, Value, ValueRef};
 
 /// How the server is used.
 #[derive(Debug, Clone)]
@@ -191,7 +191,8 @@ impl Writer {
             tries += 1;
             let (client, statements) = (&mut self.connection.client, &mut self.statements);
             let triggers = known.triggers;
-            let result = Applier { client, statements, shape: &shape, triggers, owner, batch }.run();
+            let part = Part::ALL;
+            let result = Applier { client, statements, shape: &shape, triggers, owner, batch, part }.run();
             let (fault, was_sent) = match result {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(Stop::Working(fault)) => (fault, false),
@@ -208,6 +209,36 @@ impl Writer {
             }
             std::thread::sleep(Duration::from_millis(10 << tries));
         }
+    }
+}
+
+impl Writer {
+    /// Applies one of several batches that are one transaction. Not tried again: the transaction is over with its
+    /// first error.
+    fn apply_part(
+        &mut self,
+        owner: &str,
+        batch: &Batch<'_>,
+        part: Part,
+    ) -> Result<Vec<Outcome>, TargetError> {
+        const ACTION: &str = "apply batches";
+        let Some(known) = &self.known else { unreachable!("the table was learned") };
+        let shape = Shape::of(batch, &known.columns, known.triggers.before)
+            .ok_or_else(|| TargetError::failed(ACTION, "the key is not among the columns of the batch"))?;
+        let (client, statements) = (&mut self.connection.client, &mut self.statements);
+        let triggers = known.triggers;
+        let mut applier = Applier { client, statements, shape: &shape, triggers, owner, batch, part };
+        let (fault, was_sent) = match applier.slowly() {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(Stop::Working(fault)) => (fault, false),
+            Err(Stop::Committing(fault)) => (fault, true),
+        };
+        if was_sent && fault.is_broken() {
+            self.is_lost = true;
+            return Err(TargetError::InDoubt { reason: fault.reason(&self.connection) });
+        }
+        self.is_lost = self.connection.client.batch_execute("ROLLBACK").is_err();
+        Err(fault.explain(&self.connection, ACTION))
     }
 }
 
@@ -315,5 +346,38 @@ impl Target for PostgresTarget {
 
     fn measure(&mut self, sql: &str) -> Result<f64, TargetError> {
         self.look("measure", |tx| rows::measure(tx, sql))
+    }
+
+    fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
+        self.look(&format!("read rows of `{}`", table.name), |tx| {
+            let columns = catalog::columns(tx, table)?;
+            rows::related(tx, table, &columns, column, value)
+        })
+    }
+
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
+        const ACTION: &str = "run the statement of a step";
+        let writer = self.writer()?;
+        let result = apply::execute(&mut writer.connection.client, sql, parameters);
+        writer.is_lost = result.as_ref().is_err_and(Fault::is_broken);
+        result.map_err(|fault| match (fault.refused_row(), fault.is_broken()) {
+            (Some(reason), _) => TargetError::Rejected { reason },
+            (None, true) => TargetError::InDoubt { reason: fault.reason(&writer.connection) },
+            (None, false) => fault.explain(&writer.connection, ACTION),
+        })
+    }
+
+    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
+        let Some(first) = batches.first() else { return Ok(Vec::new()) };
+        let Some((_, owner)) = self.lease.clone().filter(|(run, _)| run == first.run) else {
+            return Err(books::lost());
+        };
+        let mut all = Vec::with_capacity(batches.len());
+        for (i, batch) in batches.iter().enumerate() {
+            self.learn(batch.table)?;
+            let part = Part { is_first: i == 0, is_last: i + 1 == batches.len() };
+            all.push(self.writer()?.apply_part(&owner, batch, part)?);
+        }
+        Ok(all)
     }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::Write;
 
 use ::postgres::types::private::BytesMut;
-use ::postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use ::postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::value::{Kind, Value};
 
@@ -52,6 +52,32 @@ impl Cells {
         }
         Self { array }
     }
+}
+
+/// One value as a parameter in text form, whatever the type of the parameter.
+#[derive(Debug)]
+pub(super) struct AsText<'a>(pub(super) &'a Value);
+
+impl ToSql for AsText<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+        if self.0.is_null() {
+            return Ok(IsNull::Yes);
+        }
+        let mut text = Vec::new();
+        write_text(self.0, &mut text);
+        out.extend_from_slice(&text);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
 }
 
 impl ToSql for Cells {

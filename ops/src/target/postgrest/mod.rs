@@ -5,12 +5,15 @@
 //! one transaction with its books; without them each row is compared and changed by requests of its own, and
 //! there are no books: that a plan is applied once then rests on the journal of whoever applies it.
 
+mod call;
+mod edge;
 mod fault;
 mod functions;
 mod http;
 mod key;
 mod openapi;
 mod query;
+mod question;
 mod rows;
 mod scan;
 mod wire;
@@ -23,8 +26,11 @@ use http::{Http, Request};
 use rows::View;
 use write::Made;
 
+pub use call::{Called, Caller};
+pub use edge::EdgeFunctions;
 pub use http::PostgrestOptions;
 pub use key::ApiKey;
+pub use question::Asked;
 
 use super::schema::{Column, Table, TableName};
 use super::{
@@ -37,7 +43,7 @@ use crate::guard::Refusal;
 use crate::ids::sha256;
 use crate::text::alike;
 use crate::url::PostgrestUrl;
-use crate::value::{Row, ValueRef};
+use crate::value::{Row, Value, ValueRef};
 
 /// A Supabase project or another PostgREST server.
 pub struct Postgrest {
@@ -319,6 +325,11 @@ impl Target for Postgrest {
 
     fn close(&mut self, run: &RunId, owner: &str, is_done: bool) -> Result<(), TargetError> {
         if self.has_functions { functions::close(&self.http, run, owner, is_done) } else { Ok(()) }
+    }
+
+    fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
+        let columns: Vec<usize> = (0..table.columns.len()).collect();
+        View { http: &self.http, table, columns: &columns }.related(column, value)
     }
 
     fn measure(&mut self, _sql: &str) -> Result<f64, TargetError> {

@@ -193,6 +193,27 @@ impl<'a> View<'a> {
         Ok(by_key)
     }
 
+    /// The rows in which a column holds this value, all of them.
+    pub(super) fn related(&self, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
+        if value.is_null() {
+            return Ok(Vec::new());
+        }
+        let (rows, total) = self.fetch(&query::is_key(self.table, &[column], &[value]))?;
+        if total != rows.len() as u64 {
+            let found = format!("{} rows of {total}", rows.len());
+            let name = &self.table.columns[column].name;
+            return Err(Refusal::new(
+                "the server leaves rows out",
+                format!("every row of one `{name}`"),
+                found,
+            )
+            .into());
+        }
+        let place = self.position(column);
+        let rows = rows.into_iter().map(|found| found.row);
+        Ok(rows.filter(|row| row[place].as_ref().same(value.as_ref())).collect())
+    }
+
     /// Hands out the rows with any of these keys. Where the server cuts an answer, half as many are asked for.
     fn find_any(&self, key: &[usize], keys: &[&Row], each: &mut dyn FnMut(Found)) -> Result<(), TargetError> {
         for (filter, keys) in query::any_of(self.table, key, keys) {

@@ -23,14 +23,53 @@ pub(super) fn apply(
     owner: &str,
     batch: &Batch<'_>,
 ) -> Result<Vec<Outcome>, TargetError> {
+    Ok(apply_all(conn, facts, owner, std::slice::from_ref(batch))?.swap_remove(0))
+}
+
+/// Applies the batches in one transaction, with their outcomes in the books.
+pub(super) fn apply_all(
+    conn: &Connection,
+    facts: &mut Option<Facts>,
+    owner: &str,
+    batches: &[Batch<'_>],
+) -> Result<Vec<Vec<Outcome>>, TargetError> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
         .map_err(|e| failed("begin a batch", e))?;
-    let facts = Facts::refresh(facts, &tx, batch.table, batch.key)?;
-    books::fence(&tx, owner, batch)?;
-    let outcomes = Applier::new(&tx, facts, batch)?.run()?;
-    books::record(&tx, batch, &outcomes)?;
+    let mut all = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let facts = Facts::refresh(facts, &tx, batch.table, batch.key)?;
+        books::fence(&tx, owner, batch)?;
+        let outcomes = Applier::new(&tx, facts, batch)?.run()?;
+        books::record(&tx, batch, &outcomes)?;
+        all.push(outcomes);
+    }
     tx.commit().map_err(commit_failed)?;
-    Ok(outcomes)
+    Ok(all)
+}
+
+/// Runs one statement in a transaction of its own; how many rows it changed.
+pub(super) fn execute(conn: &Connection, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
+    let not_run = |e: rusqlite::Error| match is_about_the_row(&e) {
+        true => TargetError::Rejected { reason: reason(&e, "") },
+        false => failed("run the statement of a step", e),
+    };
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(not_run)?;
+    let before = tx.total_changes();
+    let mut statement = tx.prepare_cached(sql).map_err(not_run)?;
+    if statement.parameter_count() > parameters.len() {
+        let found = format!("{} parameters", statement.parameter_count());
+        return Err(Refusal::new("the statement of a step cannot be run", "$1 alone", found).into());
+    }
+    for (i, value) in parameters.iter().enumerate().take(statement.parameter_count()) {
+        statement.raw_bind_parameter(i + 1, Bound(value)).map_err(not_run)?;
+    }
+    let mut rows = statement.raw_query();
+    while rows.next().map_err(not_run)?.is_some() {}
+    drop(rows);
+    drop(statement);
+    let changed = tx.total_changes() - before;
+    tx.commit().map_err(commit_failed)?;
+    Ok(changed)
 }
 
 /// What a row is compared with: `None` for a column that does not matter.

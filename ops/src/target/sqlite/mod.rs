@@ -30,7 +30,7 @@ use crate::clock::Stamp;
 use crate::db::sqlite::Snapshot;
 use crate::identity;
 use crate::url::SqliteUrl;
-use crate::value::{Row, ValueRef};
+use crate::value::{Row, Value, ValueRef};
 
 /// Pages in the write-ahead log before it is folded into the file: 80 MB at the usual page size. Fewer and larger
 /// checkpoints nearly double the speed of unsorted batches.
@@ -236,6 +236,22 @@ impl Target for SqliteTarget {
 
     fn measure(&mut self, sql: &str) -> Result<f64, TargetError> {
         self.look(|conn| rows::measure(conn, sql))
+    }
+
+    fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
+        self.look(|conn| rows::related(conn, table, column, value))
+    }
+
+    fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
+        apply::execute(self.writer()?, sql, parameters)
+    }
+
+    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
+        let Some(first) = batches.first() else { return Ok(Vec::new()) };
+        let owner = self.owner(first.run)?;
+        self.writer()?;
+        let Self { writer: Some(conn), facts, .. } = self else { unreachable!("it was just opened") };
+        apply::apply_all(conn, facts, &owner, batches)
     }
 }
 

@@ -8,7 +8,7 @@ use super::error::failed;
 use crate::guard::Refusal;
 use crate::target::schema::Table;
 use crate::target::{ScanProof, TargetError};
-use crate::value::{Row, ValueRef};
+use crate::value::{Row, Value, ValueRef};
 
 /// All columns of a table as SQL text.
 fn columns(table: &Table) -> String {
@@ -112,6 +112,35 @@ pub(super) fn read(
         all.push(exact);
     }
     Ok(all)
+}
+
+/// The rows in which a column holds exactly this value.
+pub(super) fn related(
+    conn: &Connection,
+    table: &Table,
+    column: usize,
+    value: &Value,
+) -> Result<Vec<Row>, TargetError> {
+    let not_read = |e| failed(format!("read rows of `{}`", table.name), e);
+    let name = quote(&table.columns[column].name);
+    let sql = format!("SELECT {} FROM {} WHERE {name} = ?1", columns(table), quoted(table));
+    let mut statement = conn.prepare_cached(&sql).map_err(not_read)?;
+    statement.raw_bind_parameter(1, Bound(value)).map_err(not_read)?;
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(not_read)? {
+        // A collation may take another spelling for the same value.
+        if !is_exactly(row.get_ref(column).map_err(not_read)?, value) {
+            continue;
+        }
+        let mut values = Row::with_capacity(table.columns.len());
+        for i in 0..table.columns.len() {
+            let cell = borrow(row.get_ref(i).map_err(not_read)?).ok_or_else(|| not_utf8_by_key(table, i))?;
+            values.push(cell.to_value());
+        }
+        rows.push(values);
+    }
+    Ok(rows)
 }
 
 fn not_utf8_by_key(table: &Table, column: usize) -> TargetError {

@@ -1,0 +1,10 @@
+//! Backfill: computing what rows lack, one candidate at a time, slowly, and so that it can be taken back.
+//!
+//! A plan freezes which rows lack a result, and what will be done to each. A run takes one candidate after the other: it
+//! writes down the rows that it may touch, does the steps, reads back, and believes only what it reads. Every operation is
+//! on disk before the next one, so that a killed run can be resumed, and everything that it changed can be restored,
+//! at any moment. What an edge function answers decides nothing by itself.
+
+pub mod predicate;
+pub mod seed_plan;
+pub mod settings;
