@@ -227,7 +227,7 @@ fn every_change_is_a_note_that_says_how_to_undo_it() {
     for (i, column) in rules.dataset().columns.iter().enumerate() {
         let edit = row.notes.iter().find_map(|note| match note {
             Note::Edit(at, edit) if *at == i => {
-                Some((edit.before.as_str(), edit.after.as_str(), edit.evidence.as_str()))
+                Some((&*edit.before, &*edit.after, &*edit.evidence))
             }
             _ => None,
         });

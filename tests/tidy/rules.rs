@@ -113,6 +113,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tokens", &["report", "export"]),
     ("telemetry", &["tokens", "db"]),
     ("glyphs", &["report", "telemetry"]),
+    ("analytics", &["report", "db", "telemetry"]),
     ("phases", &["db", "telemetry"]),
     ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases"]),
     ("db::postgres", &["db", "telemetry"]),

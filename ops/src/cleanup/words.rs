@@ -7,6 +7,8 @@
 /// A word where it stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'a> {
+    /// Where it starts in its text, in bytes.
+    pub(super) start: usize,
     /// As written, without a possessive.
     pub(super) text: &'a str,
     /// Of the folded word: equal for equal words.
@@ -19,6 +21,19 @@ pub(super) struct Word<'a> {
 
 const SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// ASCII letters and digits as words are compared; 0 for every other byte.
+const FOLDED: [u8; 256] = {
+    let mut folded = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            folded[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    folded
+};
 
 fn step(state: u64, byte: u8) -> u64 {
     (state ^ u64::from(byte)).wrapping_mul(STEP).rotate_left(23)
@@ -57,7 +72,8 @@ pub(super) fn hash(word: &str) -> u64 {
 pub(super) fn beginnings(word: &str, from: usize, mut each: impl FnMut(u64)) {
     let mut state = SEED;
     for (i, c) in word.chars().enumerate() {
-        state = step_char(state, c);
+        let folded = if c.is_ascii() { FOLDED[c as usize] } else { 0 };
+        state = if folded == 0 { step_char(state, c) } else { step(state, folded) };
         if i + 1 >= from {
             each(finish(state));
         }
@@ -88,7 +104,7 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     let mut at = 0;
     while at < bytes.len() {
         if bytes[at].is_ascii() {
-            if !bytes[at].is_ascii_alphanumeric() {
+            if FOLDED[usize::from(bytes[at])] == 0 {
                 at += 1;
                 continue;
             }
@@ -109,8 +125,9 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let mut apostrophe = None;
     while at < bytes.len() {
         let byte = bytes[at];
-        if byte.is_ascii_alphanumeric() {
-            state = step(state, byte.to_ascii_lowercase());
+        let folded = FOLDED[usize::from(byte)];
+        if folded != 0 {
+            state = step(state, folded);
             at += 1;
         } else {
             let Some(c) = first(&text[at..]) else { break };
@@ -132,7 +149,59 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let possessive = apostrophe.filter(|(.., tail)| matches!(&text[*tail..at], "s" | "S"));
     let (end, state, chars) =
         possessive.map_or((at, state, chars), |(end, state, chars, _)| (end, state, chars));
-    (Word { text: &text[start..end], hash: finish(state), chars, closed }, at)
+    (Word { start, text: &text[start..end], hash: finish(state), chars, closed }, at)
+}
+
+/// A word without its text.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    start: u32,
+    end: u32,
+    chars: u32,
+    closed: bool,
+    hash: u64,
+}
+
+/// The words of the texts of a row: each text is split once, however many rules read it. Reused from row to row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Splits {
+    columns: Vec<Vec<Spot>>,
+}
+
+impl Splits {
+    /// Forgets the row before; texts of `columns` columns can be split.
+    pub(super) fn clear(&mut self, columns: usize) {
+        self.columns.iter_mut().for_each(Vec::clear);
+        if self.columns.len() < columns {
+            self.columns.resize(columns, Vec::new());
+        }
+    }
+
+    /// Splits the text of a column, which `clear` made room for.
+    pub(super) fn split(&mut self, column: usize, text: &str) {
+        let spots = &mut self.columns[column];
+        spots.clear();
+        let offset = |n: usize| u32::try_from(n).expect("a record is smaller than 4 GiB");
+        words(text, |Word { start, text, hash, chars, closed }| {
+            let (start, end) = (offset(start), offset(start + text.len()));
+            spots.push(Spot { start, end, chars: offset(chars), closed, hash });
+        });
+    }
+
+    /// The words of the text of a column, which is `text`.
+    pub(super) fn words<'t>(
+        &self,
+        column: usize,
+        text: &'t str,
+    ) -> impl ExactSizeIterator<Item = Word<'t>> + DoubleEndedIterator {
+        self.columns[column].iter().map(move |spot| Word {
+            start: spot.start as usize,
+            text: &text[spot.start as usize..spot.end as usize],
+            hash: spot.hash,
+            chars: spot.chars as usize,
+            closed: spot.closed,
+        })
+    }
 }
 
 /// A small map from hashes to numbers.
@@ -208,14 +277,13 @@ impl Tally {
         self.entries.len()
     }
 
-    /// Counts a word that stands in text number `source`, which is `text`.
-    pub(super) fn add(&mut self, word: Word<'_>, source: usize, text: &str) {
-        let start = word.text.as_ptr().addr() - text.as_ptr().addr();
+    /// Counts a word that stands in text number `source`.
+    pub(super) fn add(&mut self, word: Word<'_>, source: usize) {
         self.count(Entry {
             hash: word.hash,
             source,
-            start,
-            end: start + word.text.len(),
+            start: word.start,
+            end: word.start + word.text.len(),
             chars: word.chars,
             count: 1,
         });

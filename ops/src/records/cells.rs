@@ -19,6 +19,8 @@ pub(super) struct Span {
 pub(super) enum Form {
     Json,
     Cell,
+    /// A bare cell that ends where the file does: there may have been more of it.
+    Open,
     Quoted,
     /// Quoted, with quotes inside that stand twice.
     Doubled,

@@ -2,36 +2,107 @@
 
 use super::super::note::Rule;
 use super::super::rules::{Recent, Rules};
-use super::super::words::words;
+use super::super::words::Word;
 
-/// Calls `flag` with every rule that holds for a text.
-pub(super) fn check(rules: &Rules, text: &str, is_title: bool, mut flag: impl FnMut(Rule, String)) {
+/// Calls `flag` with every rule that holds for a text, whose words these are.
+pub(super) fn check<'t>(
+    rules: &Rules,
+    text: &'t str,
+    words: impl Iterator<Item = Word<'t>>,
+    is_title: bool,
+    mut flag: impl FnMut(Rule, String),
+) {
     if text.is_empty() {
         return;
     }
-    sizes(rules, text, is_title, &mut flag);
-    markers(rules, text, &mut flag);
-    markup(text, &mut flag);
+    let seen = Seen::of(text);
+    sizes(rules, text, &seen, is_title, &mut flag);
+    markers(rules, text, words, &mut flag);
+    markup(text, &seen, &mut flag);
     if is_title {
-        if text.contains('[') {
+        if seen.has(b'[') {
             flag(super::BRACKET_IN_TITLE, "`[` in a title".to_owned());
         }
-        if text.contains('\t') {
+        if seen.has(b'\t') {
             flag(super::TAB_IN_TITLE, "a tabulator in a title".to_owned());
         }
-        if is_numbered(text) {
+        if (seen.has(b'[') || seen.has(b'(')) && is_numbered(text) {
             flag(super::NUMBERED_TITLE, "a number in brackets in a title".to_owned());
         }
     }
 }
 
-fn sizes(rules: &Rules, text: &str, is_title: bool, flag: &mut impl FnMut(Rule, String)) {
+/// What one look at the bytes of a text tells.
+struct Seen {
+    chars: usize,
+    lines: usize,
+    /// ASCII characters that are symbols.
+    symbols: usize,
+    /// Bits of [`MARKS`].
+    marks: u8,
+}
+
+/// Bytes that some rule looks for.
+const MARKS: [u8; 7] = *b"[(\t`*#<";
+/// The bit of bytes beyond ASCII.
+const WIDE: u8 = 1 << 7;
+/// Of symbols, in the table.
+const SYMBOL: u16 = 1 << 8;
+
+/// What each byte is: bits of marks, and whether it is a symbol.
+const BYTES: [u16; 256] = {
+    let mut table = [0_u16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let plain = byte >= 128
+            || (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b' ' | b'-' | b'\'' | b',' | b':' | b'.' | b'(' | b')' | 9..=13);
+        table[byte] = if plain { 0 } else { SYMBOL };
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < MARKS.len() {
+        table[MARKS[mark] as usize] |= 1 << mark;
+        mark += 1;
+    }
+    byte = 128;
+    while byte < 256 {
+        table[byte] = WIDE as u16;
+        byte += 1;
+    }
+    table
+};
+
+impl Seen {
+    fn of(text: &str) -> Self {
+        let (mut marks, mut symbols) = (0, 0);
+        for byte in text.bytes() {
+            let kind = BYTES[usize::from(byte)];
+            marks |= kind;
+            symbols += usize::from(kind >> 8);
+        }
+        let lines = if text.len() < 16 {
+            text.bytes().filter(|byte| *byte == b'\n').count()
+        } else {
+            memchr::memchr_iter(b'\n', text.as_bytes()).count()
+        };
+        Self { chars: text.chars().count(), lines, symbols, marks: (marks & 0xff) as u8 }
+    }
+
+    fn has(&self, mark: u8) -> bool {
+        BYTES[usize::from(mark)] & u16::from(self.marks) != 0
+    }
+
+    fn is_wide(&self) -> bool {
+        self.marks & WIDE != 0
+    }
+}
+
+fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl FnMut(Rule, String)) {
     let settings = &rules.dataset.artifacts;
-    let (mut chars, mut lines, mut symbols) = (0_usize, 0_usize, 0_usize);
-    for c in text.chars() {
-        chars += 1;
-        lines += usize::from(c == '\n');
-        symbols += usize::from(!is_plain(c));
+    let Seen { chars, lines, mut symbols, .. } = *seen;
+    if seen.is_wide() {
+        symbols += text.chars().filter(|c| !c.is_ascii() && !is_plain(*c)).count();
     }
     let (longest, rule) = if is_title {
         (settings.title_chars_max, super::LONG_TITLE)
@@ -50,20 +121,22 @@ fn sizes(rules: &Rules, text: &str, is_title: bool, flag: &mut impl FnMut(Rule, 
     }
 }
 
-/// Letters of every script, digits, blanks, and what sentences need.
+/// Letters of every script beyond ASCII, blanks, and what sentences need.
 fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric()
-        || matches!(c, ' ' | '-' | '\'' | ',' | ':' | '.' | '(' | ')')
-        || (!c.is_ascii()
-            && (c.is_alphanumeric()
-                || matches!(c, '\u{300}'..='\u{36f}' | '\u{2010}'..='\u{2015}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{2026}')))
+    c.is_alphanumeric()
+        || matches!(c, '\u{300}'..='\u{36f}' | '\u{2010}'..='\u{2015}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{2026}')
         || c.is_whitespace()
 }
 
-fn markers(rules: &Rules, text: &str, flag: &mut impl FnMut(Rule, String)) {
+fn markers<'t>(
+    rules: &Rules,
+    text: &'t str,
+    words: impl Iterator<Item = Word<'t>>,
+    flag: &mut impl FnMut(Rule, String),
+) {
     let mut recent = Recent::default();
     let mut seen = 0_u64;
-    words(text, |word| {
+    for word in words {
         recent.phrases(word.hash, rules.marker_words, |hash| {
             let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
             else {
@@ -75,10 +148,9 @@ fn markers(rules: &Rules, text: &str, flag: &mut impl FnMut(Rule, String)) {
         });
         let first = word.text.as_bytes()[0].to_ascii_lowercase();
         if !matches!(first, b'd' | b'f' | b'h' | b'm' | b't' | b'w') {
-            return;
+            continue;
         }
-        let end = word.text.as_ptr().addr() - text.as_ptr().addr() + word.text.len();
-        let rest = &text[end..];
+        let rest = &text[word.start + word.text.len()..];
         let is = |name: &str| word.text.eq_ignore_ascii_case(name);
         let dash =
             || rest.starts_with(" - ") || rest.starts_with(" \u{2014}") || rest.starts_with(" \u{2013}");
@@ -94,24 +166,24 @@ fn markers(rules: &Rules, text: &str, flag: &mut impl FnMut(Rule, String)) {
         } else if is("title") && rest.starts_with(':') {
             flag(super::TITLE_LABEL, "`title:`".to_owned());
         }
-    });
+    }
 }
 
-fn markup(text: &str, flag: &mut impl FnMut(Rule, String)) {
-    if text.contains("```") {
+fn markup(text: &str, seen: &Seen, flag: &mut impl FnMut(Rule, String)) {
+    if seen.has(b'`') && text.contains("```") {
         flag(super::CODE_FENCE, "three backticks".to_owned());
     }
-    if text.contains("***") {
+    if seen.has(b'*') && text.contains("***") {
         flag(super::EMPHASIS_RUN, "three asterisks".to_owned());
     }
-    if text.split('\n').any(is_heading) {
+    if seen.has(b'#') && text.split('\n').any(is_heading) {
         flag(super::HEADING, "a heading of Markdown".to_owned());
     }
-    if text.match_indices('<').any(|(at, _)| is_tag(&text[at + 1..])) {
+    if seen.has(b'<') && text.match_indices('<').any(|(at, _)| is_tag(&text[at + 1..])) {
         flag(super::HTML, "a tag of HTML".to_owned());
     }
     let cards = ['\u{1f4dc}', '\u{1f4da}', '\u{1f4c7}', '\u{1f5c2}', '\u{1f5c3}'];
-    if !text.is_ascii() && text.contains(cards) {
+    if seen.is_wide() && text.contains(cards) {
         flag(super::ARCHIVE_EMOJI, "an emoji of archives".to_owned());
     }
 }

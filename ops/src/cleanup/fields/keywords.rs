@@ -10,7 +10,7 @@ use super::super::list;
 use super::super::note::Note;
 use super::super::row::{Cell, Row};
 use super::super::rules::{Keywords, Role, Rules, Scratch, content};
-use super::super::words::{Entry, fold, hash, words};
+use super::super::words::{Entry, Splits, fold, hash, words};
 use super::values::array;
 use super::{change, ids, is_empty};
 
@@ -21,7 +21,7 @@ pub(super) fn fill(
     rules: &Rules,
     (number, column, keywords): (usize, usize, &Keywords),
     row: &mut Row<'_>,
-    suggested: Option<&(usize, String)>,
+    (splits, suggested): (&Splits, Option<&(usize, String)>),
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {
@@ -35,7 +35,7 @@ pub(super) fn fill(
     }
     let (kept, wanted) = (chosen.len(), keywords.max.saturating_sub(chosen.len()));
     if wanted > 0 {
-        count(rules, (number, keywords), row, suggested, scratch);
+        count(rules, (number, keywords), row, (splits, suggested), scratch);
         let text_of = |source: usize| match suggested {
             Some((_, text)) if source == SUGGESTION => text.as_str(),
             _ => content(&row.cells[source]).unwrap_or_default(),
@@ -74,21 +74,26 @@ fn count(
     rules: &Rules,
     (number, keywords): (usize, &Keywords),
     row: &Row<'_>,
-    suggested: Option<&(usize, String)>,
+    (splits, suggested): (&Splits, Option<&(usize, String)>),
     scratch: &mut Scratch,
 ) {
     let tally = &mut scratch.tally;
     tally.clear();
+    let counts = |hash, chars| says_something(rules, number, keywords, hash, chars);
     for scan in rules.scans.iter().filter(|scan| scan.fills & (1 << number) != 0) {
-        let (source, text) = match suggested {
-            Some((column, text)) if *column == scan.column => (SUGGESTION, text.as_str()),
-            _ => (scan.column, content(&row.cells[scan.column]).unwrap_or_default()),
-        };
-        words(text, |word| {
-            if says_something(rules, number, keywords, word.hash, word.chars) {
-                tally.add(word, source, text);
+        match suggested {
+            Some((column, text)) if *column == scan.column => words(text, |word| {
+                if counts(word.hash, word.chars) {
+                    tally.add(word, SUGGESTION);
+                }
+            }),
+            _ => {
+                let Some(text) = content(&row.cells[scan.column]) else { continue };
+                for word in splits.words(scan.column, text).filter(|word| counts(word.hash, word.chars)) {
+                    tally.add(word, scan.column);
+                }
             }
-        });
+        }
     }
 }
 
@@ -116,6 +121,10 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
     let best = &mut scratch.best;
     best.clear();
     for entry in scratch.tally.entries() {
+        let is_worse = |worst: &Entry| order(worst, entry, text_of) == Ordering::Less;
+        if best.len() == wanted && best.last().is_some_and(is_worse) {
+            continue;
+        }
         let at = best.partition_point(|other| order(other, entry, text_of) == Ordering::Less);
         if at < wanted {
             best.truncate(wanted - 1);
@@ -125,6 +134,11 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 }
 
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let folded = |entry: &Entry| text_of(entry.source)[entry.start..entry.end].chars().flat_map(fold);
-    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| folded(a).cmp(folded(b)))
+    let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
+    let lower = |text: &'t str| text.bytes().map(|byte| byte.to_ascii_lowercase());
+    let folded = |text: &'t str| text.chars().flat_map(fold);
+    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| match (text(a), text(b)) {
+        (a, b) if a.is_ascii() && b.is_ascii() => lower(a).cmp(lower(b)),
+        (a, b) => folded(a).cmp(folded(b)),
+    })
 }

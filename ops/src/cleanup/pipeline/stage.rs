@@ -43,12 +43,16 @@ pub struct Artifact {
 pub(super) struct Stage {
     out: PathBuf,
     folder: PathBuf,
+    /// The folders that were made for the set, the innermost first.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
 impl Stage {
     /// Begins a set in the folder `out`, after finishing or clearing away what a killed run left there.
     pub(super) fn begin(out: &Path) -> Result<Self, CleanupError> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = out.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
         let lock = lock(out)?;
         let folder = out.join(FOLDER);
         if folder.join(MARK).exists() {
@@ -57,7 +61,7 @@ impl Stage {
             fs::remove_dir_all(&folder).map_err(|e| FileError::new("clear away", &folder, e))?;
         }
         files::create_dir(&folder.join(SCRATCH))?;
-        Ok(Self { out: out.to_path_buf(), folder, _lock: lock })
+        Ok(Self { out: out.to_path_buf(), folder, made, _lock: lock })
     }
 
     /// Begins a file of the set.
@@ -91,13 +95,24 @@ impl Stage {
         files::write_atomic(&self.folder.join(MARK), b"")?;
         exchange(&self.folder, &self.out)
     }
+
+    /// Removes what is left of a set that was given up, with the folders that were made for it.
+    fn give_up(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+        if self.made.is_empty() {
+            return;
+        }
+        let _ = fs::remove_file(self.out.join(LOCK));
+        // A folder that somebody else uses by now is not empty and stays.
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
+    }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         // Without the mark it is a set that was given up.
-        if !self.folder.join(MARK).exists() {
-            let _ = fs::remove_dir_all(&self.folder);
+        if self.folder.exists() && !self.folder.join(MARK).exists() {
+            self.give_up();
         }
     }
 }
@@ -207,6 +222,8 @@ mod tests {
         assert_eq!(texts(dir.path()), both("one"));
         drop(set(dir.path(), "given up"));
         assert_eq!(texts(dir.path()), both("one"));
+        drop(set(&dir.path().join("new/inner"), "given up"));
+        assert!(!dir.path().join("new").exists(), "folders that were made for it are gone");
         set(dir.path(), "two").commit().unwrap();
         assert_eq!(texts(dir.path()), both("two"));
     }

@@ -8,15 +8,14 @@ use super::super::fields::says_something;
 use super::super::list;
 use super::super::row::Row;
 use super::super::rules::{FillKind, Keywords, Rules, Scratch, content};
-use super::super::words::{begins, hash, words};
+use super::super::words::{Splits, begins, hash};
 
 /// Different words of a list and of the texts that fill it; counting ends at `most`.
 pub(super) fn words_of(
     rules: &Rules,
-    column: usize,
-    fill: Option<usize>,
-    most: usize,
+    (column, fill, most): (usize, Option<usize>, usize),
     row: &Row<'_>,
+    splits: &Splits,
     scratch: &mut Scratch,
 ) -> usize {
     let keywords = fill.and_then(|number| match &rules.fills[number].kind {
@@ -49,14 +48,17 @@ pub(super) fn words_of(
         if keywords.is_none_or(|(number, _)| scan.fills & (1 << number) == 0) {
             continue;
         }
-        let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
-        words(text, |word| {
+        let Some(text) = row.cells.get(scan.column).and_then(content) else { continue };
+        for word in splits.words(scan.column, text) {
             if !word.closed {
                 open.push(word.text.to_owned());
-            } else if tally.len() < most && counts(word.hash, word.chars) {
-                tally.add(word, scan.column, text);
+            } else if counts(word.hash, word.chars) {
+                tally.add(word, scan.column);
+                if tally.len() >= most {
+                    return most;
+                }
             }
-        });
+        }
     }
     let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
     let known = tally.entries().iter().map(|entry| &text_of(entry.source)[entry.start..entry.end]);
