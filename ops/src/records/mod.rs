@@ -8,6 +8,7 @@ mod batch;
 mod cells;
 mod delimited;
 mod error;
+mod hash;
 mod input;
 mod json;
 mod names;
