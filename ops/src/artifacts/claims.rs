@@ -29,7 +29,7 @@ pub(super) fn findings(folder: &Folder, run: &Run<'_>, known: &Known) -> Vec<Fin
         {
             notes.add(Kind::Clock, format!("it names {first}; the plan was made at {planned}"));
         }
-        if let (Some(first), Some(since)) = (named.iter().min(), known.since)
+        if let (Some(first), Some(since)) = (first, known.since)
             && *first < since
         {
             notes.add(Kind::Clock, format!("it names {first}, and what made it is of {since}"));

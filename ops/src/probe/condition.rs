@@ -44,7 +44,7 @@ const OPERATORS: [Operator; 5] = [
 impl Condition {
     /// In SQL that SQLite and PostgreSQL share.
     pub(super) fn sql(&self, names: Names<'_>) -> String {
-        let column = quoted(&self.column);
+        let column = column(&self.column);
         match &self.test {
             Test::IsNull => format!("{column} IS NULL"),
             Test::IsNotNull => format!("{column} IS NOT NULL"),
@@ -63,6 +63,12 @@ impl Condition {
         };
         (self.column.clone(), filter)
     }
+}
+
+/// A column of the table `t` in SQL. Without the `t` SQLite takes a name in quotes that it does not know for a text, and a
+/// condition on it for one about that text.
+pub(super) fn column(name: &str) -> String {
+    format!("t.{}", quoted(name))
 }
 
 /// A name in SQL.
@@ -144,16 +150,16 @@ mod tests {
         for (text, sql, filter) in [
             (
                 "created_at >= {started}",
-                "\"created_at\" >= '2026-01-02T03:00:00Z'",
+                "t.\"created_at\" >= '2026-01-02T03:00:00Z'",
                 "gte.2026-01-02T03:00:00Z",
             ),
-            ("status=completed", "\"status\" = 'completed'", "eq.completed"),
-            ("n > '0'", "\"n\" > '0'", "gt.0"),
-            ("n <= 5", "\"n\" <= '5'", "lte.5"),
-            ("n<5", "\"n\" < '5'", "lt.5"),
-            ("name = it's = so", "\"name\" = 'it''s = so'", "eq.it's = so"),
-            ("token is not null", "\"token\" IS NOT NULL", "not.is.null"),
-            ("token is null", "\"token\" IS NULL", "is.null"),
+            ("status=completed", "t.\"status\" = 'completed'", "eq.completed"),
+            ("n > '0'", "t.\"n\" > '0'", "gt.0"),
+            ("n <= 5", "t.\"n\" <= '5'", "lte.5"),
+            ("n<5", "t.\"n\" < '5'", "lt.5"),
+            ("name = it's = so", "t.\"name\" = 'it''s = so'", "eq.it's = so"),
+            ("token is not null", "t.\"token\" IS NOT NULL", "not.is.null"),
+            ("token is null", "t.\"token\" IS NULL", "is.null"),
         ] {
             let condition: Condition = text.parse().unwrap();
             assert_eq!((condition.sql(names).as_str(), condition.filter(names).1.as_str()), (sql, filter));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::condition::{Condition, Names, literal, quoted};
+use super::condition::{Condition, Names, column, literal, quoted};
 use crate::target::schema::TableName;
 
 /// The text of each column that was asked for, as the database prints it; `None` is NULL.
@@ -68,18 +68,18 @@ impl<'a> Question<'a> {
 
     /// In SQL that SQLite and PostgreSQL share.
     pub(super) fn sql(&self) -> String {
-        let columns: Vec<String> = self.selected().into_iter().map(quoted).collect();
+        let columns: Vec<String> = self.selected().into_iter().map(column).collect();
         let table = match self.rows.table.split_once('.') {
             Some((schema, name)) => format!("{}.{}", quoted(schema), quoted(name)),
             None => quoted(&self.rows.table),
         };
         let mut all: Vec<String> = self.rows.conditions.iter().map(|one| one.sql(self.names)).collect();
-        if let Some((column, values)) = self.within {
+        if let Some((name, values)) = self.within {
             let values: Vec<String> = values.iter().map(|value| literal(value)).collect();
-            all.push(format!("{} IN ({})", quoted(column), values.join(", ")));
+            all.push(format!("{} IN ({})", column(name), values.join(", ")));
         }
         let wheres = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
-        format!("SELECT {} FROM {table}{wheres}", columns.join(", "))
+        format!("SELECT {} FROM {table} AS t{wheres}", columns.join(", "))
     }
 
     /// As PostgREST takes it: columns and filters.
@@ -137,8 +137,8 @@ mod tests {
         };
         assert_eq!(
             question.sql(),
-            "SELECT \"session_id\", \"version\", \"fc_kind\" FROM \"app\".\"fc_scores\" \
-             WHERE \"created_at\" >= 't' AND \"session_id\" IN ('a''b', 'c\"d')"
+            "SELECT t.\"session_id\", t.\"version\", t.\"fc_kind\" FROM \"app\".\"fc_scores\" AS t \
+             WHERE t.\"created_at\" >= 't' AND t.\"session_id\" IN ('a''b', 'c\"d')"
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::evidence::{Reading, Soak};
-use super::settings::MetricSettings;
+use super::settings::{Found, MetricSettings};
 use super::tokens::{self, Public};
 use super::watch::Source;
 use crate::clock::Stamp;
@@ -82,13 +82,7 @@ impl Asking<'_> {
         let width = units.key.len();
         let has_found = metric.found_in.as_ref().map(|found| {
             let keys: Vec<String> = lines.iter().filter_map(|line| line[0].clone()).collect();
-            let within = Some((found.by.as_str(), keys.as_slice()));
-            let by = [found.by.as_str()];
-            let rows = answers.rows(&Question { within, ..Question::all(&found.rows, &by, names) })?;
-            let place = found.rows.key.len();
-            Ok::<_, String>(
-                rows.into_iter().filter_map(|mut line| line.swap_remove(place)).collect::<BTreeSet<_>>(),
-            )
+            found_in(found, &keys, answers, names)
         });
         let has_found = has_found.transpose()?;
         let is_good = |line: &&Line| {
@@ -102,6 +96,21 @@ impl Asking<'_> {
         let (units, good) = (lines.len() as u64, (lines.len() - bad.len()) as u64);
         Ok(Reading::Counted { units, good, bad: bad.iter().take(BAD_KEPT).map(key).collect() })
     }
+}
+
+/// Which of these keys have a row there.
+pub(super) fn found_in(
+    found: &Found,
+    keys: &[String],
+    answers: &mut dyn Answers,
+    names: &[(&str, &str)],
+) -> Result<BTreeSet<String>, String> {
+    let by = [found.by.as_str()];
+    let within = Some((found.by.as_str(), keys));
+    let rows = answers.rows(&Question { within, ..Question::all(&found.rows, &by, names) })?;
+    // Behind the columns of the key.
+    let place = found.rows.key.len();
+    Ok(rows.into_iter().filter_map(|mut line| line.swap_remove(place)).collect())
 }
 
 /// Up to when units are counted.

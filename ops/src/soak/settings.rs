@@ -88,6 +88,8 @@ pub struct Tokens {
     pub sessions: Rows,
     /// The column that holds the token.
     pub token: String,
+    /// Only sessions that have a row there: a token of one without a profile opens nothing, and that is not its fault.
+    pub with: Option<Found>,
     /// Sessions whose token has expired.
     pub expired: Option<Rows>,
     /// How many of them a look tries.
@@ -125,7 +127,9 @@ impl MetricSettings {
             return Err("`without_run` goes with `units`; a statement can use `{run}`".to_owned());
         }
         let found = self.found_in.iter().map(|found| &found.rows);
-        let tokens = self.tokens.iter().flat_map(|tokens| [Some(&tokens.sessions), tokens.expired.as_ref()]);
+        let tokens = self.tokens.iter().flat_map(|tokens| {
+            [Some(&tokens.sessions), tokens.with.as_ref().map(|with| &with.rows), tokens.expired.as_ref()]
+        });
         for rows in self.units.iter().chain(found).chain(tokens.flatten()) {
             rows.check()?;
         }

@@ -4,7 +4,7 @@
 //! with data. Where no answer comes that can be relied on, the whole reading failed. A token must never be in
 //! evidence, reports or errors; only the keys of sessions are.
 
-use super::ask::BAD_KEPT;
+use super::ask::{BAD_KEPT, found_in};
 use super::evidence::Reading;
 use super::settings::Tokens;
 use crate::ids::sha256;
@@ -118,6 +118,11 @@ fn sample(
         _ => None,
     };
     let mut sessions: Vec<Session> = lines.into_iter().filter_map(session).collect();
+    if let Some(with) = &terms.with {
+        let keys: Vec<String> = sessions.iter().map(|session| session.key.clone()).collect();
+        let found = found_in(with, &keys, answers, names)?;
+        sessions.retain(|session| found.contains(&session.key));
+    }
     sessions.sort_by_cached_key(|session| sha256(format!("{at} {}", session.key).as_bytes()));
     sessions.truncate(terms.sample);
     Ok(sessions)
@@ -140,6 +145,7 @@ fn another(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::Found;
     use super::*;
     use crate::db::Cell;
     use crate::probe::Line;
@@ -161,6 +167,7 @@ mod tests {
             Ok(match question.rows.table.as_str() {
                 "sessions" => vec![line("s1", "aa11"), line("s2", "bb22"), vec![Some("s0".to_owned()), None]],
                 "expired" => vec![line("s3", "cc33")],
+                "profiles" => vec![line("p1", "s1"), line("p3", "s3")],
                 other => return Err(format!("no such table: {other}")),
             })
         }
@@ -190,6 +197,7 @@ mod tests {
         Tokens {
             sessions: rows(sessions),
             token: "share_token".to_owned(),
+            with: None,
             expired: Some(rows("expired")),
             sample: 5,
             function: "get_profile".to_owned(),
@@ -237,6 +245,17 @@ mod tests {
         let public = World { right: Called::Data, wrong: Called::Nothing, missing: Called::Nothing };
         let found = read(&terms("none"), &mut world, &public, &[], "t");
         assert_eq!(found, Err("no such table: none".to_owned()));
+    }
+
+    #[test]
+    fn a_session_without_a_profile_is_not_tried() {
+        let rows = Rows { table: "profiles".to_owned(), key: vec!["id".to_owned()], conditions: Vec::new() };
+        let with = Some(Found { rows, by: "session_id".to_owned() });
+        let world = || World { right: Called::Data, wrong: Called::Nothing, missing: Called::Nothing };
+        let terms = Tokens { with, ..terms("sessions") };
+        // The right token of `s1`, a wrong one, none, and the expired one of `s3`.
+        let expected = Ok(Reading::Counted { units: 4, good: 4, bad: Vec::new() });
+        assert_eq!(read(&terms, &mut world(), &world(), &[], "t"), expected);
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn public(described: &SoakSettings, url: &DbUrl, settings: &Settings) -> anyhow:
     let options = PostgrestOptions {
         connect_timeout: patience.connect,
         request_timeout: patience.connect,
-        deadline: patience.statement,
+        deadline: patience.connect,
         ..PostgrestOptions::default()
     };
     Ok(Some(Caller::new(&url, &key, &options)?))

@@ -196,9 +196,17 @@ impl Walk {
         self.steps.iter().any(|step| step.standing == Standing::Stopped || step.note.is_some())
     }
 
-    /// The command that a person may run now.
+    /// The commands that a person may run now, a line each.
     pub fn command(&self) -> Option<String> {
         let short = self.short();
+        let is_stopped = |step: &Step| Some(step.stage) == self.next && step.standing == Standing::Stopped;
+        if self.next == Some(Stage::Soak) && self.steps.iter().any(is_stopped) {
+            // The same evidence gives the same verdict: either it is taken back, or watched anew.
+            return Some(format!(
+                "cargo xtask backfill rollback --plan plan-{short}\n\
+                 cargo xtask soak run --soak staging --plan plan-{short} --out .ops/soaks/staging-{short}-again"
+            ));
+        }
         Some(match self.next? {
             Stage::Plan => "cargo xtask backfill plan".to_owned(),
             Stage::Approve => {
@@ -263,7 +271,7 @@ impl Walk {
                 let is_repeated =
                     self.steps.iter().any(|step| Some(step.stage) == self.next && step.record.is_some());
                 let again =
-                    if is_repeated { "Nothing further until it passes. To go on with it" } else { "Next" };
+                    if is_repeated { "Nothing further until it passes. What can be done" } else { "Next" };
                 document.text(format!("{again}, started by a person:")).code(command)
             }
         };
