@@ -84,7 +84,7 @@ impl World {
 pub(crate) const ROWS: &str = r#"{"id":"a1","name":"Quiet harbor at dawn","description":"  It\u00e2\u20ac\u2122s a  caf\u00c3\u00a9 by the harbor, where boats wait for the slow morning light to come in.","depth":"7","symbolic_pairing":"x-y","emotional_tone":"Gate 3","created_from_chat":"TRUE"}
 {"id":"a2","name":"Salt lantern of the...","description":"A lantern of salt, and the grief that it lights on the way home through the narrow, wet streets.","depth":2,"symbolic_pairing":" ","emotional_tone":null,"created_from_chat":false}
 {"id":"a3","name":"fog","description":"thin","depth":null,"note":"kept as it is"}
-{"id":"a4","name":"Quiet  Harbor at Dawn","description":"Another row with the same address as the first of them, but with other words in its text.","depth":3}
+{"id":"a4","name":"Quiet  Harbor at Dawn","description":"Another row with the address of the first, in other words.","depth":3}
 {"id":"a5","name":"S\u0307tone \"quoted\", and a comma","description":"Lines\nof text; it's (unbalanced","triggers":["tide","stone"],"depth":4}
 "#;
 

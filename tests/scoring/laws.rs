@@ -152,7 +152,7 @@ fn cutting_a_file_never_raises_a_score() {
     let folder = tempfile::tempdir().unwrap();
     let name = "Shield of the north";
     let text = "A quiet boundary; protect the ache, invite repair.";
-    for (last, value) in [("emotional_tone", "Gate 3"), ("glyph_type", "import"), ("triggers", "[\"boundary\"]"), ("description", text)] {
+    for (last, value) in [("emotional_tone", "Gate 3"), ("glyph_type", "import"), ("triggers", "[\"boundary\"]"), ("description", "Quiet words for the north wind")] {
         let files = [
             (Format::Csv, format!("name,description,{last}\n{name},\"{text}\",\n{name},\"{text}\",{value}").replace("[\"boundary\"]", "boundary;tide")),
             (Format::Tsv, format!("name\tdescription\t{last}\r\n{name}\t{text}\t\r\n{name}\t{text}\t{value}").replace("[\"boundary\"]", "boundary;tide")),
