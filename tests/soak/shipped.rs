@@ -11,7 +11,7 @@ use ops::clock::Stamp;
 
 use super::assert_golden;
 use super::support::command::xtask;
-use super::support::gated::{PLAN, Stage, chain, decision, plan_dir};
+use super::support::gated::{PLAN, Stage, chain, chain_at, decision, plan_dir, plan_dir_of};
 
 /// When a soak begins in these tests.
 const STARTED: &str = "2026-01-02T03:04:05Z";
@@ -314,6 +314,40 @@ fn a_soak_of_a_plan_needs_its_application_and_no_other() {
     ops::files::write_atomic(&list, text.as_bytes()).unwrap();
     let (code, _, stderr) = soak(dir.path(), &url, &["--plan", &plan]);
     assert_eq!(code, 3, "{stderr}");
+}
+
+#[test]
+fn evidence_for_one_plan_is_none_for_another_and_none_from_before_its_application() {
+    let (dir, _database) = world(17);
+    shorter(dir.path());
+    let (url, _) = serve(strict);
+    let other = PLAN.replace('1', "9");
+    let (first, second) = (plan_dir(dir.path(), &[&id(1000)]), plan_dir_of(dir.path(), &other, &[&id(1001)]));
+    applied(dir.path(), PLAN);
+    applied(dir.path(), &other);
+    let args = |plan| ["--out", "soak", "--plan", plan];
+    let (_, _, stderr) = soak(dir.path(), &url, &args(&first));
+    let evidence = std::fs::read_to_string(dir.path().join("soak/evidence.ndjson")).unwrap();
+    assert!(evidence.lines().count() > 2, "{stderr}");
+    let (code, _, stderr) = soak(dir.path(), &url, &args(&second));
+    assert!(code == 3 && stderr.contains("the log is about another run or plan"), "{stderr}");
+    // The same plan is applied again, an hour after that soak began.
+    let again = [(Stage::Apply, decision("begun")), (Stage::Apply, decision("pass"))];
+    chain_at(dir.path(), PLAN, &again, "2026-01-02T04:04:05Z");
+    let output = xtask(dir.path())
+        .args(["soak", "run", "--soak", "staging", "--db", "app.db"])
+        .args(args(&first))
+        .envs([
+            ("SUPABASE_URL", url.as_str()),
+            ("SUPABASE_ANON_KEY", PUBLIC_KEY),
+            ("OPS_NOW", "2026-01-02T05:00:00Z"),
+        ])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("the soak began before the plan was applied"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("soak/evidence.ndjson")).unwrap(), evidence);
 }
 
 #[test]

@@ -18,9 +18,14 @@ pub(crate) fn decision(word: &str) -> Decision {
 /// Appends records about a plan and the database `app.db` in `dir` to the chain of `dir`, each an hour before the soaks of
 /// these tests begin.
 pub(crate) fn chain(dir: &Path, plan: &str, records: &[(Stage, Decision)]) {
+    chain_at(dir, plan, records, "2026-01-02T02:04:05Z");
+}
+
+/// [`chain`] at another time.
+pub(crate) fn chain_at(dir: &Path, plan: &str, records: &[(Stage, Decision)], at: &str) {
     let url = ops::url::SqliteUrl::from_path(dir.join("app.db"));
     let source = ops::identity::source_of_sqlite(&url, dir).expect("the database is there");
-    let at = Stamp::parse("2026-01-02T02:04:05Z").expect("a time");
+    let at = Stamp::parse(at).expect("a time");
     for (stage, decision) in records {
         let entry = Entry {
             stage: *stage,
@@ -34,15 +39,20 @@ pub(crate) fn chain(dir: &Path, plan: &str, records: &[(Stage, Decision)]) {
     }
 }
 
-/// A plan with these candidates, by its name below `dir`.
+/// The plan [`PLAN`] with these candidates, by its name below `dir`.
 pub(crate) fn plan_dir(dir: &Path, candidates: &[&str]) -> String {
+    plan_dir_of(dir, PLAN, candidates)
+}
+
+/// A plan with this id and these candidates, by its name below `dir`.
+pub(crate) fn plan_dir_of(dir: &Path, id: &str, candidates: &[&str]) -> String {
     let line = |(n, id): (usize, &&str)| format!("{{\"n\":{n},\"batch\":0,\"id\":\"{id}\",\"has\":[]}}\n");
     let list: String = candidates.iter().enumerate().map(line).collect();
     let plan = serde_json::json!({
-        "format": 1, "id": PLAN, "short": &PLAN[..12],
+        "format": 1, "id": id, "short": &id[..12],
         "plan": {"list": {"path": "candidates.ndjson", "sha256": sha256(list.as_bytes())}},
     });
-    let name = format!("plan-{}", &PLAN[..12]);
+    let name = format!("plan-{}", &id[..12]);
     for (file, text) in [("plan.json", plan.to_string()), ("candidates.ndjson", list)] {
         ops::files::write_atomic(&dir.join(&name).join(file), text.as_bytes())
             .expect("the folder can be written to");
