@@ -184,6 +184,12 @@ impl Settings {
         Ok((url, key))
     }
 
+    /// The project that `SUPABASE_URL` names, if it is set.
+    pub(crate) fn named_project(&self) -> anyhow::Result<Option<String>> {
+        let url = self.supabase_url.as_deref().map(|text| self.parse(text, "SUPABASE_URL")).transpose()?;
+        Ok(url.map(|url| url.to_string()))
+    }
+
     /// The database in which clones may be made: `--scratch`, else `SCRATCH_DATABASE_URL`; never a default.
     pub(crate) fn scratch_database(&self, flag: Option<&str>) -> anyhow::Result<Option<DbUrl>> {
         let variable = self.scratch_database_url.as_deref();

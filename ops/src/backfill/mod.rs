@@ -5,6 +5,27 @@
 //! on disk before the next one, so that a killed run can be resumed, and everything that it changed can be restored,
 //! at any moment. What an edge function answers decides nothing by itself.
 
+pub mod artifacts;
+mod flight;
+pub mod gate;
+mod image;
+mod journal;
+pub mod plan;
+mod pool;
 pub mod predicate;
+mod rate;
+pub mod report;
+pub mod rollback;
+pub mod run;
+mod script;
+mod seed;
 pub mod seed_plan;
+pub mod select;
 pub mod settings;
+
+pub use journal::Ended;
+
+use crate::change::error::RunError;
+
+/// Why a backfill could not be planned, run or taken back; the errors of [`crate::change`], because the rules are.
+pub type BackfillError = RunError;

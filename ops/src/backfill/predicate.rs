@@ -43,8 +43,8 @@ impl Condition {
 
     /// The first column that the table does not have.
     pub fn missing<'a>(&'a self, table: &Table) -> Option<&'a str> {
-        let own = self.column.iter().chain(&self.at_least_column).map(String::as_str);
-        let own = own.filter(|name| table.column(name).is_none()).next();
+        let mut own = self.column.iter().chain(&self.at_least_column).map(String::as_str);
+        let own = own.find(|name| table.column(name).is_none());
         own.or_else(|| self.any.iter().flatten().find_map(|condition| condition.missing(table)))
     }
 

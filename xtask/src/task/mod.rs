@@ -1,6 +1,7 @@
 //! One file per task: arguments, and a `run` that parses, calls `ops` and prints. No logic lives here.
 
 pub(crate) mod analyze;
+pub(crate) mod backfill;
 pub(crate) mod backup_plan;
 pub(crate) mod cleanup;
 mod database;

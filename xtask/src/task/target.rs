@@ -38,12 +38,24 @@ impl TargetArgs {
 
     /// What [`TargetArgs::open_for`] opens.
     pub(crate) fn url_for(&self, plan: &PlanDir, settings: &Settings) -> anyhow::Result<DbUrl> {
-        let planned = plan.target();
+        self.url_of(&plan.target(), settings)
+    }
+
+    /// Opens what was named, or else this database as far as a plan can name it.
+    pub(crate) fn open_planned(
+        &self,
+        planned: &TargetIdentity,
+        settings: &Settings,
+    ) -> anyhow::Result<Box<dyn Target>> {
+        self.open_url(&self.url_of(planned, settings)?, settings)
+    }
+
+    fn url_of(&self, planned: &TargetIdentity, settings: &Settings) -> anyhow::Result<DbUrl> {
         // A plan does not know the password of its target: that comes from a person or a variable.
         if self.target.is_some() || planned.url.contains("***") {
             return settings.target(self.target.as_deref());
         }
-        settings.target(Some(&absolute(&planned)))
+        settings.target(Some(&absolute(planned)))
     }
 
     fn open_url(&self, url: &DbUrl, settings: &Settings) -> anyhow::Result<Box<dyn Target>> {

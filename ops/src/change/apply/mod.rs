@@ -15,7 +15,7 @@ mod preview;
 mod readback;
 mod report;
 mod runner;
-mod seat;
+pub(crate) mod seat;
 mod session;
 mod settings;
 mod sizing;

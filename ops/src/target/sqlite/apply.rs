@@ -49,9 +49,11 @@ pub(super) fn apply_all(
 
 /// Runs one statement in a transaction of its own; how many rows it changed.
 pub(super) fn execute(conn: &Connection, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
-    let not_run = |e: rusqlite::Error| match is_about_the_row(&e) {
-        true => TargetError::Rejected { reason: reason(&e, "") },
-        false => failed("run the statement of a step", e),
+    let not_run = |e: rusqlite::Error| {
+        if is_about_the_row(&e) {
+            return TargetError::Rejected { reason: reason(&e, "") };
+        }
+        failed("run the statement of a step", e)
     };
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(not_run)?;
     let before = tx.total_changes();
