@@ -9,7 +9,7 @@ use std::path::Path;
 
 use ops::backfill::seed_plan;
 use support::command::{redact, xtask};
-use support::gated::{PLAN, Stage, chain, decision, plan_dir};
+use support::gated::{Stage, chain, decision, plan_dir};
 use support::golden::assert_golden;
 
 fn id(n: u64) -> String {
@@ -203,7 +203,7 @@ fn nothing_to_examine_is_not_healthy() {
 #[test]
 fn a_health_check_of_a_plan_needs_its_soak_and_goes_into_the_gates() {
     let (dir, _database) = world();
-    let plan = plan_dir(dir.path(), &[&id(1)]);
+    let plan = plan_dir(dir.path(), "prism", &[&id(1)]);
     let pass = decision("pass");
     let applied = [
         (Stage::Plan, pass),
@@ -211,20 +211,20 @@ fn a_health_check_of_a_plan_needs_its_soak_and_goes_into_the_gates() {
         (Stage::Apply, decision("begun")),
         (Stage::Apply, pass),
     ];
-    chain(dir.path(), PLAN, &applied);
+    chain(dir.path(), &plan.id, &applied);
     for (soak, why) in [
         ("insufficient", "record 5: insufficient"),
         ("fail", "record 6: fail"),
         ("invalid", "record 7: invalid"),
     ] {
-        chain(dir.path(), PLAN, &[(Stage::Soak, decision(soak))]);
-        let (code, _, stderr) = run(dir.path(), &["--plan", &plan]);
+        chain(dir.path(), &plan.id, &[(Stage::Soak, decision(soak))]);
+        let (code, _, stderr) = run(dir.path(), &["--plan", &plan.dir]);
         assert_eq!(code, 6, "{stderr}");
         assert!(stderr.contains("gate not met") && stderr.contains(why), "{stderr}");
         assert!(!dir.path().join(".ops/health").exists(), "nothing was looked at");
     }
-    chain(dir.path(), PLAN, &[(Stage::Soak, pass)]);
-    assert_eq!(run(dir.path(), &["--plan", &plan]).0, 6);
+    chain(dir.path(), &plan.id, &[(Stage::Soak, pass)]);
+    assert_eq!(run(dir.path(), &["--plan", &plan.dir]).0, 6);
     let gates = || std::fs::read_to_string(dir.path().join(".ops/gates.ndjson")).unwrap();
     let last = gates().lines().last().unwrap().to_owned();
     assert!(last.contains("\"stage\":\"health\"") && last.contains("\"decision\":\"fail\""), "{last}");

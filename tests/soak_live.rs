@@ -62,8 +62,12 @@ fn world() -> Option<(&'static Stack, MutexGuard<'static, ()>)> {
 
 /// A folder with the shipped settings, whose soak lasts an hour.
 fn folder() -> tempfile::TempDir {
+    lasting("1h")
+}
+
+fn lasting(window: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let settings = ops::config::SHIPPED.replace("window = \"6h\"", "window = \"1h\"");
+    let settings = ops::config::SHIPPED.replace("window = \"6h\"", &format!("window = \"{window}\""));
     write_atomic(&dir.path().join("ops.toml"), settings.as_bytes()).unwrap();
     dir
 }
@@ -177,7 +181,7 @@ fn answers_that_are_short_twisted_or_missing_never_come_to_go() {
     ] {
         let Some((stack, _guard)) = world() else { return };
         let faults = stack.misbehave(&fault(path, action.clone()));
-        let (code, judgement, stderr) = soak(stack, folder().path(), stack.url());
+        let (code, judgement, stderr) = soak(stack, lasting("15m").path(), stack.url());
         assert!(faults.fired()[0] > 0, "{path} {action}");
         assert_eq!(code, 6, "{path} {action}: {judgement:#}{stderr}");
         assert!(

@@ -11,7 +11,7 @@ use ops::clock::Stamp;
 
 use super::assert_golden;
 use super::support::command::xtask;
-use super::support::gated::{PLAN, Stage, chain, decision, plan_dir};
+use super::support::gated::{PLAN, Plan, Stage, chain, chain_at, decision, plan_dir};
 
 /// When a soak begins in these tests.
 const STARTED: &str = "2026-01-02T03:04:05Z";
@@ -139,12 +139,12 @@ fn applied(dir: &Path, plan: &str) {
 fn a_good_release_is_go_and_the_gate_says_so() {
     let (dir, _database) = world(17);
     let (url, seen) = serve(strict);
-    let plan = plan_dir(dir.path(), &[&id(1000), &id(1001)]);
-    applied(dir.path(), PLAN);
-    let args = ["--plan", plan.as_str()];
+    let plan = plan_dir(dir.path(), "prism", &[&id(1000), &id(1001)]);
+    applied(dir.path(), &plan.id);
+    let args = ["--plan", plan.dir.as_str()];
     let (code, stdout, stderr) = soak(dir.path(), &url, &args);
     assert_eq!(code, 0, "{stdout}{stderr}");
-    let out = dir.path().join(".ops/soaks").join(format!("staging-{}", &PLAN[..12]));
+    let out = dir.path().join(".ops/soaks").join(format!("staging-{}", &plan.id[..12]));
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let place = dir.path().canonicalize().unwrap().display().to_string();
     assert_golden(
@@ -200,9 +200,9 @@ fn backfilled_rows_of_the_run_are_left_out_where_they_would_count() {
     }
     let candidates: Vec<String> = (1000..1200).map(id).collect();
     let candidates: Vec<&str> = candidates.iter().map(String::as_str).collect();
-    let plan = plan_dir(dir.path(), &candidates);
-    applied(dir.path(), PLAN);
-    assert_eq!(soak(dir.path(), &url, &["--plan", &plan]).0, 0);
+    let plan = plan_dir(dir.path(), "prism", &candidates);
+    applied(dir.path(), &plan.id);
+    assert_eq!(soak(dir.path(), &url, &["--plan", &plan.dir]).0, 0);
     let (code, stdout, _) = soak(dir.path(), &url, &[]);
     assert_eq!((code, stdout.contains("conversion: NO-GO")), (6, true), "{stdout}");
 }
@@ -290,30 +290,64 @@ fn data_that_is_missing_stuck_or_lying_is_never_go() {
 fn a_soak_of_a_plan_needs_its_application_and_no_other() {
     let (dir, _database) = world(17);
     let (url, _) = serve(strict);
-    let plan = plan_dir(dir.path(), &[&id(1000)]);
+    let plan = plan_dir(dir.path(), "prism", &[&id(1000)]);
     let refused = |why: &str| {
-        let (code, stdout, stderr) = soak(dir.path(), &url, &["--plan", &plan]);
+        let (code, stdout, stderr) = soak(dir.path(), &url, &["--plan", &plan.dir]);
         assert_eq!(code, 6, "{stdout}{stderr}");
         assert!(stderr.contains("gate not met") && stderr.contains(why), "{why}\n{stderr}");
         assert!(!dir.path().join(".ops/soaks").exists(), "nothing was begun");
     };
     refused("found:    none");
-    let other = PLAN.replace('1', "2");
-    applied(dir.path(), &other);
-    refused(&format!("the last one is of plan {}", &other[..12]));
+    applied(dir.path(), PLAN);
+    refused(&format!("the last one is of plan {}", &PLAN[..12]));
     let (pass, begun) = (decision("pass"), decision("begun"));
-    chain(dir.path(), PLAN, &[(Stage::Plan, pass), (Stage::Approve, pass), (Stage::Apply, begun)]);
+    chain(dir.path(), &plan.id, &[(Stage::Plan, pass), (Stage::Approve, pass), (Stage::Apply, begun)]);
     refused("begun");
-    chain(dir.path(), PLAN, &[(Stage::Apply, decision("fail"))]);
+    chain(dir.path(), &plan.id, &[(Stage::Apply, decision("fail"))]);
     refused("fail");
-    chain(dir.path(), PLAN, &[(Stage::Apply, pass), (Stage::Rollback, pass)]);
+    chain(dir.path(), &plan.id, &[(Stage::Apply, pass), (Stage::Rollback, pass)]);
     refused("took it back");
     // A list that was edited is none that was frozen.
-    let list = dir.path().join(&plan).join("candidates.ndjson");
+    let list = dir.path().join(&plan.dir).join("candidates.ndjson");
     let text = std::fs::read_to_string(&list).unwrap().replace("4000", "4001");
     ops::files::write_atomic(&list, text.as_bytes()).unwrap();
-    let (code, _, stderr) = soak(dir.path(), &url, &["--plan", &plan]);
+    let (code, _, stderr) = soak(dir.path(), &url, &["--plan", &plan.dir]);
     assert_eq!(code, 3, "{stderr}");
+}
+
+#[test]
+fn evidence_for_one_plan_is_none_for_another_and_none_from_before_its_application() {
+    let (dir, _database) = world(17);
+    shorter(dir.path());
+    let (url, _) = serve(strict);
+    let (first, second) = (plan_dir(dir.path(), "a", &[&id(1000)]), plan_dir(dir.path(), "b", &[&id(1000)]));
+    applied(dir.path(), &first.id);
+    applied(dir.path(), &second.id);
+    fn args(plan: &Plan) -> [&str; 4] {
+        ["--out", "soak", "--plan", &plan.dir]
+    }
+    let (_, _, stderr) = soak(dir.path(), &url, &args(&first));
+    let evidence = std::fs::read_to_string(dir.path().join("soak/evidence.ndjson")).unwrap();
+    assert!(evidence.lines().count() > 2, "{stderr}");
+    let (code, _, stderr) = soak(dir.path(), &url, &args(&second));
+    assert!(code == 3 && stderr.contains("the log is about another run or plan"), "{stderr}");
+    // The same plan is applied again, an hour after that soak began.
+    let again = [(Stage::Apply, decision("begun")), (Stage::Apply, decision("pass"))];
+    chain_at(dir.path(), &first.id, &again, "2026-01-02T04:04:05Z");
+    let output = xtask(dir.path())
+        .args(["soak", "run", "--soak", "staging", "--db", "app.db"])
+        .args(args(&first))
+        .envs([
+            ("SUPABASE_URL", url.as_str()),
+            ("SUPABASE_ANON_KEY", PUBLIC_KEY),
+            ("OPS_NOW", "2026-01-02T05:00:00Z"),
+        ])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("the soak began before the plan was applied"), "{stderr}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("soak/evidence.ndjson")).unwrap(), evidence);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::folder::{File, Folder, seconds};
-use super::run::Run;
+use super::run::{Run, failed};
 use super::{Finding, Kind, Notes};
 use crate::clock::Stamp;
 
@@ -43,19 +43,14 @@ fn summary(notes: &mut Notes<'_>, file: &File, run: &Run<'_>) {
     }
     let logged: BTreeSet<&str> =
         run.batches.iter().flat_map(|batch| &batch.operations).map(|operation| operation.session).collect();
-    if let Some(total) = total.filter(|total| *total != logged.len() as u64 && !run.batches.is_empty()) {
+    let is_other = |total: &u64| *total != logged.len() as u64 && !run.batches.is_empty() && !run.is_ours();
+    if let Some(total) = total.filter(is_other) {
         notes.add(
             Kind::Contradiction,
             format!("{total} sessions, and the logs of the batches have {}", logged.len()),
         );
     }
-    let failing: BTreeSet<&str> = run
-        .batches
-        .iter()
-        .flat_map(|batch| &batch.operations)
-        .filter(|operation| !operation.success)
-        .map(|operation| operation.session)
-        .collect();
+    let failing = failed(run.batches.iter().flat_map(|batch| &batch.operations));
     if let Some(bad) = bad.filter(|bad| *bad < failing.len() as u64) {
         notes.add(Kind::Contradiction, format!("{bad} failed, and the logs have {} that did", failing.len()));
     }
@@ -65,7 +60,7 @@ fn summary(notes: &mut Notes<'_>, file: &File, run: &Run<'_>) {
         let took = seconds(start, end);
         if took < 0.0 {
             notes.add(Kind::Clock, format!("it ends at {end}, before it starts at {start}"));
-        } else if let Some(total) = total {
+        } else if let Some(total) = total.filter(|_| !run.is_ours()) {
             run.fits(notes, total, took);
         }
     }

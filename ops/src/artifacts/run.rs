@@ -45,6 +45,12 @@ impl<'f> Run<'f> {
         Self { folder, plan: folder.plan(), results, batches }
     }
 
+    /// Whether the logs are those of this toolkit: sessions that were found done have no operation there, and operations
+    /// say when they ended.
+    pub(super) fn is_ours(&self) -> bool {
+        self.results.iter().any(|(_, results)| text(results, "run").is_some())
+    }
+
     /// When the plan was made.
     pub(super) fn planned(&self) -> Option<Stamp> {
         time(self.plan?.1.get("backfill_plan")?, "timestamp")
@@ -100,11 +106,13 @@ impl<'f> Run<'f> {
         let number = |name: &str| count(results, name);
         let (total, good, bad) =
             (number("total_sessions"), number("successful_sessions"), number("failed_sessions"));
-        adds_up(&mut notes, "total_sessions", total, good, bad);
+        // Those that a run did not get to are neither.
+        let reached = total.map(|total| total.saturating_sub(number("not_reached_sessions").unwrap_or(0)));
+        adds_up(&mut notes, "total_sessions", reached, good, bad);
         let of_batches =
             |name: &str| self.batches.iter().filter_map(|batch| count(batch.json, name)).sum::<u64>();
         for (what, said, logged) in [
-            ("total_sessions", total, of_batches("sessions_processed")),
+            ("total_sessions", reached, of_batches("sessions_processed")),
             ("successful_sessions", good, of_batches("sessions_successful")),
             ("failed_sessions", bad, of_batches("sessions_failed")),
         ] {
@@ -135,8 +143,9 @@ impl<'f> Run<'f> {
                     format!("{minutes} minutes from {start} to {end}, which are {:.2}", took / 60.0),
                 );
             }
-            if let Some(total) = total {
-                self.fits(&mut notes, total, took);
+            // A run that was halted and resumed took longer, never less.
+            if let Some(reached) = reached.filter(|_| !self.is_ours()) {
+                self.fits(&mut notes, reached, took);
             }
         }
         notes.found
@@ -252,6 +261,12 @@ fn adds_up(notes: &mut Notes<'_>, name: &str, total: Option<u64>, good: Option<u
     }
 }
 
+/// Sessions of which a call failed that was not made again with success.
+pub(super) fn failed<'f>(operations: impl Iterator<Item = &'f Operation<'f>>) -> BTreeSet<&'f str> {
+    let last: BTreeMap<_, _> = operations.map(|one| ((one.session, one.function), one.success)).collect();
+    last.into_iter().filter(|(_, success)| !success).map(|((session, _), _)| session).collect()
+}
+
 impl<'f> Batch<'f> {
     fn of(file: &'f File) -> Option<Self> {
         let json = file.json.as_ref()?;
@@ -280,9 +295,13 @@ impl<'f> Batch<'f> {
         let (good, bad) = (number("sessions_successful"), number("sessions_failed"));
         adds_up(&mut notes, "sessions_processed", processed, good, bad);
         let sessions: BTreeSet<&str> = self.operations.iter().map(|operation| operation.session).collect();
-        let failed: BTreeSet<&str> =
-            self.operations.iter().filter(|one| !one.success).map(|one| one.session).collect();
-        if let Some(processed) = processed.filter(|processed| *processed != sessions.len() as u64) {
+        let failed = failed(self.operations.iter());
+        let is_ours = text(self.json, "run").is_some();
+        let is_other = |processed: &u64| {
+            let logged = sessions.len() as u64;
+            if is_ours { *processed < logged } else { *processed != logged }
+        };
+        if let Some(processed) = processed.filter(is_other) {
             notes.add(Kind::Totals, format!("{processed} sessions processed, {} in its log", sessions.len()));
         }
         if let Some(bad) = bad.filter(|bad| *bad < failed.len() as u64) {
@@ -301,7 +320,7 @@ impl<'f> Batch<'f> {
         };
         let ids: BTreeSet<&str> = list(planned, "sessions").iter().filter_map(Value::as_str).collect();
         let count = count(planned, "session_count").unwrap_or(ids.len() as u64);
-        if let Some(processed) = processed.filter(|processed| *processed != count) {
+        if let Some(processed) = processed.filter(|processed| *processed != count && !is_ours) {
             notes.add(Kind::Totals, format!("{processed} sessions processed of {count} that were planned"));
         }
         let strange = sessions.iter().filter(|session| !ids.is_empty() && !ids.contains(*session)).count();

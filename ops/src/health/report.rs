@@ -41,10 +41,10 @@ impl Health {
             (Verdict::Unknown, _) => document.text("Check again when the reason is gone. No plan was made."),
             (Verdict::NeedsBackfill, Ok(file)) => document
                 .text("Look at the plan, then let `backfill plan` decide anew what lacks a result:")
-                .code(format!("cargo xtask backfill plan {} --seed-plan {file}", self.name)),
+                .code(format!("cargo xtask backfill plan --name {} --from {file}", self.name)),
             (Verdict::NeedsBackfill, Err(why)) => document
                 .text(format!("No plan file was written: {why}. Plan by the description itself:"))
-                .code(format!("cargo xtask backfill plan {}", self.name)),
+                .code(format!("cargo xtask backfill plan --name {}", self.name)),
         };
         document
     }

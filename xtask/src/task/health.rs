@@ -33,8 +33,8 @@ pub(crate) struct Args {
     name: Option<String>,
     #[command(flatten)]
     target: TargetArgs,
-    /// The plan whose run was watched
-    #[arg(long, value_name = "DIR")]
+    /// The plan whose run was watched: its folder, or its id when it is below .ops/backfills
+    #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
     /// The chain of gates, with --plan
     #[arg(long, value_name = "FILE", default_value = gate::DEFAULT_PATH)]
@@ -53,7 +53,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let (name, described) = described(args, settings)?;
-    let planned = args.plan.as_ref().map(|dir| watched::plan(&settings.cwd.join(dir))).transpose()?;
+    let planned = args.plan.as_ref().map(|dir| watched::plan(dir, settings)).transpose()?;
     let gates = settings.cwd.join(&args.gates);
     if let Some(planned) = &planned {
         let subject = Subject { plan: &planned.id, target: "", lineage: None };

@@ -1,10 +1,10 @@
 //! `pipeline`: where a plan stands on its way through the gates. It starts nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ops::change::gate::{self, Gates, Stage, Walk};
 
-use super::watched;
+use super::backfill;
 use crate::exit::Code;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -62,7 +62,7 @@ impl PlanArgs {
     fn walk(&self, settings: &Settings) -> anyhow::Result<Walk> {
         let id = match &self.plan {
             Some(text) if settings.cwd.join(text).is_dir() => {
-                Some(watched::plan(&settings.cwd.join(text))?.id)
+                Some(backfill::open(Path::new(text), settings)?.plan().id.clone())
             }
             other => other.clone(),
         };

@@ -40,8 +40,8 @@ pub(crate) struct RunArgs {
     /// DATABASE_URL or SUPABASE_URL. Keys come from SUPABASE_SERVICE_ROLE_KEY; tokens are tried with SUPABASE_ANON_KEY
     #[arg(long, value_name = "URL")]
     db: Option<String>,
-    /// The plan whose run is watched
-    #[arg(long, value_name = "DIR")]
+    /// The plan whose run is watched: its folder, or its id when it is below .ops/backfills
+    #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
     /// The chain of gates, with --plan
     #[arg(long, value_name = "FILE", default_value = gate::DEFAULT_PATH)]
@@ -66,7 +66,7 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
     let described = described(args, settings)?;
-    let planned = args.plan.as_ref().map(|dir| watched::plan(&settings.cwd.join(dir))).transpose()?;
+    let planned = args.plan.as_ref().map(|dir| watched::plan(dir, settings)).transpose()?;
     let url = settings.watched(args.db.as_deref())?;
     let mut probe = watched::open(&url, "cargo xtask soak", settings)?;
     let identity = probe.identity().clone();

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ops::change::gate::{Decision, Entry, Gates, Stage, Subject};
-use ops::guard::Refusal;
 use ops::ids::sha256;
 use ops::probe::{Patience, Probe};
 use ops::soak::{Log, Verdict};
 use ops::url::DbUrl;
 
+use super::backfill;
 use crate::settings::Settings;
 
 /// A plan and the keys of its frozen list.
@@ -23,21 +23,14 @@ pub(super) struct Planned {
     pub(super) candidates: BTreeSet<String>,
 }
 
-/// Reads a sealed plan and its list.
-pub(super) fn plan(dir: &Path) -> anyhow::Result<Planned> {
-    let plan: serde_json::Value = serde_json::from_str(&ops::files::read_text(&dir.join("plan.json"))?)?;
-    let list = ops::files::read_text(&dir.join("candidates.ndjson"))?;
-    let found = sha256(list.as_bytes());
-    let sealed = plan["plan"]["list"]["sha256"].as_str().unwrap_or_default();
-    if sealed != found {
-        return Err(
-            Refusal::new("the list of candidates is not the one that was frozen", sealed, found).into()
-        );
+/// Reads a sealed plan, by its folder or its id, and its list.
+pub(super) fn plan(plan: &Path, settings: &Settings) -> anyhow::Result<Planned> {
+    let dir = backfill::open(plan, settings)?;
+    let (mut list, mut candidates) = (dir.candidates()?, BTreeSet::new());
+    while let Some(candidate) = list.take_next()? {
+        candidates.insert(candidate.name());
     }
-    let ids = list.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let candidates = ids.filter_map(|line| line["id"].as_str().map(str::to_owned)).collect();
-    let text = |name: &str| plan[name].as_str().unwrap_or_default().to_owned();
-    Ok(Planned { id: text("id"), short: text("short"), candidates })
+    Ok(Planned { id: dir.plan().id.clone(), short: dir.plan().short.clone(), candidates })
 }
 
 /// Opens a database to look at it.

@@ -170,10 +170,16 @@ impl Walk {
                 at: counts.map(|record| record.at.clone()),
                 note,
             });
-            // A plan and its approval are one word: a plan that was approved was made, whoever recorded it.
             since = counts.filter(|_| standing == Standing::Passed).map(|record| record.seq);
-            if stage == Stage::Plan && since.is_none() && last.is_none() {
-                since = Some(0);
+            // An approval may be repeated, for the rest behind a canary or for the way back: what was done on the
+            // first one stays done. An application that is repeated must be watched anew.
+            if matches!(stage, Stage::Plan | Stage::Approve) {
+                let is_first = |record: &&&Record| record.stage == stage && record.decision == Decision::Pass;
+                since = since.and(records.iter().find(is_first).map(|record| record.seq));
+                // A plan that was approved was made, whoever recorded it.
+                if stage == Stage::Plan && last.is_none() {
+                    since = Some(0);
+                }
             }
         }
         let applied =
@@ -203,18 +209,18 @@ impl Walk {
         if self.next == Some(Stage::Soak) && self.steps.iter().any(is_stopped) {
             // The same evidence gives the same verdict: either it is taken back, or watched anew.
             return Some(format!(
-                "cargo xtask backfill rollback --plan plan-{short}\n\
-                 cargo xtask soak run --soak staging --plan plan-{short} --out .ops/soaks/staging-{short}-again"
+                "cargo xtask backfill rollback --plan {short}\n\
+                 cargo xtask soak run --soak staging --plan {short} --out .ops/soaks/staging-{short}-again"
             ));
         }
         Some(match self.next? {
             Stage::Plan => "cargo xtask backfill plan".to_owned(),
             Stage::Approve => {
-                format!("cargo xtask backfill apply --plan plan-{short} --apply --approve {short}")
+                format!("cargo xtask backfill apply --plan {short} --apply --approve {short}")
             }
-            Stage::Apply => format!("cargo xtask backfill apply --plan plan-{short} --apply"),
-            Stage::Soak => format!("cargo xtask soak run --soak staging --plan plan-{short}"),
-            _ => format!("cargo xtask health --plan plan-{short}"),
+            Stage::Apply => format!("cargo xtask backfill apply --plan {short} --apply --resume"),
+            Stage::Soak => format!("cargo xtask soak run --soak staging --plan {short}"),
+            _ => format!("cargo xtask health --plan {short}"),
         })
     }
 
@@ -327,6 +333,10 @@ mod tests {
         let walk = gates.walk(Some("aaaabb")).unwrap();
         assert!(!walk.is_stopped() && walk.document().markdown().contains("Every stage passed."));
         assert!(gates.walk(Some("ffff")).unwrap_err().to_string().contains("plan ffff"));
+        // Approved once more behind a canary, or for the way back: what was applied stays applied.
+        let again =
+            [&all[..2], &[(Stage::Canary, Pass), (Approve, Pass)], &all[2..4], &[(Approve, Pass)]].concat();
+        assert_eq!(chain(&path, &again).walk(None).unwrap().next, Some(Soak));
         let walk = chain(&path, &all[..4]).walk(None).unwrap();
         walk.require_next(Soak).unwrap();
         let refused = walk.require_next(Health).unwrap_err().to_string();
