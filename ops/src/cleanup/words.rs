@@ -179,7 +179,6 @@ impl Meanings {
         meanings
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked")]
     fn place(hash: u64) -> (usize, u64) {
         let bit = (hash >> 40) & (MEANINGS - 1);
         ((bit / 64) as usize, 1 << (bit % 64))

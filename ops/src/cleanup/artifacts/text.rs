@@ -49,7 +49,8 @@ const WIDE: u8 = 1 << 7;
 /// Bytes that are looked at at once.
 const BLOCK: usize = 32;
 
-/// Whether an ASCII character is none of text; written without branches, so that the compiler takes many at once.
+/// Whether an ASCII character is none of text.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
 fn is_symbol(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     let is_digit = byte.wrapping_sub(b'0') < 10;
@@ -74,10 +75,11 @@ impl Seen {
     fn of(text: &str) -> Self {
         let mut seen = Self { chars: text.chars().count(), lines: 0, symbols: 0, marks: 0 };
         for block in text.as_bytes().chunks(BLOCK) {
-            let (symbols, lines, bits) = block.iter().fold((0_u8, 0_u8, 0_u8), |(symbols, lines, bits), byte| {
-                let (is_symbol, is_line) = (u8::from(is_symbol(*byte)), u8::from(*byte == b'\n'));
-                (symbols.wrapping_add(is_symbol), lines.wrapping_add(is_line), bits | marks(*byte))
-            });
+            let (symbols, lines, bits) =
+                block.iter().fold((0_u8, 0_u8, 0_u8), |(symbols, lines, bits), byte| {
+                    let (is_symbol, is_line) = (u8::from(is_symbol(*byte)), u8::from(*byte == b'\n'));
+                    (symbols.wrapping_add(is_symbol), lines.wrapping_add(is_line), bits | marks(*byte))
+                });
             seen.symbols += usize::from(symbols);
             seen.lines += usize::from(lines);
             seen.marks |= bits;

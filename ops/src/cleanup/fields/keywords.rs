@@ -41,6 +41,13 @@ pub(super) fn fill(
             _ => content(&row.cells[source]).unwrap_or_default(),
         };
         best(scratch, wanted + kept, &text_of);
+        if kept == 0 && !scratch.best.is_empty() {
+            let spelled = spell(&scratch.best, &text_of);
+            let evidence = format!("0 chosen, {} most frequent of the row", scratch.best.len());
+            let list = Cell::Json(Cow::Owned(spelled));
+            change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
+            return;
+        }
         for entry in &scratch.best {
             let word: String =
                 text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
@@ -50,6 +57,19 @@ pub(super) fn fill(
         }
     }
     write(column, &mut row.cells[column], &chosen, kept, notes);
+}
+
+/// A JSON array of words in small letters; no character of a word needs an escape.
+fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
+    let mut list =
+        String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
+    for word in words {
+        list.push_str(if list.is_empty() { "[\"" } else { ",\"" });
+        list.extend(text_of(word.source)[word.start..word.end].chars().flat_map(char::to_lowercase));
+        list.push('"');
+    }
+    list.push(']');
+    list
 }
 
 fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, notes: &mut Vec<Note>) {
@@ -91,8 +111,11 @@ fn count(
                 let Some(text) = content(&row.cells[scan.column]) else { continue };
                 for word in splits.words(scan.column, text) {
                     // Most words mean nothing: their length decides.
-                    let is_counted =
-                        if word.is_known { counts(word.hash, word.chars) } else { word.chars >= keywords.min_chars };
+                    let is_counted = if word.is_known {
+                        counts(word.hash, word.chars)
+                    } else {
+                        word.chars >= keywords.min_chars
+                    };
                     if is_counted {
                         tally.add(word, scan.column);
                     }

@@ -92,14 +92,7 @@ pub fn mark_fragment(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
         let Some(column) = rules.dataset.column(name) else { continue };
         if is_empty(&row.cells[column]) {
             let value = Cell::Text(Cow::Owned(value.clone()));
-            change(
-                &mut row.cells[column],
-                value,
-                column,
-                ids::FRAGMENT,
-                "score below the threshold",
-                notes,
-            );
+            change(&mut row.cells[column], value, column, ids::FRAGMENT, "score below the threshold", notes);
         }
     }
 }

@@ -131,9 +131,8 @@ impl Random {
 
 /// A number for a name. Planted faults must stay the same from version to version, so it has a hash of its own.
 fn digest(name: &str) -> u64 {
-    let step = |state: u64, byte: u8| {
-        (state ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23)
-    };
+    let step =
+        |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
     let state = name.bytes().fold(0x51_7c_c1_b7_27_22_0a_95, step);
     let mixed = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 32)

@@ -146,7 +146,9 @@ fn given(rules: &Rules, row: &Row<'_>, splits: &Splits) -> u32 {
     let mut given = 0;
     for scan in &rules.scans {
         let wanted = scan.fills & wanted & !given;
-        let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else { continue };
+        let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else {
+            continue;
+        };
         for (number, word) in splits.words(scan.column, text).enumerate() {
             if !word.closed || !word.is_known {
                 continue;
