@@ -105,7 +105,10 @@ fn a_grade_is_part_of_the_report_when_it_is_asked_for() {
 #[test]
 fn bytes_that_are_no_text_are_rejected_or_replaced() {
     let world = World::new();
-    world.file("rows.ndjson", b"{\"id\":\"1\",\"name\":\"Harbor of \xff light\"}\n{\"id\":\"2\",\"name\":\"Whole\"}\n");
+    world.file(
+        "rows.ndjson",
+        b"{\"id\":\"1\",\"name\":\"Harbor of \xff light\"}\n{\"id\":\"2\",\"name\":\"Whole\"}\n",
+    );
     world.ends(5, "cleanup --source rows.ndjson --dataset glyphs --out out");
     assert_eq!(world.lines("out/rejects.ndjson")[0]["reason"], "not UTF-8");
     world.ends(0, "cleanup --source rows.ndjson --dataset glyphs --out out --encoding-errors replace");

@@ -29,7 +29,9 @@ fn a_compressed_file_is_the_same_input() {
 #[test]
 fn what_cannot_be_read_leaves_no_folder() {
     let world = World::new();
-    for (name, bytes) in [("empty.ndjson", &b""[..]), ("empty.csv", b""), ("bad.json", b"{"), ("x.ndjson", b"{\"x\":1}\n")] {
+    for (name, bytes) in
+        [("empty.ndjson", &b""[..]), ("empty.csv", b""), ("bad.json", b"{"), ("x.ndjson", b"{\"x\":1}\n")]
+    {
         world.file(name, bytes);
         let output = crate::support::command::xtask(world.dir.path())
             .args(["cleanup", "--source", name, "--dataset", "glyphs", "--out", "made/out"])
@@ -45,7 +47,8 @@ fn what_cannot_be_read_leaves_no_folder() {
 }
 
 /// Rows as a database holds them: what dumps have to spell with care.
-const TABLE: &str = "CREATE TABLE glyphs (id TEXT PRIMARY KEY, name TEXT, description TEXT, depth INTEGER, note TEXT);
+const TABLE: &str =
+    "CREATE TABLE glyphs (id TEXT PRIMARY KEY, name TEXT, description TEXT, depth INTEGER, note TEXT);
     CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT);
     INSERT INTO other VALUES (1, 'not a glyph');
     INSERT INTO glyphs VALUES
@@ -86,7 +89,11 @@ fn a_table_of_a_database_is_a_source() {
         assert_eq!(cleaned(&world, out), expected());
     }
     assert!(world.files("by-scheme") == world.files("by-file"), "two runs over one table are alike");
-    assert_eq!(world.members("by-file/cleaned_glyphs.json", "id"), ["a", "b", "c"], "in the order of the keys");
+    assert_eq!(
+        world.members("by-file/cleaned_glyphs.json", "id"),
+        ["a", "b", "c"],
+        "in the order of the keys"
+    );
     let ran = world.ends(3, "cleanup --source live.db --dataset glyphs --table glyph --out out");
     assert!(ran.stderr.contains("glyphs"), "{}", ran.stderr);
     let live = rusqlite::Connection::open(world.path("live.db")).unwrap();

@@ -87,4 +87,3 @@ pub(crate) const ROWS: &str = r#"{"id":"a1","name":"Quiet harbor at dawn","descr
 {"id":"a4","name":"Quiet  Harbor at Dawn","description":"Another row with the address of the first, in other words.","depth":3}
 {"id":"a5","name":"S\u0307tone \"quoted\", and a comma","description":"Lines\nof text; it's (unbalanced","triggers":["tide","stone"],"depth":4}
 "#;
-

@@ -13,7 +13,13 @@ pub(crate) fn rules(dataset: &str) -> Rules {
 
 /// A row with these cells; all others are NULL.
 pub(crate) fn row<'a>(rules: &Rules, cells: &[(&str, &'a str)]) -> Row<'a> {
-    let mut row = Row { ordinal: 0, at: 0, line: 1, open: None, cells: vec![Cell::Null; rules.dataset().columns.len()] };
+    let mut row = Row {
+        ordinal: 0,
+        at: 0,
+        line: 1,
+        open: None,
+        cells: vec![Cell::Null; rules.dataset().columns.len()],
+    };
     for (column, text) in cells {
         row.cells[rules.dataset().column(column).unwrap()] = Cell::Text(Cow::Borrowed(text));
     }

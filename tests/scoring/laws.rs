@@ -135,7 +135,9 @@ fn scores(rules: &Rules, format: Format, bytes: &[u8], folder: &std::path::Path)
                 row.open = record.is_open().then_some(place);
                 row.cells[place] = match field {
                     Field::Cell("") | Field::Json("null") => Cell::Null,
-                    Field::Json(json) => serde_json::from_str(json).map_or(Cell::Json(Cow::Borrowed(json)), Cell::Text),
+                    Field::Json(json) => {
+                        serde_json::from_str(json).map_or(Cell::Json(Cow::Borrowed(json)), Cell::Text)
+                    }
                     Field::Cell(text) | Field::Quoted(text) => Cell::Text(Cow::Borrowed(text)),
                 };
             }
@@ -152,23 +154,52 @@ fn cutting_a_file_never_raises_a_score() {
     let folder = tempfile::tempdir().unwrap();
     let name = "Shield of the north";
     let text = "A quiet boundary; protect the ache, invite repair.";
-    for (last, value) in [("emotional_tone", "Gate 3"), ("glyph_type", "import"), ("triggers", "[\"boundary\"]"), ("description", "Quiet words for the north wind")] {
+    for (last, value) in [
+        ("emotional_tone", "Gate 3"),
+        ("glyph_type", "import"),
+        ("triggers", "[\"boundary\"]"),
+        ("description", "Quiet words for the north wind"),
+    ] {
         let files = [
-            (Format::Csv, format!("name,description,{last}\n{name},\"{text}\",\n{name},\"{text}\",{value}").replace("[\"boundary\"]", "boundary;tide")),
-            (Format::Tsv, format!("name\tdescription\t{last}\r\n{name}\t{text}\t\r\n{name}\t{text}\t{value}").replace("[\"boundary\"]", "boundary;tide")),
-            (Format::Ndjson, format!("{0}\n{0}", serde_json::json!({"name": name, "description": text, last: value}))),
-            (Format::Json, format!("[{0},{0}]", serde_json::json!({"name": name, "description": text, last: value}))),
-            (Format::Sql, format!("INSERT INTO g (name, description, {last}) VALUES ('{name}', '{text}', '{value}'), ('{name}', '{text}', NULL);")),
+            (
+                Format::Csv,
+                format!("name,description,{last}\n{name},\"{text}\",\n{name},\"{text}\",{value}")
+                    .replace("[\"boundary\"]", "boundary;tide"),
+            ),
+            (
+                Format::Tsv,
+                format!("name\tdescription\t{last}\r\n{name}\t{text}\t\r\n{name}\t{text}\t{value}")
+                    .replace("[\"boundary\"]", "boundary;tide"),
+            ),
+            (
+                Format::Ndjson,
+                format!("{0}\n{0}", serde_json::json!({"name": name, "description": text, last: value})),
+            ),
+            (
+                Format::Json,
+                format!("[{0},{0}]", serde_json::json!({"name": name, "description": text, last: value})),
+            ),
+            (
+                Format::Sql,
+                format!(
+                    "INSERT INTO g (name, description, {last}) VALUES ('{name}', '{text}', '{value}'), ('{name}', '{text}', NULL);"
+                ),
+            ),
         ];
         for (format, file) in files {
             // A column that is named twice is no file.
-            let file = if last == "description" { file.replacen("description", "source_message", 1) } else { file };
+            let file =
+                if last == "description" { file.replacen("description", "source_message", 1) } else { file };
             let whole = scores(&rules, format, file.as_bytes(), folder.path());
             assert_eq!(whole.len(), 2, "{format:?} {file}");
             for at in 0..file.len() {
                 let part = scores(&rules, format, &file.as_bytes()[..at], folder.path());
                 for (part, whole) in part.iter().zip(&whole) {
-                    assert!(part <= whole, "{format:?}, cut at {at}: {part} instead of {whole}: {:?}", &file[..at]);
+                    assert!(
+                        part <= whole,
+                        "{format:?}, cut at {at}: {part} instead of {whole}: {:?}",
+                        &file[..at]
+                    );
                 }
             }
         }

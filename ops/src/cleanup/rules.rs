@@ -6,7 +6,7 @@ use super::check::{self, Problem};
 use super::dataset::{Column, Dataset, Fill, Kind, Part};
 use super::list;
 use super::row::{Cell, Row};
-use super::words::{self, Splits, Table, Tally};
+use super::words::{self, Meanings, Splits, Table, Tally};
 
 /// A dataset whose settings hold together, ready to be applied.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Rules {
     pub(super) debris: Vec<usize>,
     /// Columns whose words any rule reads.
     pub(super) read: Vec<usize>,
+    /// The words and phrases of the fills and the markers.
+    meanings: Meanings,
     pub(super) markers: Table,
     /// Longest marker, in words.
     pub(super) marker_words: usize,
@@ -229,21 +231,19 @@ impl Rules {
         read.extend(titles.iter().map(|title| title.column).chain(texts.iter().chain(&debris).copied()));
         read.sort_unstable();
         read.dedup();
+        let markers: Vec<(u64, usize)> = dataset.artifacts.markers.iter().map(|text| phrase(text)).collect();
+        let marker_words = markers.iter().map(|(_, words)| *words).max().unwrap_or_default();
+        let known = words.iter().map(|(hash, ..)| *hash).chain(markers.iter().map(|(hash, _)| *hash));
         Ok(Self {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
+            meanings: Meanings::new(known, marker_words.max(phrase_max)),
             lexicon: Lexicon::new(words, phrase_max),
             titles,
             texts,
             debris,
             read,
-            marker_words: dataset
-                .artifacts
-                .markers
-                .iter()
-                .map(|text| phrase(text).1)
-                .max()
-                .unwrap_or_default(),
-            markers: Table::new(&numbered(dataset.artifacts.markers.iter().map(|text| phrase(text).0))),
+            marker_words,
+            markers: Table::new(&numbered(markers.iter().map(|(hash, _)| *hash))),
             fills,
             scans,
             parts,
@@ -262,8 +262,15 @@ impl Rules {
         splits.clear(self.dataset.columns.len());
         for column in &self.read {
             if let Some(text) = row.cells.get(*column).and_then(content) {
-                splits.split(*column, text);
+                splits.split(*column, text, &self.meanings);
             }
+        }
+    }
+
+    /// Splits a text that was repaired, if any rule reads it.
+    pub(super) fn split_again(&self, column: usize, text: &str, splits: &mut Splits) {
+        if self.read.contains(&column) {
+            splits.split(column, text, &self.meanings);
         }
     }
 

@@ -72,9 +72,7 @@ pub(super) fn check_split(
     for column in &rules.debris {
         let Some(text) = row.cells.get(*column).and_then(content) else { continue };
         let is_title = rules.titles.iter().any(|title| title.column == *column);
-        text::check(rules, text, splits.words(*column, text), is_title, |rule, detail| {
-            flag(*column, rule, detail);
-        });
+        text::check(rules, text, (*column, splits), is_title, |rule, detail| flag(*column, rule, detail));
         let words = splits.words(*column, text);
         if !is_title && let Some(detail) = template(learned, settings.template, words) {
             flag(*column, TEMPLATE, detail);

@@ -1,14 +1,14 @@
 //! Debris in one text: markers, addresses, markup, sizes.
 
 use super::super::note::Rule;
-use super::super::rules::{Recent, Rules};
-use super::super::words::Word;
+use super::super::rules::Rules;
+use super::super::words::Splits;
 
-/// Calls `flag` with every rule that holds for a text, whose words these are.
-pub(super) fn check<'t>(
+/// Calls `flag` with every rule that holds for the text of a column, which is split.
+pub(super) fn check(
     rules: &Rules,
-    text: &'t str,
-    words: impl Iterator<Item = Word<'t>>,
+    text: &str,
+    (column, splits): (usize, &Splits),
     is_title: bool,
     mut flag: impl FnMut(Rule, String),
 ) {
@@ -17,7 +17,7 @@ pub(super) fn check<'t>(
     }
     let seen = Seen::of(text);
     sizes(rules, text, &seen, is_title, &mut flag);
-    markers(rules, text, words, &mut flag);
+    markers(rules, text, (column, splits), &mut flag);
     markup(text, &seen, &mut flag);
     if is_title {
         if seen.has(b'[') {
@@ -46,51 +46,49 @@ struct Seen {
 const MARKS: [u8; 7] = *b"[(\t`*#<";
 /// The bit of bytes beyond ASCII.
 const WIDE: u8 = 1 << 7;
-/// Of symbols, in the table.
-const SYMBOL: u16 = 1 << 8;
+/// Bytes that are looked at at once.
+const BLOCK: usize = 32;
 
-/// What each byte is: bits of marks, and whether it is a symbol.
-const BYTES: [u16; 256] = {
-    let mut table = [0_u16; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let plain = byte >= 128
-            || (byte as u8).is_ascii_alphanumeric()
-            || matches!(byte as u8, b' ' | b'-' | b'\'' | b',' | b':' | b'.' | b'(' | b')' | 9..=13);
-        table[byte] = if plain { 0 } else { SYMBOL };
-        byte += 1;
-    }
+/// Whether an ASCII character is none of text.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+fn is_symbol(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    let is_blank = (byte == b' ') | (byte.wrapping_sub(9) < 5);
+    let is_sign = (byte == b'-') | (byte == b'\'') | (byte == b',') | (byte == b':') | (byte == b'.');
+    let is_bracket = (byte == b'(') | (byte == b')');
+    !(is_letter | is_digit | is_blank | is_sign | is_bracket | (byte >= 0x80))
+}
+
+/// The bits of a byte.
+fn marks(byte: u8) -> u8 {
+    let mut bits = if byte >= 0x80 { WIDE } else { 0 };
     let mut mark = 0;
     while mark < MARKS.len() {
-        table[MARKS[mark] as usize] |= 1 << mark;
+        bits |= if byte == MARKS[mark] { 1 << mark } else { 0 };
         mark += 1;
     }
-    byte = 128;
-    while byte < 256 {
-        table[byte] = WIDE as u16;
-        byte += 1;
-    }
-    table
-};
+    bits
+}
 
 impl Seen {
     fn of(text: &str) -> Self {
-        let (mut marks, mut symbols) = (0, 0);
-        for byte in text.bytes() {
-            let kind = BYTES[usize::from(byte)];
-            marks |= kind;
-            symbols += usize::from(kind >> 8);
+        let mut seen = Self { chars: text.chars().count(), lines: 0, symbols: 0, marks: 0 };
+        for block in text.as_bytes().chunks(BLOCK) {
+            let (symbols, lines, bits) =
+                block.iter().fold((0_u8, 0_u8, 0_u8), |(symbols, lines, bits), byte| {
+                    let (is_symbol, is_line) = (u8::from(is_symbol(*byte)), u8::from(*byte == b'\n'));
+                    (symbols.wrapping_add(is_symbol), lines.wrapping_add(is_line), bits | marks(*byte))
+                });
+            seen.symbols += usize::from(symbols);
+            seen.lines += usize::from(lines);
+            seen.marks |= bits;
         }
-        let lines = if text.len() < 16 {
-            text.bytes().filter(|byte| *byte == b'\n').count()
-        } else {
-            memchr::memchr_iter(b'\n', text.as_bytes()).count()
-        };
-        Self { chars: text.chars().count(), lines, symbols, marks: (marks & 0xff) as u8 }
+        seen
     }
 
     fn has(&self, mark: u8) -> bool {
-        BYTES[usize::from(mark)] & u16::from(self.marks) != 0
+        self.marks & marks(mark) != 0
     }
 
     fn is_wide(&self) -> bool {
@@ -128,24 +126,25 @@ fn is_plain(c: char) -> bool {
         || c.is_whitespace()
 }
 
-fn markers<'t>(
+fn markers(
     rules: &Rules,
-    text: &'t str,
-    words: impl Iterator<Item = Word<'t>>,
+    text: &str,
+    (column, splits): (usize, &Splits),
     flag: &mut impl FnMut(Rule, String),
 ) {
-    let mut recent = Recent::default();
     let mut seen = 0_u64;
-    for word in words {
-        recent.phrases(word.hash, rules.marker_words, |hash| {
-            let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
-            else {
-                return;
-            };
-            seen |= 1 << (marker % 64);
-            let marker = &rules.dataset.artifacts.markers[marker as usize];
-            flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
-        });
+    for (number, word) in splits.words(column, text).enumerate() {
+        if word.is_known {
+            splits.phrases(column, number, rules.marker_words, |hash| {
+                let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
+                else {
+                    return;
+                };
+                seen |= 1 << (marker % 64);
+                let marker = &rules.dataset.artifacts.markers[marker as usize];
+                flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
+            });
+        }
         let first = word.text.as_bytes()[0].to_ascii_lowercase();
         if !matches!(first, b'd' | b'f' | b'h' | b'm' | b't' | b'w') {
             continue;

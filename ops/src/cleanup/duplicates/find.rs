@@ -151,7 +151,12 @@ fn mixed_short(within: u128, hash: u64) -> u128 {
 }
 
 /// Reads the keys whose marks met, and gives them to be sorted.
-fn read_met(mut met: Sorted, file: &mut File, groups_out: &mut Sorter, blocks: &mut Sorter) -> io::Result<()> {
+fn read_met(
+    mut met: Sorted,
+    file: &mut File,
+    groups_out: &mut Sorter,
+    blocks: &mut Sorter,
+) -> io::Result<()> {
     let mut reader = KeysReader { file: BufReader::with_capacity(64 << 10, file), at: u64::MAX };
     let mut row: Option<(u64, u64, RowKeys)> = None;
     while let Some((mark, _)) = met.next()? {
@@ -255,6 +260,8 @@ struct Blocks<'a> {
 
 /// A text of the current block.
 struct Text {
+    /// How many different triples of words it has; a block is sorted by it.
+    size: u32,
     member: [u8; LINK_BYTES],
     ordinal: u64,
     at: u64,
@@ -277,7 +284,7 @@ impl Blocks<'_> {
                 block.clone_into(&mut current);
                 before.clear();
             }
-            let text = Text::read(payload);
+            let text = Text::read(key, payload);
             compared += self.compare(text, &mut before, size)?;
             size += 1;
         }
@@ -288,21 +295,21 @@ impl Blocks<'_> {
     /// Compares a text with those before it, and says with how many.
     fn compare(&mut self, mut text: Text, before: &mut VecDeque<Text>, size: u64) -> io::Result<u64> {
         let most = if size < BLOCK_MAX { before.len() } else { NEIGHBOURS };
-        let mut compared = 0;
-        for other in before.iter_mut().rev().take(most) {
-            compared += 1;
+        // A smaller set cannot have more in common than all of it; those further back are smaller still.
+        let least = f64::from(text.size) * self.similarity;
+        let is_possible = |other: &&mut Text| f64::from(other.size) >= least;
+        for other in before.iter_mut().rev().take(most).take_while(is_possible) {
             if self.near.are_joined(text.ordinal, other.ordinal) {
                 continue;
             }
             let (own, others) = (self.sketch(&mut text)?, self.sketch(other)?);
-            // The smaller set cannot have more in common than all of it.
-            let is_possible = f64::from(others.size) >= f64::from(own.size) * self.similarity;
-            if is_possible && similarity(&own, &others) >= self.similarity {
+            if similarity(&own, &others) >= self.similarity {
                 self.near.join(text.ordinal, other.ordinal);
                 self.links.add(Cause::Near, &other.member, &text.member)?;
             }
             (text.sketch, other.sketch) = (Some(own), Some(others));
         }
+        let compared = most.min(before.len()) as u64;
         before.push_back(text);
         if before.len() as u64 > BLOCK_MAX {
             before.pop_front();
@@ -331,11 +338,20 @@ impl Blocks<'_> {
 }
 
 impl Text {
-    fn read(payload: &[u8]) -> Self {
+    fn read(key: &[u8], payload: &[u8]) -> Self {
+        let mut size = [0; 4];
+        size.copy_from_slice(&key[BLOCK_KEY_BYTES..BLOCK_KEY_BYTES + 4]);
         let mut member = [0; LINK_BYTES];
         member.copy_from_slice(&payload[..LINK_BYTES]);
         let mut at = [0; 8];
         at.copy_from_slice(&payload[LINK_BYTES..]);
-        Self { member, ordinal: Member::read(&member).ordinal, at: u64::from_be_bytes(at), sketch: None }
+        let size = u32::from_be_bytes(size);
+        Self {
+            size,
+            member,
+            ordinal: Member::read(&member).ordinal,
+            at: u64::from_be_bytes(at),
+            sketch: None,
+        }
     }
 }

@@ -101,7 +101,9 @@ impl RowKeys {
     /// Appends them as they are on disk.
     pub(super) fn write(&self, ordinal: u64, out: &mut Vec<u8>) {
         let near = self.near.as_ref();
-        let given = u8::from(self.exact.is_some()) | u8::from(self.slug.is_some()) << 1 | u8::from(near.is_some()) << 2;
+        let given = u8::from(self.exact.is_some())
+            | u8::from(self.slug.is_some()) << 1
+            | u8::from(near.is_some()) << 2;
         out.extend_from_slice(&ordinal.to_le_bytes());
         out.extend_from_slice(&self.rank.to_le_bytes());
         let digests = [self.row, self.exact.unwrap_or_default(), self.slug.unwrap_or_default(), self.within];
@@ -121,7 +123,8 @@ impl RowKeys {
         let mut head = [0; HEAD];
         from.read_exact(&mut head)?;
         let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
-        let digest = |place: usize| u128::from(word(16 + 16 * place)) | u128::from(word(24 + 16 * place)) << 64;
+        let digest =
+            |place: usize| u128::from(word(16 + 16 * place)) | u128::from(word(24 + 16 * place)) << 64;
         let is_given = |bit: u8| head[96] & 1 << bit != 0;
         let size = u32::from_le_bytes(head[97..101].try_into().expect("four bytes"));
         let count = usize::from(u16::from_le_bytes([head[101], head[102]]));

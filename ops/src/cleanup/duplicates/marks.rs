@@ -55,7 +55,6 @@ impl Marks {
 
     /// Adds the mark of a key.
     pub(super) fn add(&mut self, mark: u64, of: Mark) -> io::Result<()> {
-        #[expect(clippy::cast_possible_truncation, reason = "a few bits")]
         let part = (mark >> (u64::BITS - PART_BITS)) as usize;
         self.parts[part].push((mark, of.at << KEY_BITS | u64::from(of.key)));
         self.held += BYTES;
@@ -70,7 +69,9 @@ impl Marks {
         let mut bytes = Vec::new();
         for (part, file) in self.parts.iter_mut().zip(&mut self.files) {
             bytes.clear();
-            bytes.extend(part.iter().flat_map(|(mark, place)| [mark.to_le_bytes(), place.to_le_bytes()]).flatten());
+            bytes.extend(
+                part.iter().flat_map(|(mark, place)| [mark.to_le_bytes(), place.to_le_bytes()]).flatten(),
+            );
             file.write_all(&bytes)?;
             part.clear();
         }

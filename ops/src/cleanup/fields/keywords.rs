@@ -41,6 +41,13 @@ pub(super) fn fill(
             _ => content(&row.cells[source]).unwrap_or_default(),
         };
         best(scratch, wanted + kept, &text_of);
+        if kept == 0 && !scratch.best.is_empty() {
+            let spelled = spell(&scratch.best, &text_of);
+            let evidence = format!("0 chosen, {} most frequent of the row", scratch.best.len());
+            let list = Cell::Json(Cow::Owned(spelled));
+            change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
+            return;
+        }
         for entry in &scratch.best {
             let word: String =
                 text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
@@ -50,6 +57,19 @@ pub(super) fn fill(
         }
     }
     write(column, &mut row.cells[column], &chosen, kept, notes);
+}
+
+/// A JSON array of words in small letters; no character of a word needs an escape.
+fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
+    let mut list =
+        String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
+    for word in words {
+        list.push_str(if list.is_empty() { "[\"" } else { ",\"" });
+        list.extend(text_of(word.source)[word.start..word.end].chars().flat_map(char::to_lowercase));
+        list.push('"');
+    }
+    list.push(']');
+    list
 }
 
 fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, notes: &mut Vec<Note>) {
@@ -89,8 +109,16 @@ fn count(
             }),
             _ => {
                 let Some(text) = content(&row.cells[scan.column]) else { continue };
-                for word in splits.words(scan.column, text).filter(|word| counts(word.hash, word.chars)) {
-                    tally.add(word, scan.column);
+                for word in splits.words(scan.column, text) {
+                    // Most words mean nothing: their length decides.
+                    let is_counted = if word.is_known {
+                        counts(word.hash, word.chars)
+                    } else {
+                        word.chars >= keywords.min_chars
+                    };
+                    if is_counted {
+                        tally.add(word, scan.column);
+                    }
                 }
             }
         }
@@ -135,10 +163,21 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
     let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
-    let lower = |text: &'t str| text.bytes().map(|byte| byte.to_ascii_lowercase());
     let folded = |text: &'t str| text.chars().flat_map(fold);
-    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| match (text(a), text(b)) {
-        (a, b) if a.is_ascii() && b.is_ascii() => lower(a).cmp(lower(b)),
-        (a, b) => folded(a).cmp(folded(b)),
+    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| {
+        let (a, b) = (text(a), text(b));
+        let (start_of_a, start_of_b) = (start(a.as_bytes()), start(b.as_bytes()));
+        if start_of_a.is_some() && start_of_b.is_some() && start_of_a != start_of_b {
+            return start_of_a.cmp(&start_of_b);
+        }
+        folded(a).cmp(folded(b))
     })
+}
+
+/// The first bytes of a word in small letters, as a number that sorts like them; `None` beyond ASCII.
+fn start(word: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    let length = word.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&word[..length]);
+    bytes.is_ascii().then(|| u64::from_be_bytes(bytes.map(|byte| byte.to_ascii_lowercase())))
 }

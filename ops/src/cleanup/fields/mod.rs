@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use super::dataset::Kind;
 use super::note::{Edit, Note, Rule};
 use super::row::{Cell, Row};
-use super::rules::{FillKind, Recent, Role, Rules, Scratch, content, is_blank};
+use super::rules::{FillKind, Role, Rules, Scratch, content, is_blank};
 use super::slug::slug;
 use super::titles::{self, Learned};
 use super::words::Splits;
@@ -92,14 +92,7 @@ pub fn mark_fragment(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
         let Some(column) = rules.dataset.column(name) else { continue };
         if is_empty(&row.cells[column]) {
             let value = Cell::Text(Cow::Owned(value.clone()));
-            change(
-                &mut row.cells[column],
-                value,
-                column,
-                ids::FRAGMENT,
-                "score below the threshold",
-                notes,
-            );
+            change(&mut row.cells[column], value, column, ids::FRAGMENT, "score below the threshold", notes);
         }
     }
 }
@@ -219,9 +212,9 @@ fn groups(
     let mut at: [(usize, usize); 32] = [(0, 0); 32];
     for scan in rules.scans.iter().filter(|scan| scan.fills & wanted != 0) {
         let Some(text) = content(&row.cells[scan.column]) else { continue };
-        let mut recent = Recent::default();
-        for word in splits.words(scan.column, text) {
-            recent.phrases(word.hash, rules.lexicon.phrase, |hash| {
+        let known = splits.words(scan.column, text).enumerate().filter(|(_, word)| word.is_known);
+        for (number, word) in known {
+            splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     let Role::Group(group) = *role else { continue };
                     let best = &mut groups[*fill as usize];

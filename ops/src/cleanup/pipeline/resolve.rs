@@ -259,12 +259,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The other rows wait for a person.
-    fn quarantine(
-        &mut self,
-        cluster: &Cluster,
-        survivor: u64,
-        members: &[u64],
-    ) -> Result<u64, CleanupError> {
+    fn quarantine(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<u64, CleanupError> {
         for &other in members.iter().filter(|other| **other != survivor) {
             let mut json = Vec::new();
             self.json(other, &mut json)?;

@@ -45,9 +45,7 @@ impl<'a> Steps<'a> {
         for (place, cell) in row.cells.iter_mut().enumerate() {
             let Cell::Text(text) = cell else { continue };
             if let Some(repaired) = self.repairer.repair(place, text, notes) {
-                if rules.read.contains(&place) {
-                    splits.split(place, &repaired);
-                }
+                rules.split_again(place, &repaired, splits);
                 *text = Cow::Owned(repaired);
             }
         }

@@ -107,6 +107,7 @@ pub(super) fn needs(text: &str) -> Needs {
 const BLOCK: usize = 32;
 
 /// The offset behind whole blocks of bytes that no rule has anything to do with.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
 fn behind_inert(bytes: &[u8], mut at: usize) -> usize {
     // Without an early exit from a block, the compiler compares all of its bytes at once.
     let is_odd = |byte: &u8| (*byte < 0x20) | (*byte >= 0x7f) | (*byte == b'&');

@@ -8,7 +8,7 @@ use super::super::fields::says_something;
 use super::super::list;
 use super::super::row::Row;
 use super::super::rules::{FillKind, Keywords, Rules, Scratch, content};
-use super::super::words::{Splits, begins, hash};
+use super::super::words::{Splits, Word, begins, hash};
 
 /// Different words of a list and of the texts that fill it; counting ends at `most`.
 pub(super) fn words_of(
@@ -24,6 +24,10 @@ pub(super) fn words_of(
     });
     let counts = |hash: u64, chars: usize| {
         keywords.is_none_or(|(number, keywords)| says_something(rules, number, keywords, hash, chars))
+    };
+    let min_chars = keywords.map_or(0, |(_, keywords)| keywords.min_chars);
+    let is_counted = |word: Word<'_>, counts: &dyn Fn(u64, usize) -> bool| {
+        if word.is_known { counts(word.hash, word.chars) } else { word.chars >= min_chars }
     };
     let Scratch { tally, list: buffer, open, .. } = scratch;
     tally.clear();
@@ -52,7 +56,7 @@ pub(super) fn words_of(
         for word in splits.words(scan.column, text) {
             if !word.closed {
                 open.push(word.text.to_owned());
-            } else if counts(word.hash, word.chars) {
+            } else if is_counted(word, &counts) {
                 tally.add(word, scan.column);
                 if tally.len() >= most {
                     return most;

@@ -23,7 +23,7 @@ pub use advice::{Advice, advise};
 use super::check::PARTS_MAX;
 use super::dataset::Scoring;
 use super::row::Row;
-use super::rules::{PartRule, Recent, Role, Rules, Scratch, content};
+use super::rules::{PartRule, Role, Rules, Scratch, content};
 use super::words::Splits;
 
 /// The score of a row and the parts it is the sum of.
@@ -146,10 +146,14 @@ fn given(rules: &Rules, row: &Row<'_>, splits: &Splits) -> u32 {
     let mut given = 0;
     for scan in &rules.scans {
         let wanted = scan.fills & wanted & !given;
-        let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else { continue };
-        let mut recent = Recent::default();
-        for word in splits.words(scan.column, text).filter(|word| word.closed) {
-            recent.phrases(word.hash, rules.lexicon.phrase, |hash| {
+        let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else {
+            continue;
+        };
+        for (number, word) in splits.words(scan.column, text).enumerate() {
+            if !word.closed || !word.is_known {
+                continue;
+            }
+            splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     if matches!(role, Role::Group(_)) {
                         given |= wanted & (1 << fill);

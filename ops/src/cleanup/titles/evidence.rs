@@ -22,7 +22,7 @@ pub(super) fn of_title(
     title_text: &Text<'_>,
     body: Option<&str>,
 ) -> Option<String> {
-    let (text, last) = (title_text.text, title_text.last_of_several());
+    let (text, last) = (title_text.trimmed, title_text.last_of_several());
     open_bracket(text)
         .or_else(|| body.and_then(|body| of_body(learned, number, text, body, title_text.last)))
         .or_else(|| ends_inside(title, text, last))
@@ -37,7 +37,7 @@ pub(super) fn of_title(
 /// Why text number `number` was cut.
 pub(super) fn of_text(learned: &Learned, rules: &Rules, number: usize, text: &Text<'_>) -> Option<String> {
     let last = text.last_of_several();
-    let text = text.text;
+    let text = text.trimmed;
     let inner = || rules.titles.iter().find_map(|title| ends_inside(title, text, last));
     open_bracket(text).or_else(inner).or_else(|| cut_word(learned, last)).or_else(|| {
         let share = learned.closed(number).filter(|share| *share >= CLOSED_SHARE)?;
@@ -48,7 +48,8 @@ pub(super) fn of_text(learned: &Learned, rules: &Rules, number: usize, text: &Te
 
 fn open_bracket(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
-    let is_plain = memchr::memchr3(b'(', b'[', b'{', bytes).is_none() && memchr::memchr(b'"', bytes).is_none();
+    let is_plain =
+        memchr::memchr3(b'(', b'[', b'{', bytes).is_none() && memchr::memchr(b'"', bytes).is_none();
     if is_plain && text.is_ascii() {
         return None;
     }

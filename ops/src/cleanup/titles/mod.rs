@@ -25,13 +25,7 @@ pub const MISSING: Rule = Rule { id: "missing_name", version: 1 };
 pub const TRUNCATED_TEXT: Rule = Rule { id: "truncated_text", version: 1 };
 
 /// Flags the titles and the scored texts of a row, whose texts are split.
-pub(super) fn check(
-    rules: &Rules,
-    learned: &Learned,
-    row: &Row<'_>,
-    splits: &Splits,
-    notes: &mut Vec<Note>,
-) {
+pub(super) fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, splits: &Splits, notes: &mut Vec<Note>) {
     for (number, title) in rules.titles.iter().enumerate() {
         let whole = content(&row.cells[title.column]).unwrap_or_default();
         let text = Text::of(whole, title.column, splits);
@@ -43,9 +37,9 @@ pub(super) fn check(
     for (number, column) in rules.texts.iter().enumerate() {
         let whole = row.cells.get(*column).and_then(content).unwrap_or_default();
         let text = Text::of(whole, *column, splits);
-        let detail = if text.text.is_empty() {
+        let detail = if text.trimmed.is_empty() {
             None
-        } else if ends_in_mark(text.text) {
+        } else if ends_in_mark(text.trimmed) {
             Some(MARK.to_owned())
         } else {
             evidence::of_text(learned, rules, number, &text)
@@ -74,7 +68,7 @@ pub(super) fn stand_in(rules: &Rules, row: &Row<'_>, splits: &Splits) -> Option<
 
 /// A text without the blanks around it, and how it ends.
 struct Text<'t> {
-    text: &'t str,
+    trimmed: &'t str,
     last: Option<Word<'t>>,
     /// How many words it has.
     count: usize,
@@ -85,7 +79,7 @@ impl<'t> Text<'t> {
         let text = whole.trim();
         if text.len() == whole.len() && !text.is_empty() {
             let mut words = splits.words(column, text);
-            return Self { text, count: words.len(), last: words.next_back() };
+            return Self { trimmed: text, count: words.len(), last: words.next_back() };
         }
         // Without the blanks behind it its last word is open.
         let (mut last, mut count) = (None, 0);
@@ -93,7 +87,7 @@ impl<'t> Text<'t> {
             last = Some(word);
             count += 1;
         });
-        Self { text, last, count }
+        Self { trimmed: text, last, count }
     }
 
     /// The last of several words.
@@ -119,10 +113,10 @@ fn judge(
     if rules.is_missing(title.column, &row.cells[title.column]) {
         return Some((MISSING, "there is no title".to_owned()));
     }
-    if ends_in_mark(text.text) {
+    if ends_in_mark(text.trimmed) {
         return Some((TRUNCATED, MARK.to_owned()));
     }
-    let chars = text.text.chars().count();
+    let chars = text.trimmed.chars().count();
     if chars < title.min_chars {
         return Some((SHORT, format!("{chars} of at least {} characters", title.min_chars)));
     }

@@ -231,7 +231,8 @@ impl Learned {
 
     /// Whether the table has this word, other than once at the end of a title.
     pub(super) fn is_word(&self, hash: u64) -> bool {
-        places(hash).iter().all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0) || self.ends[slot(hash, SLOTS)] > 1
+        places(hash).iter().all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0)
+            || self.ends[slot(hash, SLOTS)] > 1
     }
 
     /// Whether a longer word of the table begins like this.

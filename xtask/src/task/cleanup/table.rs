@@ -39,7 +39,8 @@ pub(super) fn is_database(source: &Path, settings: &Settings) -> bool {
     let text = source.to_string_lossy();
     let scheme = text.split(':').next().filter(|scheme| scheme.len() < text.len());
     let known = ["sqlite", "sqlite3", "postgres", "postgresql", "http", "https"];
-    let has_scheme = scheme.is_some_and(|scheme| known.contains(&scheme.split('+').next().unwrap_or_default()));
+    let has_scheme =
+        scheme.is_some_and(|scheme| known.contains(&scheme.split('+').next().unwrap_or_default()));
     has_scheme || starts_as_sqlite(&settings.cwd.join(source))
 }
 
@@ -82,8 +83,11 @@ fn write(
     folder: &Path,
     file: &Path,
 ) -> anyhow::Result<()> {
-    let names: Vec<String> =
-        table.columns.iter().map(|column| serde_json::Value::from(column.name.as_str()).to_string()).collect();
+    let names: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| serde_json::Value::from(column.name.as_str()).to_string())
+        .collect();
     let mut sorter = Sorter::new(folder, SORT_BYTES);
     let mut rows = 0_u64;
     let (mut order, mut line) = (Vec::new(), Vec::new());
@@ -108,7 +112,11 @@ fn write(
     };
     target.scan(table, &mut push)?;
     if rows == 0 {
-        let refusal = Refusal::new("there is nothing to clean", "a table with rows", format!("`{}` is empty", table.name));
+        let refusal = Refusal::new(
+            "there is nothing to clean",
+            "a table with rows",
+            format!("`{}` is empty", table.name),
+        );
         return Err(refusal.next("name the table that is meant with --table").into());
     }
     let written = || -> std::io::Result<()> {
