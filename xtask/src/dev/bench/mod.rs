@@ -48,7 +48,7 @@ enum Area {
     Cleanup(cleanup::Args),
     /// Every report over a year of telemetry, ten million events
     Reports,
-    /// Events through the telemetry store, against SQLite alone, Python and JSON Lines
+    /// Events through the telemetry store, against SQLite alone, Python and tracing-appender
     Store,
 }
 
