@@ -10,6 +10,7 @@ pub mod config;
 pub mod db;
 pub mod export;
 pub mod files;
+pub mod fingerprint;
 pub mod glyphs;
 pub mod guard;
 pub mod identity;

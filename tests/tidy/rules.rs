@@ -110,16 +110,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["cleanup", "soak"]),
     ("db", &[]),
     ("migrate", &[]),
+    ("fingerprint", &["report"]),
     ("tokens", &["report", "export"]),
     ("telemetry", &["tokens", "db"]),
     ("glyphs", &["report", "telemetry"]),
-    ("phases", &["db", "telemetry"]),
-    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases"]),
+    ("phases", &["db", "telemetry", "fingerprint"]),
+    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases", "fingerprint"]),
     ("db::postgres", &["db", "telemetry"]),
     ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
     ("soak", &["report", "db"]),
-    ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
+    ("work", &["report", "db", "tokens", "telemetry", "phases", "identity", "fingerprint"]),
 ];
 
 /// Everything wrong with one file, each as `path:line: what`.
