@@ -1,6 +1,7 @@
 //! `analyze`: what the collected data says.
 
 mod export;
+mod fingerprint;
 mod glyphs;
 
 use std::fs::File;
@@ -34,6 +35,7 @@ enum What {
     Tokens(TokensArgs),
     Glyphs(glyphs::GlyphsArgs),
     Export(export::ExportArgs),
+    Fingerprint(fingerprint::FingerprintArgs),
 }
 
 /// Compare predicted with actual output tokens, by stratum
@@ -76,6 +78,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         What::Tokens(args) => tokens(args, settings),
         What::Glyphs(args) => glyphs::run(args, settings),
         What::Export(args) => export::run(args, settings),
+        What::Fingerprint(args) => fingerprint::run(args, settings),
     }
 }
 
