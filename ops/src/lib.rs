@@ -13,6 +13,7 @@ pub mod config;
 pub mod db;
 pub mod export;
 pub mod files;
+pub mod fingerprint;
 pub mod glyphs;
 pub mod guard;
 pub mod health;

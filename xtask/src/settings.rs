@@ -96,6 +96,11 @@ impl Settings {
         Ok(StoreOptions { debug: flag.is_on(), clock: self.clock, ..StoreOptions::default() })
     }
 
+    /// Decides what is chosen at random: `OPS_SEED`, or another number each time.
+    pub(crate) fn choice_seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| u64::from_str_radix(&self.ids().hex("choice", 8), 16).unwrap_or_default())
+    }
+
     /// The database that was named: `--db`, else `DATABASE_URL_FILE`, else `DATABASE_URL`; never a default.
     pub(crate) fn database(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
         self.named_database(flag)?.ok_or_else(|| {

@@ -1,6 +1,7 @@
 //! `analyze`: what the collected data says.
 
 mod export;
+mod fingerprint;
 mod glyphs;
 mod reports;
 
@@ -41,6 +42,7 @@ enum What {
     Bylines(reports::BylinesArgs),
     Cleaning(reports::CleaningArgs),
     Store(reports::HealthArgs),
+    Fingerprint(fingerprint::FingerprintArgs),
 }
 
 /// Compare predicted with actual output tokens, by stratum
@@ -89,6 +91,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         What::Bylines(args) => reports::bylines(args, settings),
         What::Cleaning(args) => reports::cleaning(args, settings),
         What::Store(args) => reports::health(args, settings),
+        What::Fingerprint(args) => fingerprint::run(args, settings),
     }
 }
 
