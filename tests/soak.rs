@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
+#[path = "soak/shipped.rs"]
+mod shipped;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
@@ -164,4 +166,27 @@ fn what_cannot_be_read_is_never_good() {
     let (code, _, stderr) = run(dir.path(), &["soak", "run", "--soak", "long", "--db", "app.db"]);
     assert_eq!(code, 3);
     assert!(stderr.contains("there is no soak `long`"), "{stderr}");
+}
+
+#[test]
+fn the_state_is_what_prometheus_takes() {
+    let dir = world("v1.2.0");
+    let file = dir.path().join("textfiles/soak.prom");
+    let (code, _, stderr) = run(dir.path(), &[&RUN[..], &["--prometheus", "textfiles/soak.prom"]].concat());
+    assert_eq!(code, 6, "{stderr}");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_golden("soak/prometheus/expected/state.prom", &text);
+    assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "no partial file is left");
+    #[expect(clippy::disallowed_methods, reason = "a test runs the checker of the format")]
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output();
+    match promtool {
+        Ok(checked) => {
+            let said = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success() && said.is_empty(), "{said}");
+        }
+        Err(_) => eprintln!("skipped: promtool is missing; install it with: apt-get install prometheus"),
+    }
 }

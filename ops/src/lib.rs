@@ -3,6 +3,8 @@
 //! The library must not print, read the environment, ask for the time or end the process; time, ids,
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
+pub mod analytics;
+pub mod artifacts;
 pub mod backfill;
 pub mod change;
 pub mod cleanup;
@@ -11,8 +13,10 @@ pub mod config;
 pub mod db;
 pub mod export;
 pub mod files;
+pub mod fingerprint;
 pub mod glyphs;
 pub mod guard;
+pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
@@ -20,6 +24,7 @@ pub mod migrate;
 pub mod os;
 pub mod pace;
 pub mod phases;
+pub mod probe;
 pub mod random;
 pub mod records;
 pub mod redact;

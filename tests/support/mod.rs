@@ -5,6 +5,7 @@
 
 pub(crate) mod cases;
 pub(crate) mod command;
+pub(crate) mod gated;
 pub(crate) mod golden;
 pub(crate) mod kill;
 

@@ -37,6 +37,8 @@ enum Task {
     Backfill(task::backfill::Args),
     Gates(task::gates::Args),
     Soak(task::soak::Args),
+    Health(task::health::Args),
+    Pipeline(task::pipeline::Args),
     // For those who work on this repository; last, because no one else needs them.
     Ci(dev::ci::Args),
     Bench(dev::bench::Args),
@@ -60,6 +62,8 @@ impl Cli {
             Task::Backfill(args) => task::backfill::run(&args, settings),
             Task::Gates(args) => task::gates::run(&args, settings),
             Task::Soak(args) => task::soak::run(&args, settings),
+            Task::Health(args) => task::health::run(&args, settings),
+            Task::Pipeline(args) => task::pipeline::run(&args, settings),
             Task::Migrate(args) => task::migrate::run(&args, settings),
             Task::Ci(args) => dev::ci::run(&args, settings),
             Task::Bench(args) => dev::bench::run(&args, settings),

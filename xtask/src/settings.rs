@@ -9,6 +9,8 @@ use ops::clock::{Clock, Stamp};
 use ops::guard::Refusal;
 use ops::ids::Ids;
 use ops::target::postgrest::ApiKey;
+use ops::telemetry::Flag;
+use ops::telemetry::store::StoreOptions;
 use ops::url::{DbUrl, PostgrestUrl};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) telemetry_flag: Option<String>,
     /// `SAORI_TELEMETRY` as it was set.
     pub(crate) events_flag: Option<String>,
+    /// `TELEMETRY_DEBUG` as it was set.
+    telemetry_debug: Option<String>,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_colour: bool,
     /// The time: the machine's, or `OPS_NOW` for golden tests.
@@ -36,6 +40,8 @@ pub(crate) struct Settings {
     supabase_url: Option<String>,
     /// The keys that are set, by the names of their variables.
     supabase_keys: Vec<(&'static str, SecretString)>,
+    /// The key that browsers have.
+    public_key: Option<SecretString>,
 }
 
 /// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
@@ -60,6 +66,7 @@ impl Settings {
             scratch: std::env::temp_dir(),
             telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
             events_flag: std::env::var(ops::telemetry::events::VARIABLE).ok(),
+            telemetry_debug: var("TELEMETRY_DEBUG"),
             no_colour: var("NO_COLOR").is_some(),
             clock,
             seed,
@@ -71,12 +78,27 @@ impl Settings {
                 .into_iter()
                 .filter_map(|name| Some((name, SecretString::from(var(name)?))))
                 .collect(),
+            public_key: var("SUPABASE_ANON_KEY").map(SecretString::from),
         })
     }
 
     /// A new source of ids.
     pub(crate) fn ids(&self) -> Ids {
         self.seed.map_or(Ids::Os, Ids::seeded)
+    }
+
+    /// How telemetry stores behave: with `TELEMETRY_DEBUG=1` each job is written at once and its error is the caller's.
+    pub(crate) fn store_options(&self) -> anyhow::Result<StoreOptions> {
+        let flag = Flag::parse(self.telemetry_debug.as_deref());
+        if let Flag::NotUnderstood(_) = &flag {
+            anyhow::bail!("{}", flag.explain_as("TELEMETRY_DEBUG"));
+        }
+        Ok(StoreOptions { debug: flag.is_on(), clock: self.clock, ..StoreOptions::default() })
+    }
+
+    /// Decides what is chosen at random: `OPS_SEED`, or another number each time.
+    pub(crate) fn choice_seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| u64::from_str_radix(&self.ids().hex("choice", 8), 16).unwrap_or_default())
     }
 
     /// The database that was named: `--db`, else `DATABASE_URL_FILE`, else `DATABASE_URL`; never a default.
@@ -145,6 +167,40 @@ impl Settings {
             return Err(refusal.next("unset SUPABASE_URL, or leave --target out").into());
         }
         Ok(url)
+    }
+
+    /// The database that is only read: `--db`, else what `DATABASE_URL_FILE`, `DATABASE_URL` or `SUPABASE_URL` names; never
+    /// a default.
+    pub(crate) fn watched(&self, flag: Option<&str>) -> anyhow::Result<DbUrl> {
+        match (self.named_database(flag)?, &self.supabase_url) {
+            (Some(url), _) => Ok(url),
+            (None, Some(text)) => self.parse(text, "SUPABASE_URL"),
+            (None, None) => self.database(None),
+        }
+    }
+
+    /// The API that the public has, and a key of theirs: of the database that is watched, where that is one, else of
+    /// `SUPABASE_URL`.
+    pub(crate) fn public(&self, watched: &DbUrl) -> anyhow::Result<(PostgrestUrl, ApiKey)> {
+        let what = "tokens are tried through the API that the public has";
+        let url = match (watched, &self.supabase_url) {
+            (DbUrl::PostgRest(url), _) => url.clone(),
+            (_, Some(text)) => match self.parse(text, "SUPABASE_URL")? {
+                DbUrl::PostgRest(url) => url,
+                other => {
+                    return Err(Refusal::new(what, "its https URL in SUPABASE_URL", other.to_string()).into());
+                }
+            },
+            (_, None) => {
+                return Err(Refusal::new(what, "its URL in SUPABASE_URL", "nothing").into());
+            }
+        };
+        let Some(key) = &self.public_key else {
+            let refusal = Refusal::new(what, "a key that browsers have, in SUPABASE_ANON_KEY", "none");
+            return Err(refusal.next("copy the publishable key from the project's settings").into());
+        };
+        let key = ApiKey::check_public(key, &url, self.clock.now())?;
+        Ok((url, key))
     }
 
     /// The project that `SUPABASE_URL` names, if it is set.

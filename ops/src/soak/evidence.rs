@@ -4,6 +4,7 @@
 //! and the line before, so that an edit, a lost line or one put in between is found. A line that a crash cut off
 //! is not evidence; it is cut off and counted.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Soak {
     pub target: String,
     /// The run whose rows are left out, where there is one.
     pub run: Option<String>,
+    /// The plan whose run is watched, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanFacts>,
     /// When it began, RFC 3339.
     pub started: String,
     /// How long it is to last, in seconds.
@@ -44,6 +48,27 @@ pub struct Soak {
     pub metrics: Vec<Metric>,
 }
 
+/// The plan whose run is watched: what it touched is known from its frozen list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFacts {
+    /// Its full id.
+    pub id: String,
+    /// How many candidates it has.
+    pub candidates: u64,
+    /// SHA-256 over their keys, sorted, a line each.
+    pub candidates_sha256: String,
+}
+
+impl PlanFacts {
+    /// The facts of a plan with these candidates.
+    pub fn new(id: &str, candidates: &BTreeSet<String>) -> Self {
+        let lines: String = candidates.iter().map(|key| format!("{key}\n")).collect();
+        let (id, candidates_sha256) = (id.to_owned(), sha256(lines.as_bytes()));
+        Self { id, candidates: candidates.len() as u64, candidates_sha256 }
+    }
+}
+
 impl Soak {
     /// Terms of six hours with a look every five minutes, to be adapted.
     pub fn new(name: &str, metrics: Vec<Metric>) -> Self {
@@ -52,6 +77,7 @@ impl Soak {
             name: name.to_owned(),
             target: String::new(),
             run: None,
+            plan: None,
             started: String::new(),
             window_s: 6 * 3600,
             every_s: 300,
@@ -129,13 +155,16 @@ pub struct Metric {
     pub counting: Counting,
     /// Longest time without a new unit, in seconds, from which the source may be stuck.
     pub quiet_max_s: Option<u64>,
+    /// How long a unit is left alone before it is counted, in seconds; then a bad one may still become good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settle_s: Option<u64>,
 }
 
 impl Metric {
     /// A metric that counts since the start and may be quiet.
     pub fn new(name: &str, what: &str, rule: Rule) -> Self {
         let (name, what) = (name.to_owned(), what.to_owned());
-        Self { name, what, rule, counting: Counting::SinceStart, quiet_max_s: None }
+        Self { name, what, rule, counting: Counting::SinceStart, quiet_max_s: None, settle_s: None }
     }
 }
 

@@ -188,7 +188,9 @@ impl Trail {
             Counting::SinceStart => (units, good),
             Counting::ThisLook => (self.units.saturating_add(units), self.good.saturating_add(good)),
         };
-        if units < self.units || good < self.good || units - good < self.units - self.good {
+        let is_late = metric.settle_s.is_some();
+        let takes_back = !is_late && units - good < self.units - self.good;
+        if units < self.units || good < self.good || takes_back {
             let (had, has) = (format!("{} of {}", self.good, self.units), format!("{good} of {units}"));
             self.lie.get_or_insert(format!("look {look} takes back what was counted: {has} after {had}"));
             return;
@@ -290,7 +292,7 @@ impl Trail {
 }
 
 /// The rates of good units that the evidence leaves.
-fn left(metric: &Metric, good: u64, units: u64, error_rate: f64) -> Bounds {
+pub(super) fn left(metric: &Metric, good: u64, units: u64, error_rate: f64) -> Bounds {
     match metric.rule {
         Rule::Never { .. } => Bounds {
             lower: 1.0 - upper(units - good, units, error_rate),

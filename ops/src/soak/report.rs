@@ -1,9 +1,12 @@
 //! A judgement and an operating characteristic as documents for people.
 
 use super::evidence::{Log, Rule, Soak};
+use super::history::{Point, history};
 use super::judge::{Judgement, MetricJudgement, Verdict};
 use super::power::Outcome;
-use crate::report::{Align, Document, Table};
+use crate::clock::Stamp;
+use crate::report::chart::{Axis, Series};
+use crate::report::{Align, Chart, Document, Table};
 use crate::text::{plural, thousands};
 
 /// A share in percent with one digit.
@@ -31,6 +34,13 @@ impl Judgement {
                 "rows left out",
                 soak.run.as_ref().map_or("none".to_owned(), |run| format!("those of run {run}")),
             ),
+            (
+                "plan",
+                soak.plan.as_ref().map_or("none".to_owned(), |plan| {
+                    let short = plan.id.get(..12).unwrap_or(&plan.id);
+                    format!("{short}, {}", plural(plan.candidates, "candidate"))
+                }),
+            ),
             ("started", soak.started.clone()),
             ("watched", format!("{} of {}", span(coverage.elapsed_s), span(soak.window_s))),
             (
@@ -57,10 +67,13 @@ impl Judgement {
         }
         document.heading(2, "Metrics");
         document.table(self.table());
-        for (metric, terms) in self.metrics.iter().zip(&soak.metrics) {
+        for (index, (metric, terms)) in self.metrics.iter().zip(&soak.metrics).enumerate() {
             document.heading(2, format!("{}: {}", metric.name, metric.verdict));
             document.text(format!("Counted: {}. {}.", terms.what, rule_text(&terms.rule)));
             document.list(metric.lines());
+            if let Some(chart) = chart(&history(log, index), &terms.rule) {
+                document.chart(chart);
+            }
         }
         document
     }
@@ -88,6 +101,33 @@ impl Judgement {
         }
         table
     }
+}
+
+/// The rate of good units from look to look, the rates that the evidence left, and the bound that these must pass.
+fn chart(points: &[Point], rule: &Rule) -> Option<Chart> {
+    let time = |point: &Point| Stamp::parse(&point.at).map(|at| at.unix() as f64);
+    let place = |point: &Point| match (time(point), point.good, point.units) {
+        (Some(at), Some(good), Some(units)) if units > 0 => Some([at, good as f64 / units as f64 * 100.0]),
+        // A gap in the line, not a line over it.
+        (at, ..) => at.map(|at| [at, f64::NAN]),
+    };
+    let band = |point: &Point| {
+        let bounds = point.bounds?;
+        Some([time(point)?, bounds.lower * 100.0, bounds.upper * 100.0])
+    };
+    let places: Vec<[f64; 2]> = points.iter().filter_map(place).collect();
+    if !places.iter().any(|[_, rate]| rate.is_finite()) {
+        return None;
+    }
+    let series = Series::new("good", places).band(points.iter().filter_map(band));
+    let axes = (Axis::time("look"), Axis::linear("good units, %"));
+    let chart = Chart::lines("Rate over time, with what the evidence leaves", axes.0, axes.1, [series]);
+    Some(match rule {
+        Rule::Never { hidden_max } => chart.mark((1.0 - hidden_max) * 100.0, "GO needs the band above"),
+        Rule::AtLeast { rate, margin } => chart
+            .mark(rate * 100.0, "NO-GO with the band below")
+            .mark((rate - margin) * 100.0, "GO with it above"),
+    })
 }
 
 fn rule_text(rule: &Rule) -> String {

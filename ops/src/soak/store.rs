@@ -103,8 +103,8 @@ fn busy(path: &Path) -> Refusal {
 fn other_terms(path: &Path, log: &Soak, terms: &Soak) -> Refusal {
     let what = if log.target != terms.target {
         format!("the log is about {}, not {}", log.target, terms.target)
-    } else if log.run != terms.run {
-        "the log leaves out the rows of another run".to_owned()
+    } else if log.run != terms.run || log.plan != terms.plan {
+        "the log is about another run or plan".to_owned()
     } else if (log.window_s, log.every_s) != (terms.window_s, terms.every_s) {
         format!("the log is for {} s, every {} s", log.window_s, log.every_s)
     } else {
@@ -158,7 +158,7 @@ mod tests {
         let before = files::read_text(&path).unwrap();
         let others: [(Change, &str); 4] = [
             (|soak| soak.target = "sqlite:///b.db".to_owned(), "is about postgres://db.internal/app"),
-            (|soak| soak.run = Some("r".to_owned()), "another run"),
+            (|soak| soak.run = Some("r".to_owned()), "another run or plan"),
             (|soak| soak.every_s = 60, "every 300 s"),
             (|soak| soak.metrics[0].rule = Rule::Never { hidden_max: 0.5 }, "other metrics"),
         ];

@@ -1,4 +1,4 @@
-//! Looking at the appointed times, and nothing else: one statement after the other, in a session that can only read.
+//! Looking at the appointed times, and nothing else; `ask` says what a look asks for.
 //!
 //! Whatever goes wrong with a look is written down as a failed reading; a look is never skipped in silence and never
 //! made up for. The wall clock says when a look is due, because people read it; a clock that nobody sets goes
@@ -7,21 +7,26 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::evidence::{Log, Look, Reading};
-use super::settings::MetricSettings;
+use super::ask::Asking;
+use super::evidence::{Log, Look};
 use crate::clock::Stamp;
-use crate::db::{Cell, Reader};
 use crate::pace::Pace;
+use crate::probe::{Answers, Probe};
 
 /// Longest sleep before the stop flag and the clock are looked at again.
 const SLICE: Duration = Duration::from_millis(250);
-/// Keys of bad units that one reading keeps.
-const BAD_KEPT: usize = 20;
 
 /// Opens the target for one look.
 pub trait Source {
-    /// A reader of one snapshot. The error says what could not be done, without secrets.
-    fn open(&mut self) -> Result<Box<dyn Reader + '_>, String>;
+    /// Something that answers from one snapshot, where there are any. The error says what could not be done, without
+    /// secrets.
+    fn open(&mut self) -> Result<Box<dyn Answers + '_>, String>;
+}
+
+impl Source for Probe {
+    fn open(&mut self) -> Result<Box<dyn Answers + '_>, String> {
+        self.look()
+    }
 }
 
 /// How watching ended.
@@ -39,7 +44,7 @@ pub enum Ended {
 /// waited for; `keep` makes it durable and says whether to go on.
 pub fn watch<E>(
     log: &mut Log,
-    metrics: &[MetricSettings],
+    asking: &Asking<'_>,
     source: &mut dyn Source,
     pace: &mut dyn Pace,
     process: &str,
@@ -65,7 +70,7 @@ pub fn watch<E>(
             return Ok(Ended::Stopped);
         }
         let (now, up) = (pace.now(), pace.elapsed());
-        let readings = readings(metrics, source, &log.soak.started, log.soak.run.as_deref());
+        let readings = asking.readings(source, &log.soak, now);
         let line = log.add(Look {
             at: now.iso(),
             process: process.to_owned(),
@@ -81,68 +86,6 @@ pub fn watch<E>(
         }
         due = (seconds_in(now) / log.soak.every_s + 1) * log.soak.every_s;
     }
-}
-
-/// One reading of every metric.
-fn readings(
-    metrics: &[MetricSettings],
-    source: &mut dyn Source,
-    started: &str,
-    run: Option<&str>,
-) -> Vec<Reading> {
-    match source.open() {
-        Err(error) => metrics.iter().map(|_| Reading::Failed(error.clone())).collect(),
-        Ok(mut reader) => metrics
-            .iter()
-            .map(|metric| read(metric, reader.as_mut(), started, run).unwrap_or_else(Reading::Failed))
-            .collect(),
-    }
-}
-
-/// Asks for one metric.
-fn read(
-    metric: &MetricSettings,
-    reader: &mut dyn Reader,
-    started: &str,
-    run: Option<&str>,
-) -> Result<Reading, String> {
-    let rows = ask(reader, &fill(&metric.sql, started, run))?;
-    let [row] = rows.as_slice() else {
-        return Err(format!("expected one row of units and good ones, found {} rows", rows.len()));
-    };
-    let (units, good) = match row.as_slice() {
-        [units, good] => (units.count(), good.count()),
-        cells => {
-            return Err(format!("expected two numbers, units and good ones, found {} columns", cells.len()));
-        }
-    };
-    let (Some(units), Some(good)) = (units, good) else {
-        let shown: Vec<String> = row.iter().map(Cell::show).collect();
-        return Err(format!("expected two whole numbers, found {}", shown.join(" and ")));
-    };
-    let bad = match &metric.bad {
-        Some(sql) if good < units => ask(reader, &fill(sql, started, run))?
-            .iter()
-            .take(BAD_KEPT)
-            .map(|row| row.iter().map(Cell::show).collect::<Vec<_>>().join(" "))
-            .collect(),
-        _ => Vec::new(),
-    };
-    Ok(Reading::Counted { units, good, bad })
-}
-
-fn ask(reader: &mut dyn Reader, sql: &str) -> Result<Vec<Vec<Cell>>, String> {
-    reader.rows(sql).map_err(|error| {
-        // The action of the error is the statement itself, which the settings have.
-        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
-    })
-}
-
-/// Puts the start of the soak and the run into a statement, as quoted text.
-fn fill(sql: &str, started: &str, run: Option<&str>) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let run = run.map_or("NULL".to_owned(), quoted);
-    sql.replace("{started}", &quoted(started)).replace("{run}", &run)
 }
 
 #[cfg(test)]

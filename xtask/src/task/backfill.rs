@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ops::backfill::artifacts::RESULTS;
 use ops::backfill::gate as rules;
 use ops::backfill::plan::{BackfillDir, Plan, REVIEW};
 use ops::backfill::report::{Report, preview};
@@ -29,6 +30,7 @@ use super::database::shown;
 use super::db_identity::VERSION;
 use super::run;
 use super::target::{self, TargetArgs};
+use super::watched;
 use crate::exit::Code;
 use crate::output::{Output, Progress};
 use crate::settings::Settings;
@@ -296,19 +298,23 @@ fn seed(file: &Path, settings: &Settings) -> anyhow::Result<(SeedPlan, String, S
 }
 
 impl PlanArgs {
-    /// Opens the plan, which proves that nobody has edited it.
     fn open(&self, settings: &Settings) -> anyhow::Result<BackfillDir> {
-        let usual = settings.cwd.join(DEFAULT_OUT);
-        let mut by_id = std::ffi::OsString::from("backfill-");
-        by_id.push(self.plan.as_os_str());
-        let places = [settings.cwd.join(&self.plan), usual.join(&self.plan), usual.join(by_id)];
-        let Some(found) = places.iter().find(|place| place.is_dir()) else {
-            let expected = "the folder of a plan, or an id below .ops/backfills";
-            let refusal = Refusal::new("there is no such plan", expected, self.plan.display().to_string());
-            return Err(refusal.next("cargo xtask backfill plan makes one").into());
-        };
-        Ok(BackfillDir::open(found)?)
+        open(&self.plan, settings)
     }
+}
+
+/// Opens a plan by its folder or its id, which proves that nobody has edited it.
+pub(super) fn open(plan: &Path, settings: &Settings) -> anyhow::Result<BackfillDir> {
+    let usual = settings.cwd.join(DEFAULT_OUT);
+    let mut by_id = std::ffi::OsString::from("backfill-");
+    by_id.push(plan.as_os_str());
+    let places = [settings.cwd.join(plan), usual.join(plan), usual.join(by_id)];
+    let Some(found) = places.iter().find(|place| place.is_dir()) else {
+        let expected = "the folder of a plan, or an id below .ops/backfills";
+        let refusal = Refusal::new("there is no such plan", expected, plan.display().to_string());
+        return Err(refusal.next("cargo xtask backfill plan makes one").into());
+    };
+    Ok(BackfillDir::open(found)?)
 }
 
 impl GateArgs {
@@ -413,7 +419,9 @@ fn apply(args: &ApplyArgs, settings: &Settings) -> anyhow::Result<Code> {
     if !report.was_done {
         let is_canary = args.canary.is_some() && report.not_reached > 0;
         let stage = if is_canary { Stage::Canary } else { Stage::Apply };
-        args.gate.append(rules::outcome(plan, stage, &report), settings)?;
+        // The digests let an audit tell these artifacts from others of the same name.
+        let results = watched::digest(&dir.path().join(engine::LOGS).join(RESULTS))?;
+        args.gate.append(rules::outcome(plan, stage, &report).with("results_sha256", results), settings)?;
     }
     output.json(&report)?;
     output.document(&report.document());

@@ -29,6 +29,8 @@ pub enum FindingKind {
     Unapproved,
     /// A stage is about a plan that did not reach it.
     OtherPlan,
+    /// The stage before it was there and did not pass.
+    NotPassed,
     /// Records of one plan name different targets.
     OtherTarget,
 }
@@ -44,6 +46,7 @@ impl FindingKind {
             Self::Torn => "torn",
             Self::Unapproved => "unapproved",
             Self::OtherPlan => "another plan",
+            Self::NotPassed => "not passed",
             Self::OtherTarget => "another target",
         }
     }
@@ -92,8 +95,10 @@ pub fn audit(path: &Path) -> Result<Audit, GateError> {
         if let Some((kind, what)) = out_of_stage(record, earlier) {
             findings.push(Finding { line: *line, kind, what });
         }
-        let first = earlier().find(|other| other.plan == record.plan);
-        if let Some(first) = first.filter(|first| first.target != record.target) {
+        let first = earlier().find(|other| other.plan == record.plan && other.stage != Stage::Health);
+        // What is examined at the end may be another database than the one that was changed.
+        let first = first.filter(|_| record.stage != Stage::Health);
+        if let Some(first) = first.filter(|first| !is_same_target(first, record)) {
             let what =
                 format!("plan {} is of target {}, this says {}", record.short(), first.target, record.target);
             findings.push(Finding { line: *line, kind: FindingKind::OtherTarget, what });
@@ -125,6 +130,20 @@ fn out_of_stage<'r, I: Iterator<Item = &'r Record>>(
             };
             (!is_approved).then(|| (FindingKind::Unapproved, what()))
         }
+        Stage::Soak if of(Stage::Apply).any(|other| same(&other)) => {
+            not_passed(record, of(Stage::Apply).filter(same).last())
+        }
+        Stage::Health if of(Stage::Soak).any(|other| same(&other)) => {
+            not_passed(record, of(Stage::Soak).filter(same).last())
+        }
+        Stage::Health => {
+            let what = format!(
+                "health of plan {}; the last soak is of plan {}",
+                record.short(),
+                name(of(Stage::Soak).last())
+            );
+            Some((FindingKind::OtherPlan, what))
+        }
         Stage::Rollback | Stage::Soak => {
             let is_applied = of(Stage::Apply).chain(of(Stage::Canary)).any(|other| same(&other));
             let what = || {
@@ -137,8 +156,26 @@ fn out_of_stage<'r, I: Iterator<Item = &'r Record>>(
             };
             (!is_applied).then(|| (FindingKind::OtherPlan, what()))
         }
-        Stage::Plan | Stage::Approve | Stage::Rehearse | Stage::Health => None,
+        Stage::Plan | Stage::Approve | Stage::Rehearse => None,
     }
+}
+
+/// The stage before a record is there, but its last word is no pass.
+fn not_passed(record: &Record, before: Option<&Record>) -> Option<(FindingKind, String)> {
+    let before = before.filter(|before| before.decision != Decision::Pass)?;
+    let (stage, short) = (record.stage.as_str(), record.short());
+    let word = before.decision.as_str();
+    let what = format!(
+        "{stage} of plan {short}; record {} before it is {} {word}",
+        before.seq,
+        before.stage.as_str()
+    );
+    Some((FindingKind::NotPassed, what))
+}
+
+/// The same database, reached in one way or in another.
+fn is_same_target(one: &Record, other: &Record) -> bool {
+    one.target == other.target || (one.lineage.is_some() && one.lineage == other.lineage)
 }
 
 impl Audit {

@@ -10,6 +10,7 @@ mod chain;
 mod require;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 pub use audit::{Audit, Finding, FindingKind, audit};
 pub use require::{Typed, approve};
+#[cfg(test)]
+use tests::now as tests_now;
+pub use walk::{Standing, Step, Subject, WAY, Walk};
 
 use crate::change::plan::Manifest;
 use crate::files::FileError;

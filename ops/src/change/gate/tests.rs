@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::FindingKind::{Edited, Missing, OtherPlan, OtherTarget, Replayed, Torn, Unapproved};
+use super::FindingKind::{Edited, Missing, NotPassed, OtherPlan, OtherTarget, Replayed, Torn, Unapproved};
 use super::*;
 use crate::change::plan::{LineageFacts, PlanKind};
 use crate::clock::Stamp;
@@ -23,7 +23,7 @@ fn manifest(production: bool) -> Manifest {
     manifest
 }
 
-fn now(seconds: u64) -> Stamp {
+pub(super) fn now(seconds: u64) -> Stamp {
     Stamp::parse("2026-01-02T03:04:05Z").unwrap().plus(Duration::from_secs(seconds))
 }
 
@@ -132,7 +132,7 @@ fn what_was_done_to_a_chain_is_told_apart() {
     };
     assert_eq!(seen(&|lines| lines[2] = lines[2].replace("begun", "pass")), [(3, Edited)]);
     assert_eq!(seen(&|lines| lines[2].push(' ')), [(3, Edited)]);
-    assert_eq!(seen(&|lines| _ = lines.remove(3)), [(4, Missing)]);
+    assert_eq!(seen(&|lines| _ = lines.remove(3)), [(4, Missing), (4, NotPassed)]);
     assert_eq!(seen(&|lines| lines.insert(3, lines[2].clone())), [(4, Replayed)]);
     // A record of another file, in the place of its own number: neither it nor the next one follows.
     assert_eq!(seen(&|lines| lines[1].clone_from(&foreign)), [(2, Replayed), (3, Replayed)]);
@@ -163,7 +163,7 @@ fn a_torn_line_is_refused_with_the_way_out() {
     let torn = [&whole[..], b"{\"seq\":6,\"at\":\"20"].concat();
     crate::files::write_atomic(&path, &torn).unwrap();
     assert_eq!(kinds(&path), [(6, Torn)]);
-    let entry = || Entry::about(&manifest, Stage::Health, Decision::Pass);
+    let entry = || Entry::about(&manifest, Stage::Soak, Decision::Pass);
     let error = Gates::append(&path, entry(), now(50), "0.1.0").unwrap_err().to_string();
     assert!(error.contains(&format!("truncate -s {} ", whole.len())), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), torn, "nothing is dropped silently");

@@ -63,7 +63,16 @@ impl Session {
     /// `sslrootcert=/absolute/file.pem` or the system's roots. A parameter that is not known is refused before
     /// anything is sent.
     pub fn connect(url: &PostgresUrl, options: &ConnectOptions) -> Result<Self, DbError> {
-        connect::open(url, options, "-c default_transaction_read_only=on", BEGIN)
+        Self::open(url, options, "-c default_transaction_read_only=on")
+    }
+
+    /// As [`Session::connect`], but a statement that row-level security would make incomplete fails.
+    pub fn connect_unrestricted(url: &PostgresUrl, options: &ConnectOptions) -> Result<Self, DbError> {
+        Self::open(url, options, "-c default_transaction_read_only=on -c row_security=off")
+    }
+
+    fn open(url: &PostgresUrl, options: &ConnectOptions, settings: &str) -> Result<Self, DbError> {
+        connect::open(url, options, settings, BEGIN)
             .map(|(client, secrets, _)| Self { client, secrets })
             .map_err(|cause| DbError::new("connect to PostgreSQL", cause))
     }

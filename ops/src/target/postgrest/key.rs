@@ -17,7 +17,15 @@ use crate::url::PostgrestUrl;
 pub struct ApiKey {
     secret: SecretString,
     is_token: bool,
+    wanted: For,
     project: Option<String>,
+}
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Everything,
+    Public,
 }
 
 impl fmt::Debug for ApiKey {
@@ -30,28 +38,42 @@ impl ApiKey {
     /// Takes `key` if it is a service role token of this project that has not expired at `now`, or a secret key.
     /// White space around it is dropped.
     pub fn check(key: &SecretString, url: &PostgrestUrl, now: Stamp) -> Result<Self, Refusal> {
+        Self::of(key, url, now, For::Everything)
+    }
+
+    /// Takes `key` if it is one that browsers have: for seeing what the public sees.
+    pub fn check_public(key: &SecretString, url: &PostgrestUrl, now: Stamp) -> Result<Self, Refusal> {
+        Self::of(key, url, now, For::Public)
+    }
+
+    fn of(key: &SecretString, url: &PostgrestUrl, now: Stamp, wanted: For) -> Result<Self, Refusal> {
         let text = key.expose_secret().trim();
-        let refuse = |found: Unfit| Err(found.refusal(text, url));
+        let refuse = |found: Unfit| Err(found.refusal(text, url, wanted));
         let project = match text {
             "" => return refuse(Unfit::Empty),
             _ if text.starts_with("sb_") || text.starts_with("sbp_") => {
-                if let Err(unfit) = opaque(text) {
+                if let Err(unfit) = opaque(text, wanted) {
                     return refuse(unfit);
                 }
                 None
             }
-            _ => match token(text, url, now) {
+            _ => match token(text, url, now, wanted) {
                 Ok(project) => project,
                 Err(unfit) => return refuse(unfit),
             },
         };
         let is_token = !text.starts_with("sb_");
-        Ok(Self { secret: SecretString::from(text), is_token, project })
+        Ok(Self { secret: SecretString::from(text), is_token, wanted, project })
     }
 
-    /// `service role token` or `secret key`.
+    /// `service role token`, `secret key`, `anonymous token` or `publishable key`.
     pub fn kind(&self) -> &'static str {
-        if self.is_token { "service role token" } else { "secret key" }
+        match (self.wanted, self.is_token) {
+            (For::Everything, true) => "service role token",
+            (For::Everything, false) => "secret key",
+            (For::Public, true) => "anonymous token",
+            (For::Public, false) => "publishable key",
+        }
     }
 
     /// The project that a token names.
@@ -76,6 +98,7 @@ enum Unfit {
     Empty,
     Malformed(&'static str),
     Publishable,
+    Secret,
     Personal,
     Anonymous,
     User,
@@ -86,11 +109,14 @@ enum Unfit {
 }
 
 impl Unfit {
-    fn refusal(&self, key: &str, url: &PostgrestUrl) -> Refusal {
+    fn refusal(&self, key: &str, url: &PostgrestUrl, wanted: For) -> Refusal {
         let what = match self {
             Self::Empty => "there is no API key",
             Self::Malformed(_) => "the API key is not one that Supabase or PostgREST knows",
             Self::Publishable => "the API key is a publishable one, which browsers have",
+            Self::Secret => {
+                "the API key sees everything: with it nothing can be said of what the public sees"
+            }
             Self::Personal => "the API key is a personal access token, which is for the management API",
             Self::Anonymous => "the API key is the anonymous one: it may see no rows where there are some",
             Self::User => "the API key is a signed-in user's: it sees that user's rows only",
@@ -109,10 +135,15 @@ impl Unfit {
         let expected = match self {
             Self::OtherProject(_) => format!("a key of {url}"),
             Self::Expired(_) => "a key that is valid now".to_owned(),
+            _ if wanted == For::Public => {
+                "a publishable key (sb_publishable_…) or an anonymous token".to_owned()
+            }
             _ => "a secret key (sb_secret_…) or a token of the service role".to_owned(),
         };
-        Refusal::new(what, expected, found)
-            .next("put the project's secret key into SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY")
+        Refusal::new(what, expected, found).next(match wanted {
+            For::Everything => "put the project's secret key into SUPABASE_SERVICE_ROLE_KEY or SUPABASE_KEY",
+            For::Public => "put the project's publishable key into SUPABASE_ANON_KEY",
+        })
     }
 }
 
@@ -127,14 +158,17 @@ fn shown(key: &str) -> String {
 
 /// `sb_secret_` and `sb_publishable_`, 22 characters, `_`, and a checksum of 8, which is not checked: how it is made is not
 /// documented for hosted projects.
-fn opaque(key: &str) -> Result<(), Unfit> {
+fn opaque(key: &str, wanted: For) -> Result<(), Unfit> {
     if key.starts_with("sbp_") {
         return Err(Unfit::Personal);
     }
-    if key.starts_with("sb_publishable_") {
-        return Err(Unfit::Publishable);
-    }
-    let rest = key.strip_prefix("sb_secret_").ok_or(Unfit::Malformed("of an unknown kind `sb_`"))?;
+    let (secret, publishable) = (key.strip_prefix("sb_secret_"), key.strip_prefix("sb_publishable_"));
+    let rest = match (wanted, secret, publishable) {
+        (For::Everything, None, Some(_)) => return Err(Unfit::Publishable),
+        (For::Public, Some(_), None) => return Err(Unfit::Secret),
+        (_, secret, publishable) => secret.or(publishable),
+    };
+    let rest = rest.ok_or(Unfit::Malformed("of an unknown kind `sb_`"))?;
     let is_base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
     let is_whole = rest.len() == 31 && rest.bytes().all(is_base64) && rest.as_bytes()[22] == b'_';
     if is_whole { Ok(()) } else { Err(Unfit::Malformed("cut or longer than a secret key")) }
@@ -149,7 +183,7 @@ struct Claims {
 }
 
 /// The project that the token names, if it may do what is needed here.
-fn token(key: &str, url: &PostgrestUrl, now: Stamp) -> Result<Option<String>, Unfit> {
+fn token(key: &str, url: &PostgrestUrl, now: Stamp, wanted: For) -> Result<Option<String>, Unfit> {
     let parts: Vec<&str> = key.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         return Err(Unfit::Malformed("which has no three parts with dots between"));
@@ -162,12 +196,13 @@ fn token(key: &str, url: &PostgrestUrl, now: Stamp) -> Result<Option<String>, Un
     }
     let claims: Claims =
         serde_json::from_slice(&payload).map_err(|_| Unfit::Malformed("whose claims cannot be read"))?;
-    match claims.role.as_deref() {
-        Some("service_role") => {}
-        Some("anon") => return Err(Unfit::Anonymous),
-        Some("authenticated") => return Err(Unfit::User),
-        Some(_) => return Err(Unfit::Role),
-        None => return Err(Unfit::NoRole),
+    match (claims.role.as_deref(), wanted) {
+        (Some("service_role"), For::Everything) | (Some("anon"), For::Public) => {}
+        (Some("service_role"), For::Public) => return Err(Unfit::Secret),
+        (Some("anon"), For::Everything) => return Err(Unfit::Anonymous),
+        (Some("authenticated"), _) => return Err(Unfit::User),
+        (Some(_), _) => return Err(Unfit::Role),
+        (None, _) => return Err(Unfit::NoRole),
     }
     if let Some(at) = claims.exp.and_then(stamp).filter(|at| *at <= now) {
         return Err(Unfit::Expired(at));

@@ -5,6 +5,7 @@
 //! one transaction with its books; without them each row is compared and changed by requests of its own, and
 //! there are no books: that a plan is applied once then rests on the journal of whoever applies it.
 
+mod call;
 mod edge;
 mod fault;
 mod functions;
@@ -12,6 +13,7 @@ mod http;
 mod key;
 mod openapi;
 mod query;
+mod question;
 mod rows;
 mod scan;
 mod wire;
@@ -24,9 +26,11 @@ use http::{Http, Request};
 use rows::View;
 use write::Made;
 
+pub use call::{Called, Caller};
 pub use edge::EdgeFunctions;
 pub use http::PostgrestOptions;
 pub use key::ApiKey;
+pub use question::Asked;
 
 use super::schema::{Column, Table, TableName};
 use super::{
