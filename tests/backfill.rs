@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
+#[path = "backfill/seeded.rs"]
+mod seeded;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 #[path = "backfill/world.rs"]
@@ -21,7 +23,7 @@ use ops::pace::{Pace, VirtualPace};
 use ops::target::calls::{Functions, Reply};
 use ops::target::sqlite::{SqliteOptions, SqliteTarget};
 use ops::url::DbUrl;
-use support::kill::{Moments, until_done};
+use support::kill::Moments;
 use world::{Fault, Profile, World, score, session, uuid};
 
 const FAST: Duration = Duration::ZERO;
@@ -274,6 +276,42 @@ fn an_edited_plan_and_another_database_are_refused() {
     assert_eq!(world.scorer.calls(), 0);
 }
 
+/// Starts a run and kills it some milliseconds after the server has seen a few more calls, until it ends by itself; how
+/// often it was killed.
+fn killed_until_done(world: &World, id: &str, moments: &mut Moments) -> u32 {
+    let (mut kills, mut begun) = (0, false);
+    loop {
+        let resume = if begun { " --resume" } else { "" };
+        let line = format!(
+            "backfill apply --plan {id} --apply --approve {id} --timeout 0.3 --concurrency 2{resume}"
+        );
+        let mut command = support::command::xtask_std(world.dir.path());
+        // The real time: how long ago a call was sent decides how long it is waited for.
+        command.args(line.split(' ')).envs(World::variables()).env("OPS_NOW", "");
+        let (null, piped) = (std::process::Stdio::null(), std::process::Stdio::piped());
+        let mut child = command.stdout(null).stderr(piped).spawn().unwrap();
+        let wanted = world.scorer.calls() + usize::try_from(moments.next(12).as_millis()).unwrap();
+        let patience = std::time::Instant::now();
+        while world.scorer.calls() < wanted
+            && patience.elapsed() < Duration::from_secs(3)
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(moments.next(25));
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => return kills,
+            None => kills += 1,
+            Some(3) if said.contains("nothing to resume") => begun = false,
+            Some(3) if said.contains("was begun before") => begun = true,
+            code => panic!("{line}: {code:?}: {said}"),
+        }
+    }
+}
+
 #[test]
 fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
     let wanted = if long() { 50 } else { 12 };
@@ -283,19 +321,50 @@ fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
     let expected = undisturbed.dump();
     let (mut kills, mut moments) = (0, Moments(7));
     while kills < wanted {
-        let world = World::new(Duration::from_millis(4));
+        let world = World::new(Duration::from_millis(3));
         let (_, id) = world.plan("");
         let before = world.dump();
-        let line = format!("backfill apply --plan {id} --apply --approve {id} --timeout 0.3 --concurrency 2");
-        let variables = World::variables();
-        kills += until_done(world.dir.path(), &variables, &line, " --resume", &mut moments);
+        kills += killed_until_done(&world, &id, &mut moments);
         assert_eq!(world.dump(), expected, "after {kills} kills");
         let twice: Vec<_> = world.scorer.writes().into_iter().filter(|(_, writes)| *writes != 1).collect();
         assert_eq!(twice, [], "after {kills} kills");
-        world.ends(0, &format!("backfill rollback --plan {id} --apply --approve {id}"));
+        // With gates of its own: the run was on the clock of the machine.
+        world.ends(0, &format!("backfill rollback --plan {id} --apply --approve {id} --gates back.ndjson"));
         assert_eq!(world.dump(), before, "taken back, after {kills} kills");
     }
     eprintln!("{kills} kills");
+}
+
+#[test]
+fn an_interrupt_ends_it_cleanly_with_everything_on_disk() {
+    let world = World::new(FAST);
+    world.settings(1200);
+    let (folder, id) = world.plan("");
+    let line = format!("backfill apply --plan {id} --apply --approve {id} --json");
+    let mut command = support::command::xtask_std(world.dir.path());
+    command.args(line.split(' ')).envs(World::variables());
+    let child =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while world.scorer.calls() < 9 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let interrupt = ["-INT", &child.id().to_string()];
+    assert!(std::process::Command::new("kill").args(interrupt).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let report = json(&String::from_utf8(output.stdout).unwrap());
+    let verified = report["ended"]["verified"].as_i64().unwrap();
+    assert_eq!(world.count("SELECT count(*) FROM fc_scores WHERE version = 'v1.2'") - 1, verified);
+    assert_eq!(report["not_reached"], 39 - verified);
+    for file in
+        ["backfill_summary.md", "backfill_logs/batch_prism.json", "backfill_logs/execution_results.json"]
+    {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    let status = world.ends(0, &format!("backfill status --plan {id}"));
+    assert!(status.stdout.contains("not_reached"), "{}", status.stdout);
+    world.ends(0, &format!("backfill apply --plan {id} --apply --resume"));
+    assert!(world.scorer.writes().values().all(|writes| *writes == 1));
 }
 
 /// Killed once and not resumed: the run is taken back all the same, by the task and by the script.

@@ -11,72 +11,21 @@ mod postgres;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
+#[path = "cleanup/policies.rs"]
+mod policies;
+#[path = "cleanup/sources.rs"]
+mod sources;
+#[path = "cleanup/world.rs"]
+mod world;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::command::{xtask, xtask_std};
+use support::command::xtask_std;
 use support::golden::assert_golden;
-use tempfile::TempDir;
-
-/// What a command came to.
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-/// A folder with inputs, where cleanups are run.
-struct World {
-    dir: TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.path(name), bytes).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn ends(&self, code: i32, line: &str) -> Ran {
-        let output = xtask(self.dir.path()).args(line.split(' ')).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let ran = Ran {
-            code: output.status.code().unwrap(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        };
-        assert_eq!(ran.code, code, "{line}\n{}{}", ran.stdout, ran.stderr);
-        ran
-    }
-
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&fs::read_to_string(self.path(name)).unwrap()).unwrap()
-    }
-
-    /// Every file of a folder.
-    fn files(&self, folder: &str) -> BTreeMap<String, Vec<u8>> {
-        let entries =
-            fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap).filter(|e| e.path().is_file());
-        entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
-    }
-}
-
-/// Rows that need most rules: damaged text, debris, twins, a clash, a placeholder, values of the wrong kind.
-const ROWS: &str = r#"{"id":"a1","name":"Quiet harbor at dawn","description":"  It\u00e2\u20ac\u2122s a  caf\u00c3\u00a9 by the harbor, where boats wait for the slow morning light to come in.","depth":"7","symbolic_pairing":"x-y","emotional_tone":"Gate 3","created_from_chat":"TRUE"}
-{"id":"a2","name":"Salt lantern of the...","description":"A lantern of salt, and the grief that it lights on the way home through the narrow, wet streets.","depth":2,"symbolic_pairing":" ","emotional_tone":null,"created_from_chat":false}
-{"id":"a3","name":"fog","description":"thin","depth":null,"note":"kept as it is"}
-{"id":"a4","name":"Quiet  Harbor at Dawn","description":"Another row with the same address as the first of them, but with other words in its text.","depth":3}
-{"id":"a5","name":"S\u0307tone \"quoted\", and a comma","description":"Lines\nof text; it's (unbalanced","triggers":["tide","stone"],"depth":4}
-"#;
+use world::{ROWS, World};
 
 #[test]
 fn a_run_as_people_and_programs_see_it() {

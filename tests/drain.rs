@@ -62,7 +62,7 @@ fn a_program_that_delivers() {
     let expected = json!({
         "format": 1, "run_id": "r", "phase_id": "p2", "attempt": 2, "name": name, "description": description,
         "category": "implementation", "complexity": "low", "deliverables": ["out.txt"], "read_only_context": [],
-        "workspace": workspace, "predicted_output_tokens": predicted, "selected_budget": budget,
+        "workspace": workspace, "milestones": place.join("milestones.txt"), "predicted_output_tokens": predicted, "selected_budget": budget,
     });
     assert_eq!(input, expected);
 }

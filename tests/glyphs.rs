@@ -159,3 +159,53 @@ fn a_file_that_holds_no_glyphs_is_an_error_that_says_which() {
         assert!(stderr.contains(says) && stderr.contains("cleaned_glyphs.json"), "{stderr}");
     }
 }
+
+/// Runs a probe whose events go into a store, with `TELEMETRY_DEBUG` as it is given.
+fn probe_into_store(dir: &Path, debug: Option<&str>) -> (i32, String, String) {
+    let mut command = xtask(dir);
+    command.env("SAORI_TELEMETRY", "1");
+    if let Some(debug) = debug {
+        command.env("TELEMETRY_DEBUG", debug);
+    }
+    let args =
+        ["analyze", "glyphs", "--glyphs", "cleaned_glyphs.json", "--probe", SENTENCE, "--store", "t.db"];
+    let output = command.args(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn events_may_go_into_the_store() {
+    let dir = folder();
+    for (debug, rows) in [(None, 5_i64), (Some("1"), 10)] {
+        let (code, stdout, stderr) = probe_into_store(dir.path(), debug);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+        assert!(stdout.contains("on: 5 written; store: 5 = 5 written"), "{stdout}");
+        let conn = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
+        let sql = "SELECT count(*), count(DISTINCT sequence), min(event), max(json_extract(body, '$.sequence') = sequence) \
+                   FROM telemetry_events";
+        let found: (i64, i64, String, i64) =
+            conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+        assert_eq!(found, (rows, 5, "generate_contextual_composed".to_owned(), 1));
+    }
+}
+
+#[test]
+fn an_event_that_cannot_be_stored_is_a_count_or_under_debug_an_error() {
+    let dir = folder();
+    let conn = rusqlite::Connection::open(dir.path().join("t.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TABLE telemetry_events (id INTEGER PRIMARY KEY, at TEXT CHECK (at = 'never'))",
+    )
+    .unwrap();
+    let (code, stdout, _) = probe_into_store(dir.path(), None);
+    assert_eq!(code, 0, "telemetry does not stop the caller");
+    assert!(stdout.contains("5 = 0 written + 5 dropped: sql_error (CHECK constraint failed"), "{stdout}");
+    let (code, _, stderr) = probe_into_store(dir.path(), Some("1"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("5 of 5 events could not be written"), "{stderr}");
+    assert!(stderr.contains("CHECK constraint failed"), "{stderr}");
+    let (code, _, stderr) = probe_into_store(dir.path(), Some("ture"));
+    assert_eq!(code, 1);
+    assert!(stderr.contains("TELEMETRY_DEBUG=`ture` is neither on"), "{stderr}");
+}

@@ -47,7 +47,7 @@ CREATE TABLE phase_attempts (
     telemetry TEXT NOT NULL,
     event_id INTEGER REFERENCES token_estimation_v2_events (event_id),
     started_at TEXT NOT NULL,
-    finished_at TEXT NOT NULL,
+    finished_at TEXT NOT NULL, zero_yield TEXT, milestones TEXT, fingerprint TEXT, fingerprint_version INTEGER, fingerprint_detail TEXT,
     UNIQUE (run_id, phase_id, attempt),
     FOREIGN KEY (run_id, phase_id) REFERENCES phases (run_id, phase_id) ON DELETE CASCADE
 );
@@ -62,7 +62,7 @@ CREATE TABLE phase_leases (
     fencing_token INTEGER NOT NULL,
     claimed_at TEXT,
     expires_at TEXT
-);
+, prior_state TEXT);
 
 CREATE TABLE phases (
     id INTEGER NOT NULL,

@@ -3,6 +3,7 @@
 //! The library must not print, read the environment, ask for the time or end the process; time, ids,
 //! paths and settings are arguments. `tests/tidy.rs` reads the sources and holds it to that.
 
+pub mod analytics;
 pub mod artifacts;
 pub mod backfill;
 pub mod change;
@@ -12,6 +13,7 @@ pub mod config;
 pub mod db;
 pub mod export;
 pub mod files;
+pub mod fingerprint;
 pub mod glyphs;
 pub mod guard;
 pub mod health;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
 use crate::db::DbError;
+use crate::fingerprint::Fingerprint;
 use crate::telemetry::{EventRow, Rejection};
 
 /// Names one phase.
@@ -47,10 +48,52 @@ pub struct Scope {
 }
 
 /// Which phases a drain may claim.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
-    /// Only phases of this run.
-    pub run_id: Option<String>,
+    /// Only phases of these runs; all runs when empty.
+    pub run_ids: Vec<String>,
+    /// No phases of runs whose id begins so.
+    pub skip_prefixes: Vec<String>,
+    /// Only phases in these states.
+    pub states: Vec<PhaseState>,
+}
+
+impl Default for Selection {
+    fn default() -> Self {
+        Self { run_ids: Vec::new(), skip_prefixes: Vec::new(), states: vec![PhaseState::Queued] }
+    }
+}
+
+impl Selection {
+    /// Whether phases of this run are wanted.
+    pub fn takes_run(&self, run_id: &str) -> bool {
+        (self.run_ids.is_empty() || self.run_ids.iter().any(|id| id == run_id))
+            && !self.skip_prefixes.iter().any(|prefix| run_id.starts_with(prefix.as_str()))
+    }
+
+    /// Whether phases in this state are wanted.
+    pub fn takes_state(&self, state: PhaseState) -> bool {
+        self.states.contains(&state)
+    }
+}
+
+/// A phase that could be claimed, as much of it as choosing needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// Its row.
+    pub phase_pk: i64,
+    /// Its run.
+    pub run_id: &'a str,
+    /// Its state.
+    pub state: PhaseState,
+    /// Place of its tier in the run; 0 where that is not known.
+    pub tier_index: i64,
+    /// Its place in the run or tier; 0 where that is not known. Not unique in runs of earlier programs.
+    pub phase_index: i64,
+    /// Attempts that its row counts.
+    pub attempts: u64,
+    /// Why its last attempt failed.
+    pub last_failure: Option<&'a str>,
 }
 
 /// A phase that this process holds.
@@ -60,6 +103,8 @@ pub struct Claim {
     pub key: PhaseKey,
     /// Its row.
     pub phase_pk: i64,
+    /// The state that it was claimed from, and that it returns to when the claim is given back.
+    pub prior: PhaseState,
     /// Grows with every claim of the phase; a write with an older token is refused.
     pub fencing_token: i64,
     /// Who holds it.
@@ -90,8 +135,33 @@ pub struct Claim {
     pub failures_max: u64,
 }
 
+impl Claim {
+    /// What names its lease.
+    pub fn lease(&self) -> LeaseKey {
+        LeaseKey {
+            key: self.key.clone(),
+            phase_pk: self.phase_pk,
+            owner: self.owner.clone(),
+            fencing_token: self.fencing_token,
+        }
+    }
+}
+
+/// Names the lease of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseKey {
+    /// Which phase.
+    pub key: PhaseKey,
+    /// Its row.
+    pub phase_pk: i64,
+    /// Who holds it.
+    pub owner: String,
+    /// The token that the claim was made with.
+    pub fencing_token: i64,
+}
+
 /// Where a phase stands after an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PhaseState {
     /// Waits for its next attempt.
@@ -110,6 +180,11 @@ impl PhaseState {
             Self::Complete => "COMPLETE",
             Self::Failed => "FAILED",
         }
+    }
+
+    /// Reads what the column spells; `None` for the states of phases that nobody may claim.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Queued, Self::Complete, Self::Failed].into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -132,6 +207,10 @@ pub struct AttemptRecord {
     pub state: PhaseState,
     /// Tokens that the attempt used, input and output.
     pub tokens_used: u64,
+    /// How far it came, as JSON.
+    pub milestones: String,
+    /// What identifies its failure.
+    pub fingerprint: Option<Fingerprint>,
     /// When it began.
     pub started_at: Stamp,
     /// When it ended.
@@ -226,36 +305,88 @@ pub enum StoreError {
     Db(#[from] DbError),
 }
 
+/// An attempt of a session that the database has the account of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountedAttempt {
+    /// Row of its phase.
+    pub phase_pk: i64,
+    /// Its phase.
+    pub key: PhaseKey,
+    /// Which attempt at it.
+    pub attempt: u64,
+    /// How it ended.
+    pub outcome: String,
+    /// Why, as a stable word.
+    pub reason: Option<String>,
+    /// Why, for people.
+    pub detail: Option<String>,
+    /// `written`, or why its event was not.
+    pub telemetry: String,
+    /// Why it yielded no event.
+    pub zero_yield: Option<String>,
+    /// How far it came, as JSON.
+    pub milestones: Option<String>,
+    /// What identifies its failure: short name, template, whether it can be systemic.
+    pub fingerprint: Option<(String, String, bool)>,
+    /// Where the phase stands now; `None` for a state that no account leaves.
+    pub state: Option<PhaseState>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
 /// The tables of runs, phases, leases, attempts and events.
-pub trait Store {
-    /// Puts phases whose lease has expired back to QUEUED and says which.
+pub trait Store: Send {
+    /// Puts phases whose lease has expired back to the state that they were claimed from, and says which.
     fn recover_stale(&mut self, now: Stamp) -> Result<Vec<PhaseKey>, StoreError>;
 
-    /// How many phases wait.
-    fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError>;
+    /// Puts back what this owner holds, who is known to be gone, and says which.
+    fn recover_from(&mut self, owner: &str, now: Stamp) -> Result<Vec<PhaseKey>, StoreError>;
+
+    /// How many phases are in the wanted states.
+    fn waiting(&mut self, selection: &Selection) -> Result<u64, StoreError>;
 
     /// How many phases are being worked on, by anyone.
     fn executing(&mut self, selection: &Selection) -> Result<u64, StoreError>;
 
-    /// Claims the next waiting phase: fewest attempts first, then by tier, index and age.
-    fn claim_next(
+    /// Owners of leases that have not expired.
+    fn live_owners(&mut self, now: Stamp) -> Result<Vec<String>, StoreError>;
+
+    /// Hands out every phase that could be claimed, in no particular order, without holding more than one.
+    fn candidates(
         &mut self,
         selection: &Selection,
+        each: &mut dyn FnMut(Candidate<'_>),
+    ) -> Result<(), StoreError>;
+
+    /// Claims this phase if it still is in this state and has had so many attempts; `None` when it is not, because
+    /// somebody else was faster.
+    fn claim(
+        &mut self,
+        phase_pk: i64,
+        seen: (PhaseState, u64),
         owner: &str,
         now: Stamp,
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError>;
 
+    /// Extends a lease that is still held.
+    fn renew(&mut self, lease: &LeaseKey, until: Stamp) -> Result<(), StoreError>;
+
+    /// The attempts of a session that are accounted for, oldest first.
+    fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError>;
+
     /// Gives a claim back as if it had not been made.
     fn release(&mut self, claim: &Claim, now: Stamp) -> Result<(), StoreError>;
 
     /// Ends an attempt: its account, its event and the state of the phase in one transaction. An event that
-    /// the database rejects is not an error; the reason comes back.
+    /// the database rejects is not an error; the reason comes back. `zero_yield` names what the account says of an
+    /// attempt without an event.
     fn finish(
         &mut self,
         claim: &Claim,
         record: &AttemptRecord,
         event: Result<&EventRow, Rejection>,
+        zero_yield: &dyn Fn(&Rejection) -> &'static str,
     ) -> Result<EventWrite, StoreError>;
 
     /// Marks the runs whose phases have all ended.

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use crate::db::postgres::PostgresTelemetry;
 use crate::db::sqlite::SqliteTelemetry;
-use crate::telemetry::store::{Driver, Inner, OpenError, SinkError, Store, StoreOptions};
+use crate::telemetry::store::{self, Driver, Inner, OpenError, SinkError, Store, StoreOptions};
 use crate::url::DbUrl;
 
 /// The stores that somebody holds. They are only found here, never kept alive: a store that a static held would not be
@@ -19,15 +19,9 @@ static SHARED: LazyLock<Mutex<HashMap<String, Weak<Inner>>>> = LazyLock::new(Mut
 impl Store {
     /// Opens a store of the database that `url` names. A SQLite file is made when it is missing; its folder is not.
     pub fn open(url: &DbUrl, options: StoreOptions) -> Result<Self, OpenError> {
-        let driver: Arc<dyn Driver> = match url {
-            DbUrl::Sqlite(url) => {
-                Arc::new(SqliteTelemetry::file(&real(url.path()), options.durability, options.lock_timeout))
-            }
-            DbUrl::Postgres(url) => Arc::new(PostgresTelemetry::new(url.clone(), options.durability)),
-            DbUrl::PostgRest(_) => {
-                let text = "telemetry is written to SQLite or PostgreSQL, not through a REST API";
-                return Err(OpenError::new(SinkError::Rejected(text.to_owned())));
-            }
+        let Some(driver) = driver(url, &options) else {
+            let text = "telemetry is written to SQLite or PostgreSQL, not through a REST API";
+            return Err(OpenError::new(SinkError::Rejected(text.to_owned())));
         };
         Self::with_driver(driver, options)
     }
@@ -49,6 +43,27 @@ impl Store {
         shared.retain(|_, weak| weak.strong_count() > 0);
         shared.insert(identity, store.downgrade());
         Ok(store)
+    }
+}
+
+/// How a database is written to; `None` where it is not.
+fn driver(url: &DbUrl, options: &StoreOptions) -> Option<Arc<dyn Driver>> {
+    let StoreOptions { durability, lock_timeout, .. } = *options;
+    match url {
+        DbUrl::Sqlite(url) => {
+            Some(Arc::new(SqliteTelemetry::file(&real(url.path()), durability, lock_timeout)))
+        }
+        DbUrl::Postgres(url) => Some(Arc::new(PostgresTelemetry::new(url.clone(), durability))),
+        DbUrl::PostgRest(_) => None,
+    }
+}
+
+/// The spill files beside a database, with their sizes. Those of a server are where its writers run.
+pub fn spill_files(url: &DbUrl) -> Vec<(String, u64)> {
+    let place = driver(url, &StoreOptions::default()).map(|driver| driver.spill_place());
+    match place {
+        Some((Some(dir), prefix)) => store::spill_files(&dir, &prefix),
+        _ => Vec::new(),
     }
 }
 

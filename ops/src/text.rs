@@ -11,6 +11,12 @@ pub fn ellipsis(text: &str, limit: usize) -> String {
     kept + "..."
 }
 
+/// Bytes as text. This runs over all that is read from files and tables; the slower way is for what is none, to say
+/// where.
+pub fn utf8(bytes: &[u8]) -> Result<&str, std::str::Utf8Error> {
+    simdutf8::basic::from_utf8(bytes).or_else(|_| std::str::from_utf8(bytes))
+}
+
 /// `1234567` as `1,234,567`.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();

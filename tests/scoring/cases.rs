@@ -226,9 +226,7 @@ fn every_change_is_a_note_that_says_how_to_undo_it() {
     let before = super::kit::row(&rules, &cells);
     for (i, column) in rules.dataset().columns.iter().enumerate() {
         let edit = row.notes.iter().find_map(|note| match note {
-            Note::Edit(at, edit) if *at == i => {
-                Some((edit.before.as_str(), edit.after.as_str(), edit.evidence.as_str()))
-            }
+            Note::Edit(at, edit) if *at == i => Some((&*edit.before, &*edit.after, &*edit.evidence)),
             _ => None,
         });
         let expected = match column.name.as_str() {

@@ -13,7 +13,13 @@ pub(crate) fn rules(dataset: &str) -> Rules {
 
 /// A row with these cells; all others are NULL.
 pub(crate) fn row<'a>(rules: &Rules, cells: &[(&str, &'a str)]) -> Row<'a> {
-    let mut row = Row { ordinal: 0, at: 0, line: 1, cells: vec![Cell::Null; rules.dataset().columns.len()] };
+    let mut row = Row {
+        ordinal: 0,
+        at: 0,
+        line: 1,
+        open: None,
+        cells: vec![Cell::Null; rules.dataset().columns.len()],
+    };
     for (column, text) in cells {
         row.cells[rules.dataset().column(column).unwrap()] = Cell::Text(Cow::Borrowed(text));
     }
@@ -30,7 +36,7 @@ pub(crate) fn read(rules: &Rules, lines: &str) -> Vec<Row<'static>> {
             Some(serde_json::Value::String(text)) => Cell::Text(Cow::Owned(text.clone())),
             Some(other) => Cell::Json(Cow::Owned(other.to_string())),
         });
-        Row { ordinal: i as u64, at: 0, line: 1 + i as u64, cells: cells.collect() }
+        Row { ordinal: i as u64, at: 0, line: 1 + i as u64, open: None, cells: cells.collect() }
     });
     rows.collect()
 }

@@ -230,11 +230,12 @@ export function postgrest(state, programs, stack, { maxRows, txEnd }) {
   });
 }
 
-/** Starts the edge functions; their port. */
-export function functions(state, programs) {
+/** Starts the edge functions, which reach PostgREST; their port. */
+export function functions(state, programs, stack) {
   return withPorts(state, async (port) => {
     const env = {
       FUNCTIONS_PORT: `${port}`,
+      POSTGREST_URL: `http://127.0.0.1:${stack.postgrest_port}`,
       DENO_DIR: join(state.dir, 'deno'),
       DENO_NO_UPDATE_CHECK: '1',
       NO_COLOR: '1',

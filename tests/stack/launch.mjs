@@ -122,7 +122,7 @@ async function claim(state, programs) {
 async function startAll(state, programs, settings, stack) {
   stack.postgres_port = await components.postgres(state, programs, settings);
   stack.postgrest_port = await components.postgrest(state, programs, stack, settings);
-  stack.functions_port = await components.functions(state, programs);
+  stack.functions_port = await components.functions(state, programs, stack);
   const ports = await components.gateway(state, stack);
   Object.assign(stack, {
     url: `http://127.0.0.1:${ports.port}`,

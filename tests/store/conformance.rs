@@ -39,6 +39,8 @@ cases!(
     a_failure_at_the_commit_is_found_in_its_job,
     a_spilled_job_is_written_by_the_next_store_once,
     an_upsert_counts,
+    a_writer_says_how_it_is,
+    writers_that_count_in_the_same_rows_lose_nothing,
 );
 
 fn flushed(store: &Store) {
@@ -348,4 +350,63 @@ fn an_upsert_counts(world: &World) {
     }
     flushed(&store);
     assert_eq!(rows(&store, "SELECT host, count FROM hosts ORDER BY host"), "a|100 b|100");
+}
+
+/// Whether it is closed, and its counts, as its row in the database has them.
+fn a_writer_says_how_it_is(world: &World) {
+    let heartbeat = Duration::from_millis(20);
+    let store = world.open(StoreOptions { heartbeat, id: "me".to_owned(), ..world.options() });
+    let said = || {
+        let sql = "SELECT id, closed_at IS NULL, submitted, written, dropped_sql_error, last_error IS NULL \
+                   FROM ops_telemetry_writers";
+        store.read(|reader| reader.rows(sql)).map(|_| rows(&store, sql)).unwrap_or_default()
+    };
+    let within_patience = |expected: &str| {
+        let began = std::time::Instant::now();
+        while said() != expected {
+            assert!(began.elapsed() < PATIENCE, "{} {:?}", said(), store.stats());
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    store.record(&Note { writer: 1, n: 1 }).unwrap();
+    within_patience("me|1|1|1|0|1");
+    store.record(&Note { writer: 1, n: -1 }).unwrap();
+    within_patience("me|1|2|1|1|0");
+    store.shutdown();
+    assert_eq!(said(), "me|0|2|1|1|0");
+    // Who did not write says nothing.
+    world.open(StoreOptions { id: "other".to_owned(), ..world.options() }).shutdown();
+    assert_eq!(rows(&store, "SELECT count(*) FROM ops_telemetry_writers"), "1");
+}
+
+/// Two writers that take the same rows in opposite order lock each other out; both must come through.
+fn writers_that_count_in_the_same_rows_lose_nothing(world: &World) {
+    const EACH: u64 = 400;
+    let stores = [world.store(), world.store()];
+    thread::scope(|scope| {
+        for (i, store) in stores.iter().enumerate() {
+            scope.spawn(move || {
+                let hosts = if i == 0 { ["a", "b", "c"] } else { ["c", "b", "a"] };
+                for _ in 0..EACH {
+                    for host in hosts {
+                        store.record(&Host(host)).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    for store in &stores {
+        let report = store.flush(PATIENCE);
+        assert!(report.is_acknowledged(), "{report:?} {:?}", store.stats());
+        let began = std::time::Instant::now();
+        while store.ledger().spilled > 0 {
+            assert!(began.elapsed() < PATIENCE, "{:?}", store.stats());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let all = 2 * EACH;
+    assert_eq!(
+        rows(&stores[0], "SELECT host, count FROM hosts ORDER BY host"),
+        format!("a|{all} b|{all} c|{all}")
+    );
 }

@@ -189,12 +189,16 @@ fn processes_and_threads_on_one_file_lose_nothing() {
         total += submitted;
     }
     let store = world.store();
-    assert_eq!(store.flush(PATIENCE).failed, 0);
+    // Processes that fight for one lock leave millions of jobs in spill files.
+    let recovered = (0..20).map(|_| store.flush(PATIENCE)).find(|report| !report.recovering);
+    assert_eq!(recovered.map(|report| report.failed), Some(0), "{:?}", store.stats());
+    let spilled = store.ledger().recovered.written;
     assert_eq!(count(&store, "notes"), u64::try_from(total).unwrap());
     assert_unbroken(&store);
     let (writers, speed) = (PROCESSES * THREADS, total / if is_long() { 60 } else { 3 });
     println!(
-        "{writers} threads of {PROCESSES} processes: {total} rows acknowledged and there, {speed} a second"
+        "{writers} threads of {PROCESSES} processes: {total} rows acknowledged and there, {spilled} of them through spill \
+         files, {speed} a second"
     );
 }
 

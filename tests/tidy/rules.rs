@@ -111,11 +111,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["backfill", "cleanup", "soak"]),
     ("db", &[]),
     ("migrate", &[]),
+    ("fingerprint", &["report"]),
     ("tokens", &["report", "export"]),
     ("telemetry", &["tokens", "db"]),
     ("glyphs", &["report", "telemetry"]),
-    ("phases", &["db", "telemetry"]),
-    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases"]),
+    ("analytics", &["report", "db", "telemetry"]),
+    ("phases", &["db", "telemetry", "fingerprint"]),
+    ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases", "fingerprint"]),
     ("db::postgres", &["db", "telemetry"]),
     ("stores", &["db", "db::sqlite", "db::postgres", "telemetry"]),
     ("identity", &["report", "db", "migrate", "db::sqlite", "db::postgres"]),
@@ -123,7 +125,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("artifacts", &["report", "soak"]),
     ("health", &["report", "target", "backfill"]),
     ("soak", &["report", "export", "db", "target::postgrest", "probe"]),
-    ("work", &["report", "db", "tokens", "telemetry", "phases", "identity"]),
+    ("work", &["report", "db", "tokens", "telemetry", "phases", "identity", "fingerprint"]),
 ];
 
 /// Everything wrong with one file, each as `path:line: what`.

@@ -9,6 +9,8 @@ use ops::clock::{Clock, Stamp};
 use ops::guard::Refusal;
 use ops::ids::Ids;
 use ops::target::postgrest::ApiKey;
+use ops::telemetry::Flag;
+use ops::telemetry::store::StoreOptions;
 use ops::url::{DbUrl, PostgrestUrl};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -25,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) telemetry_flag: Option<String>,
     /// `SAORI_TELEMETRY` as it was set.
     pub(crate) events_flag: Option<String>,
+    /// `TELEMETRY_DEBUG` as it was set.
+    telemetry_debug: Option<String>,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_colour: bool,
     /// The time: the machine's, or `OPS_NOW` for golden tests.
@@ -62,6 +66,7 @@ impl Settings {
             scratch: std::env::temp_dir(),
             telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
             events_flag: std::env::var(ops::telemetry::events::VARIABLE).ok(),
+            telemetry_debug: var("TELEMETRY_DEBUG"),
             no_colour: var("NO_COLOR").is_some(),
             clock,
             seed,
@@ -80,6 +85,20 @@ impl Settings {
     /// A new source of ids.
     pub(crate) fn ids(&self) -> Ids {
         self.seed.map_or(Ids::Os, Ids::seeded)
+    }
+
+    /// How telemetry stores behave: with `TELEMETRY_DEBUG=1` each job is written at once and its error is the caller's.
+    pub(crate) fn store_options(&self) -> anyhow::Result<StoreOptions> {
+        let flag = Flag::parse(self.telemetry_debug.as_deref());
+        if let Flag::NotUnderstood(_) = &flag {
+            anyhow::bail!("{}", flag.explain_as("TELEMETRY_DEBUG"));
+        }
+        Ok(StoreOptions { debug: flag.is_on(), clock: self.clock, ..StoreOptions::default() })
+    }
+
+    /// Decides what is chosen at random: `OPS_SEED`, or another number each time.
+    pub(crate) fn choice_seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| u64::from_str_radix(&self.ids().hex("choice", 8), 16).unwrap_or_default())
     }
 
     /// The database that was named: `--db`, else `DATABASE_URL_FILE`, else `DATABASE_URL`; never a default.

@@ -39,8 +39,8 @@ pub(super) struct Flight {
     due: Duration,
     /// Whether its rows must be read before the next step.
     is_stale: bool,
-    /// Until when a call of a killed process may arrive.
-    settles: Option<Duration>,
+    /// The step that a killed process sent last, and until when that may still arrive.
+    settles: Option<(usize, Duration)>,
     /// When the call under way was sent.
     sent: Option<(Stamp, Duration)>,
     /// What came back.
@@ -79,7 +79,7 @@ impl Runner<'_, '_> {
         let mut settles = None;
         let before = if let (Some(before), Some(sent)) = (prior.before, &prior.called) {
             let since = Stamp::parse_db(sent).map_or(Duration::ZERO, |sent| now.since(sent));
-            settles = self.timeout().checked_sub(since).map(|left| at + left);
+            settles = self.timeout().checked_sub(since).map(|left| (prior.step, at + left));
             before
         } else {
             self.journal.begin(candidate.n, now, &images);
@@ -126,7 +126,7 @@ impl Runner<'_, '_> {
             let steps = &facts.batches[flight.candidate.batch].steps;
             let Some(step) = steps.get(flight.step) else { return self.finish(flight, None) };
             let table = facts.written_by(step);
-            if let Some(span) = self.must_wait(flight, table)? {
+            if let Some(span) = self.must_wait(flight)? {
                 return Ok(if stopping { self.abandon()? } else { Turn::Waits(span) });
             }
             let has = self.shapes[table].has(&flight.seen[table]);
@@ -156,10 +156,12 @@ impl Runner<'_, '_> {
     }
 
     /// How long until the next step may be tried; its rows are as they are now when it may.
-    fn must_wait(&mut self, flight: &mut Flight, table: usize) -> Result<Option<Duration>, BackfillError> {
+    fn must_wait(&mut self, flight: &mut Flight) -> Result<Option<Duration>, BackfillError> {
         let at = self.context.pace.elapsed();
-        if let Some(until) = flight.settles {
+        if let Some((step, until)) = flight.settles {
             flight.seen = self.context.images(self.shapes, &flight.candidate)?;
+            let steps = &self.facts().batches[flight.candidate.batch].steps;
+            let table = steps.get(step).map_or(0, |step| self.facts().written_by(step));
             let is_there = self.shapes[table].has(&flight.seen[table]) == Has::Current;
             if !is_there && at < until {
                 return Ok(Some(LOOK.min(until.saturating_sub(at))));

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::files::FileError;
 use crate::guard::Refusal;
 use crate::ids::sha256;
-use crate::records::{Compression, Format, ReadError, Records};
+use crate::records::{Compression, Format, ReadError, ReadOptions, Records};
 use crate::target::schema::{Table, TableName};
 use crate::target::{Target, TargetError, TargetIdentity};
 
@@ -170,7 +170,10 @@ fn compare(
     let rules = Rules::parse(&request.compare, &table, &key)?;
     let driver = target.identity()?.driver;
     let dialect = Dialect::of_driver(&driver).expect("every driver has a dialect");
-    let records = Records::open(&request.desired, request.format, around.scratch)?;
+    // A dump may hold several tables; the one that is planned is meant, in whatever schema it was.
+    let (format, table_name) = (request.format, Some(request.table.name.clone()));
+    let reading = ReadOptions { format, table: table_name, ..ReadOptions::default() };
+    let records = Records::open_with(&request.desired, around.scratch, &reading)?;
     let options = DesiredOptions {
         null: request.null.clone(),
         ignore: request.ignore_columns.clone(),

@@ -1,5 +1,6 @@
 //! What was done to a row and what was noticed: the one list that everything else is a view of.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A named rule. Its version changes whenever it would decide differently for any text.
@@ -23,11 +24,11 @@ pub struct Edit {
     /// Which rule did it.
     pub rule: Rule,
     /// The cell before, as JSON.
-    pub before: String,
+    pub before: Cow<'static, str>,
     /// The cell after, as JSON.
-    pub after: String,
+    pub after: Cow<'static, str>,
     /// Why this was not a guess, in a few words: `mac-roman, 20 of 20 lines decode`.
-    pub evidence: String,
+    pub evidence: Cow<'static, str>,
 }
 
 /// Something a person should see; nothing was changed.

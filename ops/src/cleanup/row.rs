@@ -35,6 +35,8 @@ pub struct Row<'a> {
     pub at: u64,
     /// The line where it starts, from 1.
     pub line: u64,
+    /// The column whose text ends where the input does, with nothing to show that it is whole.
+    pub open: Option<usize>,
     /// The dataset's columns in its order, then columns that only the input has, in the input's order.
     pub cells: Vec<Cell<'a>>,
 }

@@ -5,8 +5,8 @@
 use super::check::{self, Problem};
 use super::dataset::{Column, Dataset, Fill, Kind, Part};
 use super::list;
-use super::row::Cell;
-use super::words::{self, Table, Tally};
+use super::row::{Cell, Row};
+use super::words::{self, Meanings, Splits, Table, Tally};
 
 /// A dataset whose settings hold together, ready to be applied.
 #[derive(Debug, Clone)]
@@ -22,6 +22,10 @@ pub struct Rules {
     pub(super) texts: Vec<usize>,
     /// Columns that are searched for debris, titles first.
     pub(super) debris: Vec<usize>,
+    /// Columns whose words any rule reads.
+    pub(super) read: Vec<usize>,
+    /// The words and phrases of the fills and the markers.
+    meanings: Meanings,
     pub(super) markers: Table,
     /// Longest marker, in words.
     pub(super) marker_words: usize,
@@ -32,6 +36,7 @@ pub struct Rules {
 /// What a thread needs to apply [`Rules`]: buffers that are used for row after row.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
+    pub(super) splits: Splits,
     pub(super) tally: Tally,
     pub(super) list: list::Buffer,
     pub(super) groups: Vec<Option<u32>>,
@@ -221,20 +226,24 @@ impl Rules {
         }
         let parts = dataset.score.parts.iter().filter_map(|part| part_rule(part, &dataset, &fills)).collect();
         let slug = dataset.slug.as_ref().and_then(|slug| Some((place(&slug.from)?, place(&slug.to)?)));
+        let (titles, texts, debris) = (title_rules(&dataset), scored_texts(&dataset), debris(&dataset));
+        let mut read: Vec<usize> = scans.iter().map(|scan| scan.column).collect();
+        read.extend(titles.iter().map(|title| title.column).chain(texts.iter().chain(&debris).copied()));
+        read.sort_unstable();
+        read.dedup();
+        let markers: Vec<(u64, usize)> = dataset.artifacts.markers.iter().map(|text| phrase(text)).collect();
+        let marker_words = markers.iter().map(|(_, words)| *words).max().unwrap_or_default();
+        let known = words.iter().map(|(hash, ..)| *hash).chain(markers.iter().map(|(hash, _)| *hash));
         Ok(Self {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
+            meanings: Meanings::new(known, marker_words.max(phrase_max)),
             lexicon: Lexicon::new(words, phrase_max),
-            titles: title_rules(&dataset),
-            texts: scored_texts(&dataset),
-            debris: debris(&dataset),
-            marker_words: dataset
-                .artifacts
-                .markers
-                .iter()
-                .map(|text| phrase(text).1)
-                .max()
-                .unwrap_or_default(),
-            markers: Table::new(&numbered(dataset.artifacts.markers.iter().map(|text| phrase(text).0))),
+            titles,
+            texts,
+            debris,
+            read,
+            marker_words,
+            markers: Table::new(&numbered(markers.iter().map(|(hash, _)| *hash))),
             fills,
             scans,
             parts,
@@ -246,6 +255,23 @@ impl Rules {
     /// What these were made of.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
+    }
+
+    /// Splits the texts of a row into words, once for all rules that read them.
+    pub(super) fn split(&self, row: &Row<'_>, splits: &mut Splits) {
+        splits.clear(self.dataset.columns.len());
+        for column in &self.read {
+            if let Some(text) = row.cells.get(*column).and_then(content) {
+                splits.split(*column, text, &self.meanings);
+            }
+        }
+    }
+
+    /// Splits a text that was repaired, if any rule reads it.
+    pub(super) fn split_again(&self, column: usize, text: &str, splits: &mut Splits) {
+        if self.read.contains(&column) {
+            splits.split(column, text, &self.meanings);
+        }
     }
 
     /// Whether a cell says nothing: absent, NULL, blank or a placeholder.

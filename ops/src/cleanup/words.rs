@@ -7,6 +7,8 @@
 /// A word where it stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'a> {
+    /// Where it starts in its text, in bytes.
+    pub(super) start: usize,
     /// As written, without a possessive.
     pub(super) text: &'a str,
     /// Of the folded word: equal for equal words.
@@ -15,18 +17,42 @@ pub(super) struct Word<'a> {
     pub(super) chars: usize,
     /// Something that is no part of a word follows.
     pub(super) closed: bool,
+    /// Whether it, or a phrase that ends with it, may mean something to a rule.
+    pub(super) is_known: bool,
 }
 
 const SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The bit in which small ASCII letters differ from capitals; digits and apostrophes have it too.
+const SMALL: u64 = 0x2020_2020_2020_2020;
 
-fn step(state: u64, byte: u8) -> u64 {
-    (state ^ u64::from(byte)).wrapping_mul(STEP).rotate_left(23)
-}
+/// Which bytes are ASCII letters and digits.
+const IS_PART: [bool; 256] = {
+    let mut is_part = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        is_part[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    is_part
+};
 
 fn finish(state: u64) -> u64 {
     let mixed = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed ^ (mixed >> 32)
+}
+
+/// The hash of a word in small letters, or in ASCII letters of any size: eight bytes at a time.
+fn hash_bytes(bytes: &[u8], case: u64) -> u64 {
+    let (chunks, rest) = bytes.as_chunks();
+    let step = |state: u64, chunk: u64| (state ^ (chunk | case)).wrapping_mul(STEP).rotate_left(23);
+    let state = chunks.iter().fold(SEED, |state, chunk| step(state, u64::from_le_bytes(*chunk)));
+    if rest.is_empty() {
+        return finish(state);
+    }
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    finish(step(state, u64::from_le_bytes(last)))
 }
 
 /// The hash of words that follow each other.
@@ -39,27 +65,25 @@ pub(super) fn fold(c: char) -> impl Iterator<Item = char> {
     (if c == '\u{2019}' { '\'' } else { c }).to_lowercase()
 }
 
-fn step_char(mut state: u64, c: char) -> u64 {
-    for folded in fold(c) {
-        for byte in folded.encode_utf8(&mut [0; 4]).bytes() {
-            state = step(state, byte);
-        }
-    }
-    state
-}
-
 /// The hash of a text that is one word, as [`words`] gives it.
 pub(super) fn hash(word: &str) -> u64 {
-    finish(word.chars().fold(SEED, step_char))
+    if word.is_ascii() {
+        return hash_bytes(word.as_bytes(), SMALL);
+    }
+    hash_bytes(word.chars().flat_map(fold).collect::<String>().as_bytes(), 0)
 }
 
 /// The hashes of the beginnings of a word, from `from` characters, the whole word last.
 pub(super) fn beginnings(word: &str, from: usize, mut each: impl FnMut(u64)) {
-    let mut state = SEED;
+    if word.is_ascii() {
+        (from..=word.len()).for_each(|length| each(hash_bytes(&word.as_bytes()[..length], SMALL)));
+        return;
+    }
+    let mut folded = String::new();
     for (i, c) in word.chars().enumerate() {
-        state = step_char(state, c);
+        folded.extend(fold(c));
         if i + 1 >= from {
-            each(finish(state));
+            each(hash_bytes(folded.as_bytes(), 0));
         }
     }
 }
@@ -88,7 +112,7 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     let mut at = 0;
     while at < bytes.len() {
         if bytes[at].is_ascii() {
-            if !bytes[at].is_ascii_alphanumeric() {
+            if !IS_PART[usize::from(bytes[at])] {
                 at += 1;
                 continue;
             }
@@ -105,22 +129,20 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
 /// The word that starts at `start`, and where the text goes on.
 fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let bytes = text.as_bytes();
-    let (mut at, mut state, mut chars) = (start, SEED, 0);
+    let (mut at, mut chars) = (start, 0);
     let mut apostrophe = None;
     while at < bytes.len() {
         let byte = bytes[at];
-        if byte.is_ascii_alphanumeric() {
-            state = step(state, byte.to_ascii_lowercase());
+        if IS_PART[usize::from(byte)] {
             at += 1;
         } else {
             let Some(c) = first(&text[at..]) else { break };
             let is_inner = is_apostrophe(c) && first(&text[at + c.len_utf8()..]).is_some_and(is_part);
             if is_inner {
-                apostrophe = Some((at, state, chars, at + c.len_utf8()));
+                apostrophe = Some((at, chars, at + c.len_utf8()));
             } else if byte.is_ascii() || !is_part(c) {
                 break;
             }
-            state = step_char(state, c);
             at += c.len_utf8();
         }
         chars += 1;
@@ -130,9 +152,118 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let is_cut = rest.trim_start_matches(char::REPLACEMENT_CHARACTER).is_empty();
     let closed = !is_cut && !matches!(rest, "'" | "\u{2019}");
     let possessive = apostrophe.filter(|(.., tail)| matches!(&text[*tail..at], "s" | "S"));
-    let (end, state, chars) =
-        possessive.map_or((at, state, chars), |(end, state, chars, _)| (end, state, chars));
-    (Word { text: &text[start..end], hash: finish(state), chars, closed }, at)
+    let (end, chars) = possessive.map_or((at, chars), |(end, chars, _)| (end, chars));
+    let word = &text[start..end];
+    (Word { start, text: word, hash: hash(word), chars, closed, is_known: true }, at)
+}
+
+/// Words and phrases that mean something to a rule, as bits: one look tells nearly all that mean nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Meanings {
+    bits: Vec<u64>,
+    /// Words of the longest phrase.
+    longest: usize,
+}
+
+/// Bits of [`Meanings`]; a power of two.
+const MEANINGS: u64 = 1 << 15;
+
+impl Meanings {
+    /// Of these hashes; no phrase has more than `longest` words.
+    pub(super) fn new(hashes: impl Iterator<Item = u64>, longest: usize) -> Self {
+        let mut meanings = Self { bits: vec![0; (MEANINGS / 64) as usize], longest };
+        for hash in hashes {
+            let (at, bit) = Self::place(hash);
+            meanings.bits[at] |= bit;
+        }
+        meanings
+    }
+
+    fn place(hash: u64) -> (usize, u64) {
+        let bit = (hash >> 40) & (MEANINGS - 1);
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        let (at, bit) = Self::place(hash);
+        self.bits[at] & bit != 0
+    }
+}
+
+/// A word without its text.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    start: u32,
+    end: u32,
+    chars: u32,
+    closed: bool,
+    is_known: bool,
+    hash: u64,
+}
+
+/// Calls `each` with the hash of a word and of the phrases that end with it.
+fn phrases(before: Option<u64>, last: Option<u64>, word: u64, longest: usize, mut each: impl FnMut(u64)) {
+    each(word);
+    if let Some(last) = last.filter(|_| longest > 1) {
+        each(join(last, word));
+        if let Some(before) = before.filter(|_| longest > 2) {
+            each(join(join(before, last), word));
+        }
+    }
+}
+
+/// The words of the texts of a row: each text is split once, however many rules read it. Reused from row to row.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Splits {
+    columns: Vec<Vec<Spot>>,
+}
+
+impl Splits {
+    /// Forgets the row before; texts of `columns` columns can be split.
+    pub(super) fn clear(&mut self, columns: usize) {
+        self.columns.iter_mut().for_each(Vec::clear);
+        if self.columns.len() < columns {
+            self.columns.resize(columns, Vec::new());
+        }
+    }
+
+    /// Splits the text of a column, which `clear` made room for.
+    pub(super) fn split(&mut self, column: usize, text: &str, meanings: &Meanings) {
+        let spots = &mut self.columns[column];
+        spots.clear();
+        let offset = |n: usize| u32::try_from(n).expect("a record is smaller than 4 GiB");
+        let (mut last, mut before) = (None, None);
+        words(text, |Word { start, text, hash, chars, closed, .. }| {
+            let mut is_known = false;
+            phrases(before, last, hash, meanings.longest, |hash| is_known |= meanings.has(hash));
+            (before, last) = (last, Some(hash));
+            let (start, end) = (offset(start), offset(start + text.len()));
+            spots.push(Spot { start, end, chars: offset(chars), closed, is_known, hash });
+        });
+    }
+
+    /// Calls `each` with the hash of a word, by its number, and of the phrases that end with it.
+    pub(super) fn phrases(&self, column: usize, number: usize, longest: usize, each: impl FnMut(u64)) {
+        let spots = &self.columns[column];
+        let back = |n: usize| number.checked_sub(n).map(|at| spots[at].hash);
+        phrases(back(2), back(1), spots[number].hash, longest, each);
+    }
+
+    /// The words of the text of a column, which is `text`.
+    pub(super) fn words<'t>(
+        &self,
+        column: usize,
+        text: &'t str,
+    ) -> impl ExactSizeIterator<Item = Word<'t>> + DoubleEndedIterator {
+        self.columns[column].iter().map(move |spot| Word {
+            start: spot.start as usize,
+            text: &text[spot.start as usize..spot.end as usize],
+            hash: spot.hash,
+            chars: spot.chars as usize,
+            closed: spot.closed,
+            is_known: spot.is_known,
+        })
+    }
 }
 
 /// A small map from hashes to numbers.
@@ -208,14 +339,13 @@ impl Tally {
         self.entries.len()
     }
 
-    /// Counts a word that stands in text number `source`, which is `text`.
-    pub(super) fn add(&mut self, word: Word<'_>, source: usize, text: &str) {
-        let start = word.text.as_ptr().addr() - text.as_ptr().addr();
+    /// Counts a word that stands in text number `source`.
+    pub(super) fn add(&mut self, word: Word<'_>, source: usize) {
         self.count(Entry {
             hash: word.hash,
             source,
-            start,
-            end: start + word.text.len(),
+            start: word.start,
+            end: word.start + word.text.len(),
             chars: word.chars,
             count: 1,
         });

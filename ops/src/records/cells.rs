@@ -19,6 +19,8 @@ pub(super) struct Span {
 pub(super) enum Form {
     Json,
     Cell,
+    /// A bare cell that ends where the file does: there may have been more of it.
+    Open,
     Quoted,
     /// Quoted, with quotes inside that stand twice.
     Doubled,
@@ -65,7 +67,7 @@ impl Cells {
     ) -> Result<u64, Fault> {
         let start = text.len();
         let mut replaced = 0;
-        match std::str::from_utf8(bytes) {
+        match crate::text::utf8(bytes) {
             Ok(record) => text.push_str(record),
             // Bytes of SQL may stand as they are between quotes and are no text then.
             Err(_) if is_sql || encoding == Encoding::Replace => {
@@ -147,7 +149,7 @@ const NOT_TEXT: &str = "not UTF-8";
 
 /// Appends bytes as text; `Err` is the offset of the first that is none, if those are not to be replaced.
 fn push(bytes: &[u8], encoding: Encoding, text: &mut String) -> Result<u64, usize> {
-    if let Ok(valid) = std::str::from_utf8(bytes) {
+    if let Ok(valid) = crate::text::utf8(bytes) {
         text.push_str(valid);
         return Ok(0);
     }

@@ -79,7 +79,13 @@ impl Delimited {
             match self.after(bytes, behind, is_end)? {
                 None => return Ok(None),
                 Some((After::Delimiter, next)) => at = next,
-                Some((After::Line | After::End, next)) => return Ok(Some((behind, next))),
+                Some((After::Line, next)) => return Ok(Some((behind, next))),
+                Some((After::End, next)) => {
+                    if let Some(last) = spans.last_mut().filter(|last| last.form == Form::Cell) {
+                        last.form = Form::Open;
+                    }
+                    return Ok(Some((behind, next)));
+                }
             }
         }
     }

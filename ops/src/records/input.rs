@@ -9,9 +9,8 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
 use super::ReadError;
+use super::hash::Hasher;
 
 /// What is smaller than this is unpacked whatever its ratio is.
 const UNPACKED_FREE: u64 = 256 * 1024 * 1024;
@@ -44,8 +43,7 @@ pub(super) struct Input {
     pub(super) path: PathBuf,
     pub(super) compression: Option<Compression>,
     file: File,
-    digest: Sha256,
-    bytes: u64,
+    hasher: Hasher,
     /// Whether the digest was taken while copying, and reading forward must not take it again.
     is_copy: bool,
 }
@@ -64,8 +62,7 @@ impl Input {
             path: path.to_path_buf(),
             compression,
             file,
-            digest: Sha256::new(),
-            bytes: 0,
+            hasher: Hasher::default(),
             is_copy: false,
         };
         let is_regular = input.file.metadata().map_err(fail)?.is_file();
@@ -86,7 +83,7 @@ impl Input {
     ) -> Result<(), ReadError> {
         let packed = Cell::new(0);
         let mut unpacked = 0;
-        let source = Hashing { inner: magic.chain(&self.file), digest: &mut self.digest, bytes: &packed };
+        let source = Hashing { inner: magic.chain(&self.file), hasher: &mut self.hasher, bytes: &packed };
         let source = BufReader::with_capacity(CHUNK, source);
         let mut plain: Box<dyn Read + '_> = match self.compression {
             Some(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
@@ -113,15 +110,19 @@ impl Input {
                 .map_err(|e| ReadError::io("write a temporary file in", scratch, e))?;
         }
         drop(plain);
-        self.bytes = packed.get();
         self.file = copy;
         self.is_copy = true;
         Ok(())
     }
 
-    /// SHA-256 and number of the bytes on disk, once everything was read forward.
+    /// Everything was read forward.
+    pub(super) fn end(&mut self) {
+        self.hasher.end();
+    }
+
+    /// SHA-256 and number of the bytes on disk, after the end.
     pub(super) fn facts(&self) -> (String, u64) {
-        (crate::ids::hex(&self.digest.clone().finalize()), self.bytes)
+        (self.hasher.hex(), self.hasher.bytes())
     }
 
     fn read_at(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
@@ -146,14 +147,14 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 struct Hashing<'a, R> {
     inner: R,
-    digest: &'a mut Sha256,
+    hasher: &'a mut Hasher,
     bytes: &'a Cell<u64>,
 }
 
 impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
-        self.digest.update(&buffer[..length]);
+        self.hasher.update(&buffer[..length]);
         self.bytes.set(self.bytes.get() + length as u64);
         Ok(length)
     }
@@ -221,8 +222,7 @@ impl Window {
         let length = input.read_at(self.origin + self.to as u64, room)?;
         self.is_end = length < room.len();
         if self.is_forward && !input.is_copy {
-            input.digest.update(&room[..length]);
-            input.bytes += length as u64;
+            input.hasher.update(&room[..length]);
         }
         self.to += length;
         Ok(())

@@ -8,6 +8,7 @@ mod batch;
 mod cells;
 mod delimited;
 mod error;
+mod hash;
 mod input;
 mod json;
 mod names;
@@ -124,9 +125,14 @@ impl<'a> Record<'a> {
         let text = &self.text[span.from as usize..span.to as usize];
         match span.form {
             Form::Json | Form::MadeJson => Field::Json(text),
-            Form::Cell => Field::Cell(text),
+            Form::Cell | Form::Open => Field::Cell(text),
             Form::Quoted | Form::Doubled | Form::MadeText | Form::Absent => Field::Quoted(text),
         }
+    }
+
+    /// Whether nothing shows that its last field is whole: a bare cell that ends where the file does.
+    pub fn is_open(&self) -> bool {
+        self.spans.last().is_some_and(|span| span.form == Form::Open)
     }
 
     /// All fields with their names.

@@ -80,13 +80,13 @@ impl Parser {
     }
 
     /// Where the damage that starts at `from` ends, if lines or brackets and quotes say so.
-    pub(super) fn behind(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
+    pub(super) fn behind(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Option<usize> {
         match self {
             Self::Array(array) => array.behind(bytes, from),
             Self::Lines | Self::Delimited(..) => {
                 memchr::memchr(b'\n', bytes.get(from..)?).map(|length| from + length + 1)
             }
-            Self::Sql(sql) => sql.behind(bytes, from),
+            Self::Sql(sql) => sql.behind(bytes, from, is_end),
         }
     }
 
@@ -100,7 +100,7 @@ impl Parser {
     ) -> Option<usize> {
         match self {
             Self::Array(array) => array.resume(bytes, from, limit, cells),
-            Self::Lines | Self::Delimited(..) => self.behind(bytes, from),
+            Self::Lines | Self::Delimited(..) => self.behind(bytes, from, true),
             Self::Sql(sql) => sql.resume(bytes, from, limit, cells),
         }
     }

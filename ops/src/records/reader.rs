@@ -250,6 +250,7 @@ impl Records {
             return Err(self.empty());
         }
         self.is_over = true;
+        self.input.end();
         Ok(())
     }
 

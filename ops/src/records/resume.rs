@@ -19,6 +19,10 @@ impl Records {
         if !self.parser.can_resume() {
             return Err(self.wrong(&fault));
         }
+        // What is said of it must not depend on how much of it happens to be in memory.
+        while self.forward.rest().len() < fault.at.saturating_add(SHOWN_BYTES) && !self.forward.is_end {
+            self.forward.fill(&mut self.input)?;
+        }
         let rest = self.forward.rest();
         let start = fault.from + self.parser.gap(&rest[fault.from..]);
         let (at, line) = self.place(start);
@@ -41,11 +45,12 @@ impl Records {
         let mut is_near = true;
         loop {
             // Most damage ends where it seems to, and that is in memory already.
-            if is_near
-                && let Some(next) = self.parser.behind(self.forward.rest(), start).filter(|next| *next > 0)
-            {
-                self.leave(next);
-                return Ok(());
+            if is_near {
+                let (rest, is_end) = (self.forward.rest(), self.forward.is_end);
+                if let Some(next) = self.parser.behind(rest, start, is_end).filter(|next| *next > 0) {
+                    self.leave(next);
+                    return Ok(());
+                }
             }
             if self.forward.rest().len() < reach && !self.forward.is_end {
                 self.forward.fill(&mut self.input)?;

@@ -60,7 +60,7 @@ pub struct ScanProof {
     pub rows: u64,
     /// Rows that the target itself counted before reading.
     pub count_before: u64,
-    /// Rows that the target itself counted after reading.
+    /// Rows that the target itself counted after reading; in one snapshot the same count.
     pub count_after: u64,
     /// Requests or statements that it took.
     pub pages: u64,

@@ -117,6 +117,8 @@ pub enum Rejection {
     BelowValidityLimit,
     /// A constraint of the database; the text names which.
     Constraint(String),
+    /// The table of events is not there.
+    TableMissing(String),
     /// Any other database error.
     Database(String),
 }
@@ -129,7 +131,7 @@ impl Rejection {
             Self::OutputTokensUnknown => "output_tokens_unknown".to_owned(),
             Self::BelowValidityLimit => "below_validity_limit".to_owned(),
             Self::Constraint(which) => format!("rejected:{which}"),
-            Self::Database(_) => "database_error".to_owned(),
+            Self::TableMissing(_) | Self::Database(_) => "database_error".to_owned(),
         }
     }
 }

@@ -57,9 +57,16 @@ fn tagged(tag: &str, text: &str, out: &mut Vec<u8>) {
 }
 
 fn write_int(n: i64, out: &mut Vec<u8>) {
+    if n < 0 {
+        out.push(b'-');
+    }
+    write_uint(n.unsigned_abs(), out);
+}
+
+/// Appends a whole number.
+pub(crate) fn write_uint(mut rest: u64, out: &mut Vec<u8>) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
-    let mut rest = n.unsigned_abs();
     loop {
         at -= 1;
         digits[at] = b'0' + u8::try_from(rest % 10).expect("a digit");
@@ -67,9 +74,6 @@ fn write_int(n: i64, out: &mut Vec<u8>) {
         if rest == 0 {
             break;
         }
-    }
-    if n < 0 {
-        out.push(b'-');
     }
     out.extend_from_slice(&digits[at..]);
 }

@@ -10,8 +10,8 @@ mod digest;
 mod json;
 
 pub use digest::{Digest128, digest_key, digest_row, encode, order_key};
-pub(crate) use json::write_string as write_json_string;
 pub use json::{JsonError, parse_json, write_json};
+pub(crate) use json::{write_string as write_json_string, write_uint as write_json_int};
 
 use serde::{Deserialize, Serialize};
 

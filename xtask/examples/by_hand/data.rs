@@ -126,12 +126,15 @@ fn greatest_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
-/// Makes `live.db`, `desired.ndjson` and `live.copy`, as far as they are wanted.
+/// Makes `live.db`, `live.clustered` (the same rows, in the order of their keys), `desired.ndjson` and `live.copy`, as far
+/// as they are wanted.
 pub(crate) fn make(folder: &Path, rows: u64, mix: &str, outputs: &[&str]) -> Result<(), Failure> {
     let create =
         |name: &str| File::create(folder.join(name)).map(|file| BufWriter::with_capacity(1 << 20, file));
-    if outputs.contains(&"db") {
-        live(&folder.join("live.db"), rows)?;
+    for (output, options) in [("db", ""), ("clustered", " WITHOUT ROWID")] {
+        if outputs.contains(&output) {
+            live(&folder.join(format!("live.{output}")), rows, options)?;
+        }
     }
     if outputs.contains(&"copy") {
         let mut file = create("live.copy")?;
@@ -154,7 +157,7 @@ pub(crate) fn make(folder: &Path, rows: u64, mix: &str, outputs: &[&str]) -> Res
     Ok(())
 }
 
-fn live(path: &Path, rows: u64) -> Result<(), Failure> {
+fn live(path: &Path, rows: u64, options: &str) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
         _ => {}
@@ -162,7 +165,7 @@ fn live(path: &Path, rows: u64) -> Result<(), Failure> {
     let connection = rusqlite::Connection::open(path)?;
     connection
         .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2000000")?;
-    connection.execute_batch(DDL)?;
+    connection.execute_batch(&format!("{DDL}{options}"))?;
     connection.execute_batch("BEGIN")?;
     let mut insert = connection.prepare("INSERT INTO items VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     for n in 0..rows {

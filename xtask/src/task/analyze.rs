@@ -1,7 +1,9 @@
 //! `analyze`: what the collected data says.
 
 mod export;
+mod fingerprint;
 mod glyphs;
+mod reports;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -34,6 +36,13 @@ enum What {
     Tokens(TokensArgs),
     Glyphs(glyphs::GlyphsArgs),
     Export(export::ExportArgs),
+    Publishers(reports::PublishersArgs),
+    HttpErrors(reports::HttpErrorsArgs),
+    Methods(reports::MethodsArgs),
+    Bylines(reports::BylinesArgs),
+    Cleaning(reports::CleaningArgs),
+    Store(reports::HealthArgs),
+    Fingerprint(fingerprint::FingerprintArgs),
 }
 
 /// Compare predicted with actual output tokens, by stratum
@@ -76,6 +85,13 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         What::Tokens(args) => tokens(args, settings),
         What::Glyphs(args) => glyphs::run(args, settings),
         What::Export(args) => export::run(args, settings),
+        What::Publishers(args) => reports::publishers(args, settings),
+        What::HttpErrors(args) => reports::http_errors(args, settings),
+        What::Methods(args) => reports::methods(args, settings),
+        What::Bylines(args) => reports::bylines(args, settings),
+        What::Cleaning(args) => reports::cleaning(args, settings),
+        What::Store(args) => reports::health(args, settings),
+        What::Fingerprint(args) => fingerprint::run(args, settings),
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// The columns that tell rows apart: the primary key or a unique key without NULLs
     #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', required = true)]
     key: Vec<String>,
-    /// The rows as they shall be: JSON, NDJSON, CSV or TSV, also as .gz or .zst
+    /// The rows as they shall be: JSON, NDJSON, CSV, TSV, or an SQL dump that has the table, also as .gz or .zst
     #[arg(long, value_name = "FILE")]
     desired: PathBuf,
     /// The format of the file, where its name does not say

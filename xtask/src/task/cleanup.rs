@@ -1,5 +1,7 @@
 //! `cleanup`: a damaged export becomes clean rows, with a reason for every change and a way back.
 
+mod table;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -53,8 +55,9 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct CleanArgs {
-    /// The rows: a dump in SQL, JSON, NDJSON, CSV or TSV, also as .gz or .zst
-    #[arg(long, value_name = "FILE", required = true)]
+    /// The rows: a dump in SQL, JSON, NDJSON, CSV or TSV, also as .gz or .zst, or a database with the dataset's table:
+    /// sqlite:path, postgres://host/name, the https URL of a Supabase project
+    #[arg(long, value_name = "FILE|URL", required = true)]
     source: Option<PathBuf>,
     /// What the rows are: a section [datasets.NAME] of ops.toml
     #[arg(long, value_name = "NAME", required = true)]
@@ -65,7 +68,7 @@ struct CleanArgs {
     /// The format of the source, where its name does not say
     #[arg(long, value_name = "FORMAT", value_parser = Format::NAMES)]
     format: Option<String>,
-    /// The table to read of a dump that has several
+    /// The table to read of a dump that has several, or of a database
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,
     /// What becomes of bytes that are no UTF-8: their record is rejected, or each run of them becomes U+FFFD
@@ -165,9 +168,14 @@ fn clean(args: &CleanArgs, settings: &Settings) -> anyhow::Result<Code> {
     };
     let rules = rules(name, args, settings)?;
     let dataset = rules.dataset();
-    let (source, out) = (settings.cwd.join(source), settings.cwd.join(&args.out));
+    let out = settings.cwd.join(&args.out);
+    let is_database = table::is_database(source, settings);
+    let copy = is_database
+        .then(|| table::copy(source, args.table.as_deref(), dataset, settings, &output))
+        .transpose()?;
+    let source = copy.as_ref().map_or_else(|| settings.cwd.join(source), |copy| copy.file.clone());
     let reading = ReadOptions {
-        format: args.format.as_deref().and_then(Format::parse),
+        format: args.format.as_deref().and_then(Format::parse).filter(|_| !is_database),
         table: args.table.clone(),
         encoding: args.encoding_errors.into(),
         ..ReadOptions::default()

@@ -1,51 +1,70 @@
-//! `drain`: work off the waiting phases of a database.
+//! `drain`: work off the phases of a database, in sessions that survive being killed.
 
-use std::path::PathBuf;
+mod limits;
+mod sessions;
 
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use ops::files;
 use ops::guard::Refusal;
-use ops::identity;
-use ops::phases::{Selection, Store};
+use ops::identity::{self, Identity};
+use ops::phases::{PhaseState, Selection, Store};
 use ops::telemetry::Flag;
 use ops::text::plural;
-use ops::work::drain::{DrainReport, Executor, Policy, drain};
+use ops::url::SqliteUrl;
+use ops::work::drain::{
+    DrainReport, History, Journal, Policy, Settings as Allowed, Surroundings, TriagePolicy, Worker, drain,
+};
 
-use super::database::{DatabaseArgs, open_store};
+use super::database::{DatabaseArgs, open_store, shown};
 use super::executor::{ExecutorArgs, Kind, require_purpose};
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::settings::Settings;
 use crate::signal;
 
-/// Work off the QUEUED phases of a database
+/// Work off the QUEUED and FAILED phases of a database
 ///
-/// Claims one phase after the other with a lease, attempts it, and records one outcome and one telemetry
-/// event for each attempt. Events are written when TELEMETRY_DB_ENABLED is 1, true, yes or on; otherwise the
-/// report says why not.
+/// Samples one phase of every run first, then goes on where attempts yield. Claims each phase by key with a lease,
+/// attempts it, and records one outcome and one telemetry event for each attempt, or the one reason why there is none.
+/// Events are written when TELEMETRY_DB_ENABLED is 1, true, yes or on.
+///
+/// A session keeps a journal under DIR/drain/. One that was killed or stopped by a limit goes on with --resume; limits
+/// and time count over the whole session.
 ///
 /// A program for `--executor command` reads the phase as JSON on stdin, writes the deliverables into its
 /// working directory and answers on stdout with one JSON object: status ("success" or "failed"), and what is
-/// known of output_tokens, input_tokens, max_tokens, stop_reason, model, truncated and error. An attempt is
-/// a success only when every deliverable is there. ^C ends the running attempt and leaves its phase waiting (exit 130).
+/// known of output_tokens, input_tokens, max_tokens, stop_reason, model, truncated and error. It may append a word a line
+/// to the file that the input names as `milestones` (preflight_ok, model_call_started, model_call_ended, and
+/// preflight_failed, import_failed, scope_failed, database_mismatch, api_unreachable, api_not_found): then a phase that
+/// yields nothing says how far it came. An attempt is a success only when every deliverable is there. ^C ends the
+/// running attempts and leaves their phases as they were (exit 130).
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    sessions: Option<sessions::Command>,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Only phases of this run
-    #[arg(long, value_name = "ID")]
-    run_id: Option<String>,
     /// What attempts the phases
-    #[arg(long, value_enum)]
-    executor: Kind,
-    /// At most this many attempts
-    #[arg(long, value_name = "N")]
-    attempts_max: Option<u64>,
-    /// Go on after a phase has failed for good
+    #[arg(long, value_enum, required = true)]
+    executor: Option<Kind>,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
+    /// Threads that attempt phases, each with its own connection
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// Go on with a session: this one, or the latest that is not done
+    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = sessions::LATEST)]
+    resume: Option<String>,
+    /// Refuse (exit 3) while another drain works on the database
     #[arg(long)]
-    keep_going: bool,
+    exclusive: bool,
     /// Accept a database without runs and phases
     #[arg(long)]
     allow_empty: bool,
-    /// Where attempts keep their files
+    /// Where sessions and attempts keep their files
     #[arg(long, value_name = "DIR", default_value = ".ops")]
     out: PathBuf,
     /// Print one JSON document instead of the report
@@ -56,63 +75,133 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
+    if let Some(command) = &args.sessions {
+        return sessions::run(command, settings);
+    }
+    let Some(kind) = args.executor else { bail!("--executor is needed") };
     let output = Output::new(settings, args.json);
     let url = args.database.sqlite(settings)?;
     let identity = args.database.identify(&url, settings, &output)?;
     identity::require_contents(&identity, args.allow_empty)?;
-    require_purpose(args.executor, &identity)?;
+    require_purpose(kind, &identity)?;
     let mut store = open_store(&url, &identity)?;
-    if let Some(run_id) = &args.run_id {
-        require_run(&mut store, run_id)?;
+    if args.exclusive {
+        require_alone(&mut store, settings)?;
     }
-    let mut policy = policy(settings, args.run_id.clone(), &args.how);
-    policy.attempts_max = args.attempts_max;
-    policy.stop_on_failure = !args.keep_going;
-    let directory = settings.cwd.join(&args.out).join("attempts");
-    let mut executor = args.how.executor(args.executor, &directory, settings)?;
-    let report = drain_with_progress(&mut store, executor.as_mut(), &policy, settings, &output)?;
+    let out = settings.cwd.join(&args.out);
+    let mut policy = policy(settings, Selection::default(), &args.how);
+    policy.database = database(&identity);
+    let (folder, journal, history) = match &args.resume {
+        None => {
+            policy.settings = args.limits.settings(settings.choice_seed());
+            let (session_id, folder) = sessions::fresh(&out, &policy.session_id)?;
+            policy.session_id = session_id;
+            (folder.clone(), Journal::create(&folder)?, History::default())
+        }
+        Some(session) => {
+            let found = sessions::resume(&out, session, &policy.database)?;
+            policy.session_id = found.session_id;
+            policy.settings = args.limits.over(found.allowed);
+            (found.folder, found.journal, found.history)
+        }
+    };
+    require_runs(&mut store, &policy.settings.selection.run_ids)?;
+    let stop_file = sessions::stop_file(&folder);
+    sessions::withdraw_stop(&stop_file)?;
+    policy.stop_file = Some(stop_file);
+    let workers = workers(args, kind, &url, &identity, &out, settings)?;
+    let report = work(&mut store, workers, &policy, Some(journal), &history, settings, &output)?;
+    write_reports(&report, &folder)?;
     output.json(&report)?;
     output.document(&report.document());
+    output.line(&format!("Report    {}", shown(&folder.join("report.md"), settings)));
     Ok(code(&report))
 }
 
-/// A run id that is not there is most often a slip: draining nothing would hide it.
-fn require_run(store: &mut dyn Store, run_id: &str) -> anyhow::Result<()> {
-    let runs = store.run_ids()?;
-    if runs.iter().any(|run| run == run_id) {
-        return Ok(());
-    }
-    let some: Vec<&str> = runs.iter().take(5).map(String::as_str).collect();
-    let expected = format!("one of {}: {}", plural(runs.len() as u64, "run"), some.join(", "));
-    Err(Refusal::new("there is no such run", expected, format!("`{run_id}`")).into())
+fn workers(
+    args: &Args,
+    kind: Kind,
+    url: &SqliteUrl,
+    identity: &Identity,
+    out: &Path,
+    settings: &Settings,
+) -> anyhow::Result<Vec<Worker>> {
+    let worker = |_| {
+        let executor = args.how.executor(kind, &out.join("attempts"), settings)?;
+        Ok(Worker { store: Box::new(open_store(url, identity)?), executor })
+    };
+    (0..args.workers).map(worker).collect()
 }
 
-/// A policy with fresh ids and the flag of the environment.
-pub(crate) fn policy(settings: &Settings, run_id: Option<String>, how: &ExecutorArgs) -> Policy {
+/// What a resumed session must find again: the lineage, or the file when it was never stamped.
+fn database(identity: &Identity) -> String {
+    match &identity.lineage {
+        Some(lineage) => format!("lineage {}", lineage.id),
+        None => identity.url.clone(),
+    }
+}
+
+/// A run id that is not there is most often a slip: draining nothing would hide it.
+fn require_runs(store: &mut dyn Store, wanted: &[String]) -> anyhow::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let runs = store.run_ids()?;
+    let Some(missing) = wanted.iter().find(|id| !runs.contains(id)) else { return Ok(()) };
+    let some: Vec<&str> = runs.iter().take(5).map(String::as_str).collect();
+    let expected = format!("one of {}: {}", plural(runs.len() as u64, "run"), some.join(", "));
+    Err(Refusal::new("there is no such run", expected, format!("`{missing}`")).into())
+}
+
+/// Refuses when another drain holds a lease.
+fn require_alone(store: &mut dyn Store, settings: &Settings) -> anyhow::Result<()> {
+    let owners = store.live_owners(settings.clock.now())?;
+    if owners.is_empty() {
+        return Ok(());
+    }
+    let found = format!("leases of {}", owners.join(", "));
+    Err(Refusal::new("another drain works on this database", "no lease that has not expired", found)
+        .next("wait for it, or leave --exclusive away: drains share the phases")
+        .into())
+}
+
+/// A policy with fresh ids and the flag of the environment, without limits and without triage.
+pub(crate) fn policy(settings: &Settings, selection: Selection, how: &ExecutorArgs) -> Policy {
     let mut ids = settings.ids();
     Policy {
-        selection: Selection { run_id },
-        attempts_max: None,
-        stop_on_failure: true,
+        settings: Allowed { selection, triage: TriagePolicy::off(), ..Allowed::default() },
         lease: how.lease(),
         telemetry: Flag::parse(settings.telemetry_flag.as_deref()),
         session_id: format!("drain-{}-{}", settings.clock.now().compact(), ids.hex("session", 3)),
         owner: format!("worker-{}", ids.hex("owner", 6)),
+        database: String::new(),
+        stop_file: None,
     }
 }
 
 /// Drains with progress on stderr until done or interrupted.
-pub(crate) fn drain_with_progress(
+pub(crate) fn work(
     store: &mut dyn Store,
-    executor: &mut dyn Executor,
+    workers: Vec<Worker>,
     policy: &Policy,
+    journal: Option<Journal>,
+    history: &History,
     settings: &Settings,
     output: &Output,
 ) -> anyhow::Result<DrainReport> {
     let stop = signal::stop_flag()?;
     let mut progress = output.progress(0, "attempts");
     let mut tell = |done: u64, total: u64, phase: &str| progress.at(done, total, phase);
-    Ok(drain(store, executor, policy, &settings.clock, stop, &mut tell)?)
+    let surroundings = Surroundings { clock: settings.clock, stop, progress: &mut tell };
+    Ok(drain(store, workers, policy, journal, history, surroundings)?)
+}
+
+fn write_reports(report: &DrainReport, folder: &Path) -> anyhow::Result<()> {
+    let document = report.document();
+    files::write_atomic(&folder.join("report.json"), output::pretty(report)?.as_bytes())?;
+    files::write_atomic(&folder.join("report.md"), document.markdown().as_bytes())?;
+    files::write_atomic(&folder.join("report.html"), document.html().as_bytes())?;
+    Ok(())
 }
 
 /// An honest exit code: interrupted, out of balance or failed, more to do, done.
@@ -125,5 +214,23 @@ pub(crate) fn code(report: &DrainReport) -> Code {
         Code::Partly
     } else {
         Code::Done
+    }
+}
+
+/// The states that a drain may take phases from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum From {
+    /// Waiting for an attempt
+    Queued,
+    /// Given up by an earlier drain or program; fails again where it was
+    Failed,
+}
+
+impl From {
+    fn state(self) -> PhaseState {
+        match self {
+            Self::Queued => PhaseState::Queued,
+            Self::Failed => PhaseState::Failed,
+        }
     }
 }

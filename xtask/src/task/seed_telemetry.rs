@@ -13,7 +13,7 @@ use ops::report::Document;
 use ops::telemetry::Flag;
 use ops::tokens::analysis::{Analysis, Options};
 use ops::url::{DbUrl, SqliteUrl};
-use ops::work::drain::DrainReport;
+use ops::work::drain::{DrainReport, History, Worker};
 use ops::work::seed::{self, Deficit, SEED_RUN_ID, SeedReport};
 
 use super::database::{DatabaseArgs, only_sqlite, open_store, shown};
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let flag = telemetry(settings);
     // Whatever is wrong with the executor is said before a database exists.
     let place = place(args, settings);
-    let mut executor = args.how.executor(args.executor, &place.join("attempts"), settings)?;
+    let executor = args.how.executor(args.executor, &place.join("attempts"), settings)?;
     let seeded = if args.top_up {
         top_up(args, settings, &output)?
     } else {
@@ -114,10 +114,13 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         met: true,
     };
     if !args.seed_only {
-        let mut policy = drain::policy(settings, seeded.run_id, &args.how);
+        let selection = Selection { run_ids: seeded.run_id.into_iter().collect(), ..Selection::default() };
+        let mut policy = drain::policy(settings, selection, &args.how);
         policy.telemetry = flag;
-        policy.stop_on_failure = !args.keep_going;
-        let drained = drain::drain_with_progress(&mut store, executor.as_mut(), &policy, settings, &output)?;
+        policy.settings.limits.stop_on_failure = !args.keep_going;
+        let worker = Worker { store: Box::new(open_store(&seeded.url, &identity)?), executor };
+        let none = History::default();
+        let drained = drain::work(&mut store, vec![worker], &policy, None, &none, settings, &output)?;
         output.document(&drained.document());
         output.line("");
         identity = identify(&seeded.url, settings)?;
@@ -185,11 +188,11 @@ fn top_up(args: &Args, settings: &Settings, output: &Output) -> anyhow::Result<S
     let identity = database.identify(&url, settings, output)?;
     identity::expect(&identity, &Expectation::Purpose("seed".to_owned()))?;
     let mut store = open_store(&url, &identity)?;
-    if store.queued(&Selection::default())? > 0 {
+    if store.waiting(&Selection::default())? > 0 {
         let refusal = Refusal::new(
             "what is lacking is not known while phases wait",
             "no QUEUED phase",
-            format!("{} in {}", store.queued(&Selection::default())?, identity.url),
+            format!("{} in {}", store.waiting(&Selection::default())?, identity.url),
         );
         let drain = format!("cargo xtask drain --db '{}' --executor recorded", url.path().display());
         return Err(refusal.next(drain).into());

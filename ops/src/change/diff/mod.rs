@@ -18,6 +18,7 @@
 
 mod faults;
 mod join;
+mod keys;
 mod read;
 mod resolve;
 mod source;
@@ -248,7 +249,7 @@ fn compare_within(
         let expected = format!("{} rows, as the target says", scan.rows);
         return Err(Refusal::new("the read is not complete", expected, format!("{live} rows")).into());
     }
-    let stored = store.finish()?;
+    let stored = store.finish(&job)?;
     let finished_at = options.clock.now();
     let rows = LiveRows::open(&job, &stored, target)?;
     let (found, ()) = std::thread::scope(|scope| {

@@ -1,15 +1,15 @@
 //! Where live rows are kept between being read and being compared: whole in the backup, or only their keys when no
 //! backup was asked for.
 
+use std::fs::File;
 use std::ops::Range;
-use std::path::PathBuf;
 
+use super::keys::{KeyReader, KeyWriter};
 use super::{DiffError, Job};
 use crate::change::snapshot::{
-    BackupError, BackupWriter, Certificate, Contents, Facts, FrameWriter, Lines, RowReader, WrittenBackup,
+    BackupError, BackupWriter, Certificate, Facts, Lines, RowReader, WrittenBackup,
 };
 use crate::target::Target;
-use crate::target::schema::Table;
 use crate::value::{Digest128, Row, Value, ValueRef};
 
 /// Keys that one read asks a target for, at most.
@@ -19,7 +19,7 @@ const KEYS_PER_READ: usize = 500;
 #[derive(Debug)]
 pub(super) enum Store {
     Backup(Box<BackupWriter>),
-    Keys { path: PathBuf, lines: Lines, frames: FrameWriter },
+    Keys { lines: Lines, keys: KeyWriter },
 }
 
 impl Store {
@@ -29,36 +29,37 @@ impl Store {
             let writer = BackupWriter::create(dir, table, job.options.clock.now())?;
             return Ok(Self::Backup(Box::new(writer)));
         }
-        let path = job.dir.join("keys");
-        Ok(Self::Keys { lines: Lines::new(table, key), frames: FrameWriter::create(&path)?, path })
+        let keys = job.scratch(KeyWriter::create(job.dir))?;
+        Ok(Self::Keys { lines: Lines::new(table, key), keys })
     }
 
     /// Keeps a row and says where. `digest` gives its digest over all columns.
     pub(super) fn push(
         &mut self,
+        job: &Job<'_>,
         row: &[ValueRef<'_>],
         digest: impl FnOnce() -> Digest128,
     ) -> Result<u64, DiffError> {
         Ok(match self {
             Self::Backup(writer) => writer.push(row, digest())?,
-            Self::Keys { lines, frames, .. } => frames.line(|out| lines.write(row, out))?,
+            Self::Keys { lines, keys } => job.scratch(keys.line(|out| lines.write(row, out)))?,
         })
     }
 
-    /// Flushes everything to disk.
-    pub(super) fn finish(self) -> Result<Stored, DiffError> {
+    /// Writes what is left; a backup is on the disk then.
+    pub(super) fn finish(self, job: &Job<'_>) -> Result<Stored, DiffError> {
         Ok(match self {
             Self::Backup(writer) => Stored::Backup(Box::new(writer.finish()?)),
-            Self::Keys { path, frames, .. } => Stored::Keys { path, contents: frames.finish()? },
+            Self::Keys { keys, .. } => Stored::Keys(job.scratch(keys.finish())?),
         })
     }
 }
 
-/// What was kept, on disk.
+/// What was kept.
 #[derive(Debug)]
 pub(super) enum Stored {
     Backup(Box<WrittenBackup>),
-    Keys { path: PathBuf, contents: Contents },
+    Keys(File),
 }
 
 impl Stored {
@@ -69,7 +70,7 @@ impl Stored {
                 Err(BackupError::Stopped) => Err(DiffError::Stopped),
                 result => Ok(result?),
             },
-            Self::Keys { .. } => Ok(()),
+            Self::Keys(_) => Ok(()),
         }
     }
 
@@ -77,35 +78,39 @@ impl Stored {
     pub(super) fn certify(self, facts: Facts<'_>) -> Result<Option<Certificate>, DiffError> {
         match self {
             Self::Backup(written) => Ok(Some(written.certify(facts)?)),
-            Self::Keys { .. } => Ok(None),
+            Self::Keys(_) => Ok(None),
         }
     }
 }
 
 /// Gives live rows back by their places.
 pub(super) struct LiveRows<'a> {
-    table: &'a Table,
-    key: &'a [usize],
-    rows: RowReader,
+    job: &'a Job<'a>,
     whole: Lines,
-    /// How the lines are to be read when they are keys, and whom to ask for the rows.
-    keys: Option<(Lines, &'a mut dyn Target)>,
+    kept: Kept<'a>,
+}
+
+/// Where they come from.
+enum Kept<'a> {
+    Backup(RowReader),
+    /// Keys, how their lines are read, and whom to ask for the rows.
+    Keys(KeyReader, Lines, &'a mut dyn Target),
 }
 
 impl<'a> LiveRows<'a> {
     pub(super) fn open(
-        job: &Job<'a>,
+        job: &'a Job<'a>,
         stored: &Stored,
         target: &'a mut dyn Target,
     ) -> Result<Self, DiffError> {
         let (table, key) = (job.options.table, job.options.key);
-        let (rows, keys) = match stored {
-            Stored::Backup(written) => (written.reader()?, None),
-            Stored::Keys { path, contents } => {
-                (RowReader::open(path, contents.frames.clone())?, Some((Lines::new(table, key), target)))
+        let kept = match stored {
+            Stored::Backup(written) => Kept::Backup(written.reader()?),
+            Stored::Keys(file) => {
+                Kept::Keys(KeyReader::new(job.scratch(file.try_clone())?), Lines::new(table, key), target)
             }
         };
-        Ok(Self { table, key, rows, whole: Lines::whole(table), keys })
+        Ok(Self { job, whole: Lines::whole(table), kept })
     }
 
     /// How lines of whole rows are read.
@@ -115,24 +120,23 @@ impl<'a> LiveRows<'a> {
 
     /// The key of the row at a place.
     pub(super) fn key_at(&mut self, at: u64) -> Result<Row, DiffError> {
-        let line = self.rows.line(at)?;
-        let key = match &self.keys {
-            Some((lines, _)) => lines.row(line),
-            None => self.whole.row(line).map(|row| self.key.iter().map(|i| row[*i].clone()).collect()),
-        };
-        Ok(key.ok_or_else(|| no_row(at))?)
+        let key = self.job.options.key;
+        match &mut self.kept {
+            Kept::Backup(rows) => {
+                let row = self.whole.row(rows.line(at)?).ok_or_else(|| no_row(at))?;
+                Ok(key.iter().map(|i| row[*i].clone()).collect())
+            }
+            Kept::Keys(keys, lines, _) => key_of(self.job, keys, lines, at),
+        }
     }
 
     /// Adds the row at a place to a batch, or that there is none.
     pub(super) fn add(&mut self, at: Option<u64>, batch: &mut Batch) -> Result<(), DiffError> {
-        let row = match (at, &self.keys) {
+        let row = match (at, &mut self.kept) {
             (None, _) => None,
-            (Some(at), None) => Some(batch.append(|out| {
-                out.extend_from_slice(self.rows.line(at)?.as_bytes());
-                Ok(())
-            })?),
-            (Some(at), Some((lines, _))) => {
-                batch.keys.push(lines.row(self.rows.line(at)?).ok_or_else(|| no_row(at))?);
+            (Some(at), Kept::Backup(rows)) => Some(batch.append(rows.line(at)?.as_bytes())),
+            (Some(at), Kept::Keys(keys, lines, _)) => {
+                batch.keys.push(key_of(self.job, keys, lines, at)?);
                 batch.waiting.push(batch.rows.len());
                 None
             }
@@ -143,20 +147,28 @@ impl<'a> LiveRows<'a> {
 
     /// Reads the rows of a batch of which only the keys are known.
     pub(super) fn complete(&mut self, batch: &mut Batch) -> Result<(), DiffError> {
-        let Some((_, target)) = self.keys.as_mut().filter(|_| !batch.keys.is_empty()) else { return Ok(()) };
-        let rows = target.read(self.table, self.key, &batch.keys)?;
+        let Kept::Keys(_, _, target) = &mut self.kept else { return Ok(()) };
+        if batch.keys.is_empty() {
+            return Ok(());
+        }
+        let rows = target.read(self.job.options.table, self.job.options.key, &batch.keys)?;
+        let mut line = Vec::new();
         for (number, row) in std::mem::take(&mut batch.waiting).into_iter().zip(rows) {
             let Some(row) = row else { continue };
             let values: Vec<ValueRef<'_>> = row.iter().map(Value::as_ref).collect();
-            let line = batch.append(|out| {
-                self.whole.write(&values, out);
-                out.pop(); // the line feed
-                Ok(())
-            })?;
-            batch.rows[number] = Some(line);
+            line.clear();
+            self.whole.write(&values, &mut line);
+            line.pop(); // the line feed
+            batch.rows[number] = Some(batch.append(&line));
         }
         Ok(())
     }
+}
+
+/// The key at a place among the keys.
+fn key_of(job: &Job<'_>, keys: &mut KeyReader, lines: &Lines, at: u64) -> Result<Row, DiffError> {
+    let line = job.scratch(keys.line(at))?;
+    Ok(line.and_then(|line| lines.row(line)).ok_or_else(|| no_row(at))?)
 }
 
 fn no_row(at: u64) -> BackupError {
@@ -187,13 +199,10 @@ impl Batch {
             || self.keys.len() >= KEYS_PER_READ
     }
 
-    fn append(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), BackupError>,
-    ) -> Result<Range<usize>, BackupError> {
+    fn append(&mut self, line: &[u8]) -> Range<usize> {
         let from = self.lines.len();
-        write(&mut self.lines)?;
-        Ok(from..self.lines.len())
+        self.lines.extend_from_slice(line);
+        from..self.lines.len()
     }
 
     /// The line of a row; `None` when the batch has none.

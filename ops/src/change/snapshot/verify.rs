@@ -113,7 +113,7 @@ fn digest(
     for (number, rows, chunk) in chunks {
         let damaged =
             || BackupError::Damaged(format!("frame {number} does not hold the rows that it should"));
-        let text = std::str::from_utf8(&chunk).map_err(|_| damaged())?;
+        let text = crate::text::utf8(&chunk).map_err(|_| damaged())?;
         let before = digest.rows();
         let mut cells = Vec::new();
         let mut from = 0;

@@ -13,7 +13,7 @@ use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{FillKind, PartRule, Recent, Role, Rules, Scratch, content};
 use super::titles::{COMMON_CHARS, Learned, TEMPLATE_ROWS_MIN};
-use super::words::{hash, words};
+use super::words::{Splits, Word, hash};
 
 macro_rules! rules {
     ($($name:ident $id:literal,)*) => {
@@ -48,6 +48,21 @@ rules! {
 
 /// Flags what looks like debris. For a repaired row or one as it was read.
 pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<Note>, scratch: &mut Scratch) {
+    let mut splits = std::mem::take(&mut scratch.splits);
+    rules.split(row, &mut splits);
+    check_split(rules, learned, row, &splits, notes, scratch);
+    scratch.splits = splits;
+}
+
+/// Flags a row whose texts are split already.
+pub(super) fn check_split(
+    rules: &Rules,
+    learned: &Learned,
+    row: &Row<'_>,
+    splits: &Splits,
+    notes: &mut Vec<Note>,
+    scratch: &mut Scratch,
+) {
     let settings = &rules.dataset.artifacts;
     let mut flag = |column: usize, rule: Rule, detail: String| {
         if !settings.without.iter().any(|id| id == rule.id) {
@@ -57,8 +72,9 @@ pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<No
     for column in &rules.debris {
         let Some(text) = row.cells.get(*column).and_then(content) else { continue };
         let is_title = rules.titles.iter().any(|title| title.column == *column);
-        text::check(rules, text, is_title, |rule, detail| flag(*column, rule, detail));
-        if !is_title && let Some(detail) = template(learned, settings.template, text) {
+        text::check(rules, text, (*column, splits), is_title, |rule, detail| flag(*column, rule, detail));
+        let words = splits.words(*column, text);
+        if !is_title && let Some(detail) = template(learned, settings.template, words) {
             flag(*column, TEMPLATE, detail);
         }
     }
@@ -73,18 +89,14 @@ const COMMON_PHRASES: usize = 4;
 /// Words of a text that are read.
 const WORDS_READ: usize = 256;
 
-fn template(learned: &Learned, share: f64, text: &str) -> Option<String> {
+fn template<'t>(learned: &Learned, share: f64, words: impl Iterator<Item = Word<'t>>) -> Option<String> {
     if learned.rows() < TEMPLATE_ROWS_MIN {
         return None;
     }
     let mut common: Vec<u64> = Vec::new();
-    let (mut phrases, mut read) = (0, 0);
+    let mut phrases = 0;
     let mut recent = Recent::default();
-    words(text, |word| {
-        read += 1;
-        if read > WORDS_READ {
-            return;
-        }
+    for word in words.take(WORDS_READ) {
         if word.chars >= COMMON_CHARS
             && learned.is_common(word.hash, false, COMMON_SHARE)
             && !common.contains(&word.hash)
@@ -94,7 +106,7 @@ fn template(learned: &Learned, share: f64, text: &str) -> Option<String> {
         recent.phrases(word.hash, 2, |hash| {
             phrases += usize::from(hash != word.hash && learned.is_common(hash, true, share));
         });
-    });
+    }
     (common.len() >= COMMON_WORDS || phrases >= COMMON_PHRASES)
         .then(|| format!("{} words that most rows have, {phrases} phrases that many have", common.len()))
 }

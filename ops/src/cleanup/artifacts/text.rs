@@ -1,37 +1,106 @@
 //! Debris in one text: markers, addresses, markup, sizes.
 
 use super::super::note::Rule;
-use super::super::rules::{Recent, Rules};
-use super::super::words::words;
+use super::super::rules::Rules;
+use super::super::words::Splits;
 
-/// Calls `flag` with every rule that holds for a text.
-pub(super) fn check(rules: &Rules, text: &str, is_title: bool, mut flag: impl FnMut(Rule, String)) {
+/// Calls `flag` with every rule that holds for the text of a column, which is split.
+pub(super) fn check(
+    rules: &Rules,
+    text: &str,
+    (column, splits): (usize, &Splits),
+    is_title: bool,
+    mut flag: impl FnMut(Rule, String),
+) {
     if text.is_empty() {
         return;
     }
-    sizes(rules, text, is_title, &mut flag);
-    markers(rules, text, &mut flag);
-    markup(text, &mut flag);
+    let seen = Seen::of(text);
+    sizes(rules, text, &seen, is_title, &mut flag);
+    markers(rules, text, (column, splits), &mut flag);
+    markup(text, &seen, &mut flag);
     if is_title {
-        if text.contains('[') {
+        if seen.has(b'[') {
             flag(super::BRACKET_IN_TITLE, "`[` in a title".to_owned());
         }
-        if text.contains('\t') {
+        if seen.has(b'\t') {
             flag(super::TAB_IN_TITLE, "a tabulator in a title".to_owned());
         }
-        if is_numbered(text) {
+        if (seen.has(b'[') || seen.has(b'(')) && is_numbered(text) {
             flag(super::NUMBERED_TITLE, "a number in brackets in a title".to_owned());
         }
     }
 }
 
-fn sizes(rules: &Rules, text: &str, is_title: bool, flag: &mut impl FnMut(Rule, String)) {
+/// What one look at the bytes of a text tells.
+struct Seen {
+    chars: usize,
+    lines: usize,
+    /// ASCII characters that are symbols.
+    symbols: usize,
+    /// Bits of [`MARKS`].
+    marks: u8,
+}
+
+/// Bytes that some rule looks for.
+const MARKS: [u8; 7] = *b"[(\t`*#<";
+/// The bit of bytes beyond ASCII.
+const WIDE: u8 = 1 << 7;
+/// Bytes that are looked at at once.
+const BLOCK: usize = 32;
+
+/// Whether an ASCII character is none of text.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+fn is_symbol(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 10;
+    let is_blank = (byte == b' ') | (byte.wrapping_sub(9) < 5);
+    let is_sign = (byte == b'-') | (byte == b'\'') | (byte == b',') | (byte == b':') | (byte == b'.');
+    let is_bracket = (byte == b'(') | (byte == b')');
+    !(is_letter | is_digit | is_blank | is_sign | is_bracket | (byte >= 0x80))
+}
+
+/// The bits of a byte.
+fn marks(byte: u8) -> u8 {
+    let mut bits = if byte >= 0x80 { WIDE } else { 0 };
+    let mut mark = 0;
+    while mark < MARKS.len() {
+        bits |= if byte == MARKS[mark] { 1 << mark } else { 0 };
+        mark += 1;
+    }
+    bits
+}
+
+impl Seen {
+    fn of(text: &str) -> Self {
+        let mut seen = Self { chars: text.chars().count(), lines: 0, symbols: 0, marks: 0 };
+        for block in text.as_bytes().chunks(BLOCK) {
+            let (symbols, lines, bits) =
+                block.iter().fold((0_u8, 0_u8, 0_u8), |(symbols, lines, bits), byte| {
+                    let (is_symbol, is_line) = (u8::from(is_symbol(*byte)), u8::from(*byte == b'\n'));
+                    (symbols.wrapping_add(is_symbol), lines.wrapping_add(is_line), bits | marks(*byte))
+                });
+            seen.symbols += usize::from(symbols);
+            seen.lines += usize::from(lines);
+            seen.marks |= bits;
+        }
+        seen
+    }
+
+    fn has(&self, mark: u8) -> bool {
+        self.marks & marks(mark) != 0
+    }
+
+    fn is_wide(&self) -> bool {
+        self.marks & WIDE != 0
+    }
+}
+
+fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl FnMut(Rule, String)) {
     let settings = &rules.dataset.artifacts;
-    let (mut chars, mut lines, mut symbols) = (0_usize, 0_usize, 0_usize);
-    for c in text.chars() {
-        chars += 1;
-        lines += usize::from(c == '\n');
-        symbols += usize::from(!is_plain(c));
+    let Seen { chars, lines, mut symbols, .. } = *seen;
+    if seen.is_wide() {
+        symbols += text.chars().filter(|c| !c.is_ascii() && !is_plain(*c)).count();
     }
     let (longest, rule) = if is_title {
         (settings.title_chars_max, super::LONG_TITLE)
@@ -50,35 +119,37 @@ fn sizes(rules: &Rules, text: &str, is_title: bool, flag: &mut impl FnMut(Rule, 
     }
 }
 
-/// Letters of every script, digits, blanks, and what sentences need.
+/// Letters of every script beyond ASCII, blanks, and what sentences need.
 fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric()
-        || matches!(c, ' ' | '-' | '\'' | ',' | ':' | '.' | '(' | ')')
-        || (!c.is_ascii()
-            && (c.is_alphanumeric()
-                || matches!(c, '\u{300}'..='\u{36f}' | '\u{2010}'..='\u{2015}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{2026}')))
+    c.is_alphanumeric()
+        || matches!(c, '\u{300}'..='\u{36f}' | '\u{2010}'..='\u{2015}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{2026}')
         || c.is_whitespace()
 }
 
-fn markers(rules: &Rules, text: &str, flag: &mut impl FnMut(Rule, String)) {
-    let mut recent = Recent::default();
+fn markers(
+    rules: &Rules,
+    text: &str,
+    (column, splits): (usize, &Splits),
+    flag: &mut impl FnMut(Rule, String),
+) {
     let mut seen = 0_u64;
-    words(text, |word| {
-        recent.phrases(word.hash, rules.marker_words, |hash| {
-            let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
-            else {
-                return;
-            };
-            seen |= 1 << (marker % 64);
-            let marker = &rules.dataset.artifacts.markers[marker as usize];
-            flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
-        });
+    for (number, word) in splits.words(column, text).enumerate() {
+        if word.is_known {
+            splits.phrases(column, number, rules.marker_words, |hash| {
+                let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
+                else {
+                    return;
+                };
+                seen |= 1 << (marker % 64);
+                let marker = &rules.dataset.artifacts.markers[marker as usize];
+                flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
+            });
+        }
         let first = word.text.as_bytes()[0].to_ascii_lowercase();
         if !matches!(first, b'd' | b'f' | b'h' | b'm' | b't' | b'w') {
-            return;
+            continue;
         }
-        let end = word.text.as_ptr().addr() - text.as_ptr().addr() + word.text.len();
-        let rest = &text[end..];
+        let rest = &text[word.start + word.text.len()..];
         let is = |name: &str| word.text.eq_ignore_ascii_case(name);
         let dash =
             || rest.starts_with(" - ") || rest.starts_with(" \u{2014}") || rest.starts_with(" \u{2013}");
@@ -94,24 +165,24 @@ fn markers(rules: &Rules, text: &str, flag: &mut impl FnMut(Rule, String)) {
         } else if is("title") && rest.starts_with(':') {
             flag(super::TITLE_LABEL, "`title:`".to_owned());
         }
-    });
+    }
 }
 
-fn markup(text: &str, flag: &mut impl FnMut(Rule, String)) {
-    if text.contains("```") {
+fn markup(text: &str, seen: &Seen, flag: &mut impl FnMut(Rule, String)) {
+    if seen.has(b'`') && text.contains("```") {
         flag(super::CODE_FENCE, "three backticks".to_owned());
     }
-    if text.contains("***") {
+    if seen.has(b'*') && text.contains("***") {
         flag(super::EMPHASIS_RUN, "three asterisks".to_owned());
     }
-    if text.split('\n').any(is_heading) {
+    if seen.has(b'#') && text.split('\n').any(is_heading) {
         flag(super::HEADING, "a heading of Markdown".to_owned());
     }
-    if text.match_indices('<').any(|(at, _)| is_tag(&text[at + 1..])) {
+    if seen.has(b'<') && text.match_indices('<').any(|(at, _)| is_tag(&text[at + 1..])) {
         flag(super::HTML, "a tag of HTML".to_owned());
     }
     let cards = ['\u{1f4dc}', '\u{1f4da}', '\u{1f4c7}', '\u{1f5c2}', '\u{1f5c3}'];
-    if !text.is_ascii() && text.contains(cards) {
+    if seen.is_wide() && text.contains(cards) {
         flag(super::ARCHIVE_EMOJI, "an emoji of archives".to_owned());
     }
 }

@@ -1,17 +1,21 @@
 //! Collects keys, sorts them, and links the rows whose keys are equal or whose texts are near.
 //!
+//! Most keys belong to one row only. So a short mark of each key comes first, and only the keys whose marks meet are
+//! sorted and compared.
+//!
 //! Near texts are found in blocks: texts that share one of their smallest triple hashes, which texts that are near
 //! nearly always do. A block holds texts in the order of their content, and in a big one each is compared with the few
 //! next to it only, so that a sentence that a million rows share does not make a million million comparisons.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::{Cause, Dataset};
 use super::clusters::{Clusters, Forest, LINK_BYTES, Links, Member};
 use super::keys::{RowKeys, mixed};
+use super::marks::{Mark, Marks};
 use super::words::{Sketch, similarity};
 use crate::sort::{Sorted, Sorter};
 
@@ -41,11 +45,12 @@ pub struct Finder {
     merged: Vec<Cause>,
     similarity: f64,
     blocks_per_row: usize,
-    groups: Sorter,
-    blocks: Sorter,
-    sketches: Option<BufWriter<File>>,
-    sketch_at: u64,
+    /// The keys of each row, one behind the other.
+    keys: Option<BufWriter<File>>,
+    keys_at: u64,
+    marks: Marks,
     rows: u64,
+    bytes: Vec<u8>,
 }
 
 impl Finder {
@@ -59,54 +64,34 @@ impl Finder {
             merged: dataset.duplicates.merge.clone(),
             similarity,
             blocks_per_row: blocks_per_row(similarity),
-            groups: Sorter::new(dir, memory_bytes / 2),
-            blocks: Sorter::new(dir, memory_bytes / 2),
-            sketches: None,
-            sketch_at: 0,
+            keys: None,
+            keys_at: 0,
+            marks: Marks::new(dir, memory_bytes / 2),
             rows: 0,
+            bytes: Vec::new(),
         }
     }
 
     /// Adds the row at this place of the input; places may come in any order, and some may be missing.
     pub fn add(&mut self, ordinal: u64, keys: &RowKeys) -> io::Result<()> {
         self.rows = self.rows.max(ordinal + 1);
-        let member = Member { ordinal, rank: keys.rank, row: keys.row }.bytes();
-        let near = keys.near.as_ref().map(|near| mixed(keys.within, near.fingerprint));
-        for (cause, key) in [(Cause::Exact, keys.exact), (Cause::Slug, keys.slug), (Cause::Near, near)] {
-            if let Some(key) = key {
-                self.groups.push(&group_key(cause, key), &member)?;
-            }
+        let at = self.keys_at;
+        for (cause, key) in groups(keys) {
+            self.marks.add(short(group(cause, key)), Mark { at, key: cause as u8 })?;
         }
         if let Some(near) = &keys.near {
-            self.add_near(keys.within, near, &member)?;
+            for (block, hash) in (BLOCKS..).zip(near.hashes.iter().take(self.blocks_per_row)) {
+                self.marks.add(short(mixed_short(keys.within, *hash)), Mark { at, key: block })?;
+            }
         }
-        Ok(())
-    }
-
-    fn add_near(&mut self, within: u128, near: &Sketch, member: &[u8]) -> io::Result<()> {
-        if self.sketches.is_none() {
-            self.sketches = Some(BufWriter::new(tempfile::tempfile_in(&self.dir)?));
-        }
-        let Some(sketches) = &mut self.sketches else { return Ok(()) };
-        let mut payload = member.to_vec();
-        payload.extend_from_slice(&self.sketch_at.to_be_bytes());
-        let mut bytes = Vec::with_capacity(8 * near.hashes.len());
-        for hash in &near.hashes {
-            bytes.extend_from_slice(&hash.to_le_bytes());
-        }
-        let content = xxhash_rust::xxh3::xxh3_64(&bytes);
-        for hash in near.hashes.iter().take(self.blocks_per_row) {
-            let mut key = mixed(within, u128::from(*hash)).to_be_bytes().to_vec();
-            key.extend_from_slice(&near.size.to_be_bytes());
-            key.extend_from_slice(&near.fingerprint.to_be_bytes());
-            key.extend_from_slice(&content.to_be_bytes());
-            self.blocks.push(&key, &payload)?;
-        }
-        let count = u32::try_from(near.hashes.len()).map_err(io::Error::other)?;
-        sketches.write_all(&near.size.to_le_bytes())?;
-        sketches.write_all(&count.to_le_bytes())?;
-        sketches.write_all(&bytes)?;
-        self.sketch_at += 8 + 8 * u64::from(count);
+        self.bytes.clear();
+        keys.write(ordinal, &mut self.bytes);
+        let file = match &mut self.keys {
+            Some(file) => file,
+            none => none.insert(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.dir)?)),
+        };
+        file.write_all(&self.bytes)?;
+        self.keys_at += self.bytes.len() as u64;
         Ok(())
     }
 
@@ -114,21 +99,115 @@ impl Finder {
     pub fn finish(self) -> io::Result<Clusters> {
         let mut links = Links::new(&self.dir)?;
         let mut near = Forest::new(self.rows)?;
-        link_groups(self.groups.finish()?, &mut links, &mut near)?;
         let mut skipped = Skipped::default();
-        if let Some(sketches) = self.sketches {
-            let file = sketches.into_inner()?;
-            let mut blocks = Blocks {
+        let (mut groups, mut blocks) =
+            (Sorter::new(&self.dir, self.memory_bytes / 2), Sorter::new(&self.dir, self.memory_bytes / 2));
+        if let Some(keys) = self.keys {
+            let mut file = keys.into_inner()?;
+            let met = self.marks.met()?;
+            read_met(met, &mut file, &mut groups, &mut blocks)?;
+            link_groups(groups.finish()?, &mut links, &mut near)?;
+            let mut blocks_of = Blocks {
                 file,
                 similarity: self.similarity,
                 links: &mut links,
                 near: &mut near,
                 skipped: &mut skipped,
             };
-            blocks.link(self.blocks.finish()?)?;
+            blocks_of.link(blocks.finish()?)?;
         }
         drop(near);
         Clusters::of(&mut links, &self.merged, self.rows, skipped, &self.dir, self.memory_bytes)
+    }
+}
+
+/// The first of the marks of blocks; those of groups are their causes.
+const BLOCKS: u8 = 3;
+const CAUSES: [Cause; 3] = [Cause::Exact, Cause::Slug, Cause::Near];
+
+/// Keys that are equal in rows that are the same.
+fn groups(keys: &RowKeys) -> impl Iterator<Item = (Cause, u128)> {
+    let near = keys.near.as_ref().map(|near| mixed(keys.within, near.fingerprint));
+    [(Cause::Exact, keys.exact), (Cause::Slug, keys.slug), (Cause::Near, near)]
+        .into_iter()
+        .filter_map(|(cause, key)| Some((cause, key?)))
+}
+
+/// Half of a digest is enough for a mark.
+#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
+fn short(key: u128) -> u64 {
+    (key >> 64) as u64 ^ key as u64
+}
+
+/// A mark for a key of a cause.
+fn group(cause: Cause, key: u128) -> u128 {
+    key ^ (cause as u128) << 32
+}
+
+/// A mark for a block.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is enough for a mark")]
+fn mixed_short(within: u128, hash: u64) -> u128 {
+    u128::from((within as u64 ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Reads the keys whose marks met, and gives them to be sorted.
+fn read_met(
+    mut met: Sorted,
+    file: &mut File,
+    groups_out: &mut Sorter,
+    blocks: &mut Sorter,
+) -> io::Result<()> {
+    let mut reader = KeysReader { file: BufReader::with_capacity(64 << 10, file), at: u64::MAX };
+    let mut row: Option<(u64, u64, RowKeys)> = None;
+    while let Some((mark, _)) = met.next()? {
+        let Mark { at, key } = Mark::read(mark);
+        let (_, ordinal, keys) = match &mut row {
+            Some(known) if known.0 == at => known,
+            other => {
+                let (ordinal, keys) = reader.read(at)?;
+                other.insert((at, ordinal, keys))
+            }
+        };
+        let member = Member { ordinal: *ordinal, rank: keys.rank, row: keys.row }.bytes();
+        if let Some(block) = key.checked_sub(BLOCKS) {
+            if let Some(near) = &keys.near {
+                let block = mixed(keys.within, u128::from(near.hashes[usize::from(block)]));
+                push_block(blocks, block, near, &member, at)?;
+            }
+        } else if let Some((cause, key)) = groups(keys).find(|(cause, _)| *cause as u8 == key) {
+            groups_out.push(&group_key(cause, key), &member)?;
+        }
+    }
+    Ok(())
+}
+
+fn push_block(blocks: &mut Sorter, block: u128, near: &Sketch, member: &[u8], at: u64) -> io::Result<()> {
+    let mut content = Vec::with_capacity(8 * near.hashes.len());
+    content.extend(near.hashes.iter().flat_map(|hash| hash.to_le_bytes()));
+    let mut key = block.to_be_bytes().to_vec();
+    key.extend_from_slice(&near.size.to_be_bytes());
+    key.extend_from_slice(&near.fingerprint.to_be_bytes());
+    key.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(&content).to_be_bytes());
+    let mut payload = member.to_vec();
+    payload.extend_from_slice(&at.to_be_bytes());
+    blocks.push(&key, &payload)
+}
+
+/// Reads the keys of rows, mostly going forward.
+struct KeysReader<R> {
+    file: R,
+    /// Where the file is read on.
+    at: u64,
+}
+
+impl<R: Read + Seek> KeysReader<R> {
+    fn read(&mut self, at: u64) -> io::Result<(u64, RowKeys)> {
+        if at != self.at {
+            self.file.seek(SeekFrom::Start(at))?;
+        }
+        let (ordinal, keys, length) = RowKeys::read(&mut self.file)?;
+        self.at = at + length;
+        Ok((ordinal, keys))
     }
 }
 
@@ -160,7 +239,7 @@ fn link_groups(mut groups: Sorted, links: &mut Links, near: &mut Forest) -> io::
             member.clone_into(&mut first);
             continue;
         }
-        let cause = [Cause::Exact, Cause::Slug, Cause::Near][usize::from(key[0]).min(2)];
+        let cause = CAUSES[usize::from(key[0]).min(2)];
         if cause == Cause::Near {
             near.join(Member::read(&first).ordinal, Member::read(member).ordinal);
         }
@@ -181,6 +260,8 @@ struct Blocks<'a> {
 
 /// A text of the current block.
 struct Text {
+    /// How many different triples of words it has; a block is sorted by it.
+    size: u32,
     member: [u8; LINK_BYTES],
     ordinal: u64,
     at: u64,
@@ -203,7 +284,7 @@ impl Blocks<'_> {
                 block.clone_into(&mut current);
                 before.clear();
             }
-            let text = Text::read(payload);
+            let text = Text::read(key, payload);
             compared += self.compare(text, &mut before, size)?;
             size += 1;
         }
@@ -214,21 +295,21 @@ impl Blocks<'_> {
     /// Compares a text with those before it, and says with how many.
     fn compare(&mut self, mut text: Text, before: &mut VecDeque<Text>, size: u64) -> io::Result<u64> {
         let most = if size < BLOCK_MAX { before.len() } else { NEIGHBOURS };
-        let mut compared = 0;
-        for other in before.iter_mut().rev().take(most) {
-            compared += 1;
+        // A smaller set cannot have more in common than all of it; those further back are smaller still.
+        let least = f64::from(text.size) * self.similarity;
+        let is_possible = |other: &&mut Text| f64::from(other.size) >= least;
+        for other in before.iter_mut().rev().take(most).take_while(is_possible) {
             if self.near.are_joined(text.ordinal, other.ordinal) {
                 continue;
             }
             let (own, others) = (self.sketch(&mut text)?, self.sketch(other)?);
-            // The smaller set cannot have more in common than all of it.
-            let is_possible = f64::from(others.size) >= f64::from(own.size) * self.similarity;
-            if is_possible && similarity(&own, &others) >= self.similarity {
+            if similarity(&own, &others) >= self.similarity {
                 self.near.join(text.ordinal, other.ordinal);
                 self.links.add(Cause::Near, &other.member, &text.member)?;
             }
             (text.sketch, other.sketch) = (Some(own), Some(others));
         }
+        let compared = most.min(before.len()) as u64;
         before.push_back(text);
         if before.len() as u64 > BLOCK_MAX {
             before.pop_front();
@@ -251,23 +332,26 @@ impl Blocks<'_> {
             return Ok(sketch);
         }
         self.file.seek(SeekFrom::Start(text.at))?;
-        let mut head = [0; 8];
-        self.file.read_exact(&mut head)?;
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let mut bytes = vec![0; word(4) as usize * 8];
-        self.file.read_exact(&mut bytes)?;
-        let (hashes, _) = bytes.as_chunks();
-        let hashes = hashes.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        Ok(Sketch { fingerprint: 0, size: word(0), hashes })
+        let (_, keys, _) = RowKeys::read(&mut BufReader::with_capacity(4 << 10, &mut self.file))?;
+        Ok(keys.near.unwrap_or_default())
     }
 }
 
 impl Text {
-    fn read(payload: &[u8]) -> Self {
+    fn read(key: &[u8], payload: &[u8]) -> Self {
+        let mut size = [0; 4];
+        size.copy_from_slice(&key[BLOCK_KEY_BYTES..BLOCK_KEY_BYTES + 4]);
         let mut member = [0; LINK_BYTES];
         member.copy_from_slice(&payload[..LINK_BYTES]);
         let mut at = [0; 8];
         at.copy_from_slice(&payload[LINK_BYTES..]);
-        Self { member, ordinal: Member::read(&member).ordinal, at: u64::from_be_bytes(at), sketch: None }
+        let size = u32::from_be_bytes(size);
+        Self {
+            size,
+            member,
+            ordinal: Member::read(&member).ordinal,
+            at: u64::from_be_bytes(at),
+            sketch: None,
+        }
     }
 }

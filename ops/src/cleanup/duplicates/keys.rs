@@ -1,5 +1,7 @@
 //! What is compared of a row: digests of what must be equal, and a sketch of its words.
 
+use std::io::{self, Read};
+
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::super::{Cell, Dataset, Survivor};
@@ -89,6 +91,56 @@ impl Keys {
                 Rank::Best => score.max(0.0).to_bits(),
             },
         }
+    }
+}
+
+/// Bytes of keys on disk without the hashes of the sketch.
+const HEAD: usize = 8 + 8 + 5 * 16 + 1 + 4 + 2;
+
+impl RowKeys {
+    /// Appends them as they are on disk.
+    pub(super) fn write(&self, ordinal: u64, out: &mut Vec<u8>) {
+        let near = self.near.as_ref();
+        let given = u8::from(self.exact.is_some())
+            | u8::from(self.slug.is_some()) << 1
+            | u8::from(near.is_some()) << 2;
+        out.extend_from_slice(&ordinal.to_le_bytes());
+        out.extend_from_slice(&self.rank.to_le_bytes());
+        let digests = [self.row, self.exact.unwrap_or_default(), self.slug.unwrap_or_default(), self.within];
+        for digest in digests.into_iter().chain([near.map_or(0, |near| near.fingerprint)]) {
+            out.extend_from_slice(&digest.to_le_bytes());
+        }
+        out.push(given);
+        let (size, hashes) = near.map_or((0, &[][..]), |near| (near.size, near.hashes.as_slice()));
+        let count = u16::try_from(hashes.len()).expect("a sketch is small");
+        out.extend_from_slice(&size.to_le_bytes());
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
+    }
+
+    /// Reads what `write` wrote: the place of the row, its keys, and how many bytes they are.
+    pub(super) fn read(from: &mut impl Read) -> io::Result<(u64, Self, u64)> {
+        let mut head = [0; HEAD];
+        from.read_exact(&mut head)?;
+        let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+        let digest =
+            |place: usize| u128::from(word(16 + 16 * place)) | u128::from(word(24 + 16 * place)) << 64;
+        let is_given = |bit: u8| head[96] & 1 << bit != 0;
+        let size = u32::from_le_bytes(head[97..101].try_into().expect("four bytes"));
+        let count = usize::from(u16::from_le_bytes([head[101], head[102]]));
+        let mut bytes = vec![0; 8 * count];
+        from.read_exact(&mut bytes)?;
+        let (hashes, _) = bytes.as_chunks();
+        let hashes = hashes.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let keys = Self {
+            row: digest(0),
+            exact: is_given(0).then(|| digest(1)),
+            slug: is_given(1).then(|| digest(2)),
+            near: is_given(2).then(|| Sketch { fingerprint: digest(4), size, hashes }),
+            within: digest(3),
+            rank: word(8),
+        };
+        Ok((word(0), keys, (HEAD + bytes.len()) as u64))
     }
 }
 

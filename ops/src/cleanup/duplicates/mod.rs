@@ -10,6 +10,7 @@
 mod clusters;
 mod find;
 mod keys;
+mod marks;
 mod merge;
 mod words;
 

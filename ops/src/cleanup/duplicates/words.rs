@@ -28,15 +28,32 @@ pub(super) struct Sketch {
 pub(super) struct Sketcher {
     text: Vec<u8>,
     ends: Vec<usize>,
-    order: Vec<(usize, usize)>,
-    joined: Vec<u8>,
+    /// Hashes of the words.
+    words: Vec<u64>,
 }
+
+/// What an ASCII character is to words: a part in lower case, or one of these.
+const LOWER: [u8; 128] = {
+    let mut lower = [BREAK; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            lower[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    lower[b'\'' as usize] = NOTHING;
+    lower
+};
+const BREAK: u8 = 0;
+const NOTHING: u8 = 1;
 
 impl Sketcher {
     /// The sketch of some texts, read as one; `None` when they have no word.
     pub(super) fn sketch<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> Option<Sketch> {
         self.text.clear();
         self.ends.clear();
+        self.words.clear();
         for text in texts {
             self.add(text);
             self.end_word();
@@ -60,14 +77,21 @@ impl Sketcher {
 
     /// Small letters and digits of all scripts, without accents.
     fn add(&mut self, text: &str) {
-        for c in text.chars() {
-            if c.is_ascii_alphanumeric() {
-                self.text.extend_from_slice(c.to_ascii_lowercase().encode_utf8(&mut [0; 4]).as_bytes());
-            } else if !c.is_ascii() {
-                std::iter::once(c).nfkd().for_each(|c| self.add_decomposed(c));
-            } else if c != '\'' {
-                self.end_word();
+        self.text.reserve(text.len() + 1);
+        let mut at = 0;
+        while let Some(&byte) = text.as_bytes().get(at) {
+            match LOWER.get(usize::from(byte)) {
+                Some(&BREAK) => self.end_word(),
+                Some(&NOTHING) => {}
+                Some(&lower) => self.text.push(lower),
+                None => {
+                    let Some(c) = text[at..].chars().next() else { break };
+                    std::iter::once(c).nfkd().for_each(|c| self.add_decomposed(c));
+                    at += c.len_utf8();
+                    continue;
+                }
             }
+            at += 1;
         }
     }
 
@@ -84,6 +108,8 @@ impl Sketcher {
     fn end_word(&mut self) {
         if self.text.last().is_some_and(|last| *last != END) {
             self.text.push(END);
+            let start = self.start(self.ends.len());
+            self.words.push(xxh3_64(&self.text[start..]));
             self.ends.push(self.text.len());
         }
     }
@@ -93,22 +119,14 @@ impl Sketcher {
     }
 
     fn fingerprint(&mut self) -> u128 {
-        self.order.clear();
-        for word in 0..self.ends.len() {
-            self.order.push((self.start(word), self.ends[word]));
-        }
-        let text = &self.text;
-        self.order.sort_unstable_by(|a, b| text[a.0..a.1].cmp(&text[b.0..b.1]));
-        self.joined.clear();
-        let mut last: &[u8] = &[];
-        for (start, end) in &self.order {
-            let word = &text[*start..*end];
-            if word != last {
-                self.joined.extend_from_slice(word);
-                last = word;
-            }
-        }
-        xxh3_128(&self.joined)
+        self.words.sort_unstable();
+        self.words.dedup();
+        self.text.push(END);
+        let from = self.text.len();
+        self.text.extend(self.words.iter().flat_map(|hash| hash.to_le_bytes()));
+        let fingerprint = xxh3_128(&self.text[from..]);
+        self.text.truncate(from - 1);
+        fingerprint
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::list;
 use super::super::note::Note;
 use super::super::row::{Cell, Row};
 use super::super::rules::{Keywords, Role, Rules, Scratch, content};
-use super::super::words::{Entry, fold, hash, words};
+use super::super::words::{Entry, Splits, fold, hash, words};
 use super::values::array;
 use super::{change, ids, is_empty};
 
@@ -21,7 +21,7 @@ pub(super) fn fill(
     rules: &Rules,
     (number, column, keywords): (usize, usize, &Keywords),
     row: &mut Row<'_>,
-    suggested: Option<&(usize, String)>,
+    (splits, suggested): (&Splits, Option<&(usize, String)>),
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {
@@ -35,12 +35,19 @@ pub(super) fn fill(
     }
     let (kept, wanted) = (chosen.len(), keywords.max.saturating_sub(chosen.len()));
     if wanted > 0 {
-        count(rules, (number, keywords), row, suggested, scratch);
+        count(rules, (number, keywords), row, (splits, suggested), scratch);
         let text_of = |source: usize| match suggested {
             Some((_, text)) if source == SUGGESTION => text.as_str(),
             _ => content(&row.cells[source]).unwrap_or_default(),
         };
         best(scratch, wanted + kept, &text_of);
+        if kept == 0 && !scratch.best.is_empty() {
+            let spelled = spell(&scratch.best, &text_of);
+            let evidence = format!("0 chosen, {} most frequent of the row", scratch.best.len());
+            let list = Cell::Json(Cow::Owned(spelled));
+            change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
+            return;
+        }
         for entry in &scratch.best {
             let word: String =
                 text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
@@ -50,6 +57,19 @@ pub(super) fn fill(
         }
     }
     write(column, &mut row.cells[column], &chosen, kept, notes);
+}
+
+/// A JSON array of words in small letters; no character of a word needs an escape.
+fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
+    let mut list =
+        String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
+    for word in words {
+        list.push_str(if list.is_empty() { "[\"" } else { ",\"" });
+        list.extend(text_of(word.source)[word.start..word.end].chars().flat_map(char::to_lowercase));
+        list.push('"');
+    }
+    list.push(']');
+    list
 }
 
 fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, notes: &mut Vec<Note>) {
@@ -74,21 +94,34 @@ fn count(
     rules: &Rules,
     (number, keywords): (usize, &Keywords),
     row: &Row<'_>,
-    suggested: Option<&(usize, String)>,
+    (splits, suggested): (&Splits, Option<&(usize, String)>),
     scratch: &mut Scratch,
 ) {
     let tally = &mut scratch.tally;
     tally.clear();
+    let counts = |hash, chars| says_something(rules, number, keywords, hash, chars);
     for scan in rules.scans.iter().filter(|scan| scan.fills & (1 << number) != 0) {
-        let (source, text) = match suggested {
-            Some((column, text)) if *column == scan.column => (SUGGESTION, text.as_str()),
-            _ => (scan.column, content(&row.cells[scan.column]).unwrap_or_default()),
-        };
-        words(text, |word| {
-            if says_something(rules, number, keywords, word.hash, word.chars) {
-                tally.add(word, source, text);
+        match suggested {
+            Some((column, text)) if *column == scan.column => words(text, |word| {
+                if counts(word.hash, word.chars) {
+                    tally.add(word, SUGGESTION);
+                }
+            }),
+            _ => {
+                let Some(text) = content(&row.cells[scan.column]) else { continue };
+                for word in splits.words(scan.column, text) {
+                    // Most words mean nothing: their length decides.
+                    let is_counted = if word.is_known {
+                        counts(word.hash, word.chars)
+                    } else {
+                        word.chars >= keywords.min_chars
+                    };
+                    if is_counted {
+                        tally.add(word, scan.column);
+                    }
+                }
             }
-        });
+        }
     }
 }
 
@@ -116,6 +149,10 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
     let best = &mut scratch.best;
     best.clear();
     for entry in scratch.tally.entries() {
+        let is_worse = |worst: &Entry| order(worst, entry, text_of) == Ordering::Less;
+        if best.len() == wanted && best.last().is_some_and(is_worse) {
+            continue;
+        }
         let at = best.partition_point(|other| order(other, entry, text_of) == Ordering::Less);
         if at < wanted {
             best.truncate(wanted - 1);
@@ -125,6 +162,22 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 }
 
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let folded = |entry: &Entry| text_of(entry.source)[entry.start..entry.end].chars().flat_map(fold);
-    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| folded(a).cmp(folded(b)))
+    let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
+    let folded = |text: &'t str| text.chars().flat_map(fold);
+    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| {
+        let (a, b) = (text(a), text(b));
+        let (start_of_a, start_of_b) = (start(a.as_bytes()), start(b.as_bytes()));
+        if start_of_a.is_some() && start_of_b.is_some() && start_of_a != start_of_b {
+            return start_of_a.cmp(&start_of_b);
+        }
+        folded(a).cmp(folded(b))
+    })
+}
+
+/// The first bytes of a word in small letters, as a number that sorts like them; `None` beyond ASCII.
+fn start(word: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    let length = word.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&word[..length]);
+    bytes.is_ascii().then(|| u64::from_be_bytes(bytes.map(|byte| byte.to_ascii_lowercase())))
 }

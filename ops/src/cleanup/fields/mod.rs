@@ -14,10 +14,10 @@ use std::borrow::Cow;
 use super::dataset::Kind;
 use super::note::{Edit, Note, Rule};
 use super::row::{Cell, Row};
-use super::rules::{FillKind, Recent, Role, Rules, Scratch, content, is_blank};
+use super::rules::{FillKind, Role, Rules, Scratch, content, is_blank};
 use super::slug::slug;
 use super::titles::{self, Learned};
-use super::words::words;
+use super::words::Splits;
 
 /// The rules of this step.
 pub mod ids {
@@ -51,14 +51,28 @@ pub fn apply(
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {
+    let mut splits = std::mem::take(&mut scratch.splits);
+    rules.split(row, &mut splits);
+    apply_split(rules, learned, row, &splits, notes, scratch);
+    scratch.splits = splits;
+}
+
+/// Brings a row whose texts are split already into the form of its dataset.
+pub(super) fn apply_split(
+    rules: &Rules,
+    learned: &Learned,
+    row: &mut Row<'_>,
+    splits: &Splits,
+    notes: &mut Vec<Note>,
+    scratch: &mut Scratch,
+) {
     let columns = rules.dataset.columns.len();
     if row.cells.len() < columns {
         row.cells.resize(columns, Cell::Absent);
     }
-    let first_note = notes.len();
-    titles::check(rules, learned, row, notes);
-    let suggested = suggestion(&notes[first_note..]);
-    fill(rules, row, suggested.as_ref(), notes, scratch);
+    titles::check(rules, learned, row, splits, notes);
+    let suggested = titles::stand_in(rules, row, splits);
+    fill(rules, row, (splits, suggested.as_ref()), notes, scratch);
     for (i, column) in rules.dataset.columns.iter().enumerate() {
         let cell = &mut row.cells[i];
         match column.kind {
@@ -78,24 +92,9 @@ pub fn mark_fragment(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
         let Some(column) = rules.dataset.column(name) else { continue };
         if is_empty(&row.cells[column]) {
             let value = Cell::Text(Cow::Owned(value.clone()));
-            change(
-                &mut row.cells[column],
-                value,
-                column,
-                ids::FRAGMENT,
-                "score below the threshold".to_owned(),
-                notes,
-            );
+            change(&mut row.cells[column], value, column, ids::FRAGMENT, "score below the threshold", notes);
         }
     }
-}
-
-/// The title that was flagged, and what it might have been.
-fn suggestion(notes: &[Note]) -> Option<(usize, String)> {
-    notes.iter().find_map(|note| match note {
-        Note::Finding(Some(column), finding) => Some((*column, finding.candidate.clone()?)),
-        Note::Finding(None, _) | Note::Edit(..) => None,
-    })
 }
 
 /// Whether somebody may still fill a cell: a placeholder is a value.
@@ -109,25 +108,25 @@ fn change<'a>(
     after: Cell<'a>,
     column: usize,
     rule: Rule,
-    evidence: String,
+    evidence: impl Into<Cow<'static, str>>,
     notes: &mut Vec<Note>,
 ) {
-    let edit = Edit { rule, before: as_json(cell), after: as_json(&after), evidence };
+    let edit = Edit { rule, before: as_json(cell), after: as_json(&after), evidence: evidence.into() };
     notes.push(Note::Edit(column, edit));
     *cell = after;
 }
 
 /// A cell as JSON.
-fn as_json(cell: &Cell<'_>) -> String {
+fn as_json(cell: &Cell<'_>) -> Cow<'static, str> {
     match cell {
-        Cell::Absent | Cell::Null => "null".to_owned(),
-        Cell::Json(json) => json.clone().into_owned(),
-        Cell::Text(text) => quoted(text),
+        Cell::Absent | Cell::Null => Cow::Borrowed("null"),
+        Cell::Json(json) => Cow::Owned(json.clone().into_owned()),
+        Cell::Text(text) => Cow::Owned(quoted(text)),
     }
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("text is always JSON")
 }
 
 fn address(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
@@ -150,7 +149,7 @@ fn address(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
 fn fill(
     rules: &Rules,
     row: &mut Row<'_>,
-    suggested: Option<&(usize, String)>,
+    (splits, suggested): (&Splits, Option<&(usize, String)>),
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {
@@ -163,12 +162,12 @@ fn fill(
         };
         wanted |= u32::from(is_wanted) << i;
     }
-    let found = groups(rules, row, wanted, scratch);
+    let found = groups(rules, row, splits, wanted, scratch);
     for (i, fill) in rules.fills.iter().enumerate().filter(|(i, _)| wanted & (1 << i) != 0) {
         match &fill.kind {
             FillKind::Constant(value) => {
                 let value = Cell::Text(Cow::Owned(value.clone()));
-                let evidence = "the column is always this".to_owned();
+                let evidence = "the column is always this";
                 change(&mut row.cells[fill.column], value, fill.column, ids::CONSTANT, evidence, notes);
             }
             FillKind::FirstOf { values } => {
@@ -188,7 +187,7 @@ fn fill(
                 );
             }
             FillKind::Keywords(keywords) => {
-                keywords::fill(rules, (i, fill.column, keywords), row, suggested, notes, scratch);
+                keywords::fill(rules, (i, fill.column, keywords), row, (splits, suggested), notes, scratch);
             }
         }
     }
@@ -200,26 +199,32 @@ struct Hit {
     evidence: String,
 }
 
-fn groups(rules: &Rules, row: &Row<'_>, wanted: u32, scratch: &mut Scratch) -> Vec<(usize, Hit)> {
+fn groups(
+    rules: &Rules,
+    row: &Row<'_>,
+    splits: &Splits,
+    wanted: u32,
+    scratch: &mut Scratch,
+) -> Vec<(usize, Hit)> {
     let groups = &mut scratch.groups;
     groups.clear();
     groups.resize(rules.fills.len(), None);
     let mut at: [(usize, usize); 32] = [(0, 0); 32];
     for scan in rules.scans.iter().filter(|scan| scan.fills & wanted != 0) {
         let Some(text) = content(&row.cells[scan.column]) else { continue };
-        let mut recent = Recent::default();
-        words(text, |word| {
-            recent.phrases(word.hash, rules.lexicon.phrase, |hash| {
+        let known = splits.words(scan.column, text).enumerate().filter(|(_, word)| word.is_known);
+        for (number, word) in known {
+            splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     let Role::Group(group) = *role else { continue };
                     let best = &mut groups[*fill as usize];
                     if scan.fills & wanted & (1 << fill) != 0 && best.is_none_or(|best| group < best) {
                         *best = Some(group);
-                        at[*fill as usize] = (scan.column, offset(text, word.text));
+                        at[*fill as usize] = (scan.column, word.start);
                     }
                 }
             });
-        });
+        }
     }
     let hit = |(fill, group): (usize, &Option<u32>)| {
         let (column, start) = at[fill];
@@ -229,9 +234,4 @@ fn groups(rules: &Rules, row: &Row<'_>, wanted: u32, scratch: &mut Scratch) -> V
         Some((fill, Hit { group: (*group)?, evidence }))
     };
     scratch.groups.iter().enumerate().filter(|(_, group)| group.is_some()).filter_map(hit).collect()
-}
-
-/// Where a part of a text starts in it.
-fn offset(text: &str, part: &str) -> usize {
-    part.as_ptr().addr() - text.as_ptr().addr()
 }

@@ -9,7 +9,7 @@ use super::super::list;
 use super::super::note::{Finding, Note};
 use super::super::row::Cell;
 use super::super::rules::{Scratch, content};
-use super::{change, ids, is_empty, quoted};
+use super::{change, ids, is_empty};
 
 pub(super) fn integer(
     column: usize,
@@ -28,7 +28,17 @@ pub(super) fn integer(
             return;
         }
     };
-    put(column, cell, value.to_string(), ids::INTEGER, evidence, notes);
+    if let Cell::Json(json) = cell
+        && is_spelled(value, json)
+    {
+        return;
+    }
+    put(column, cell, Cow::Owned(value.to_string()), ids::INTEGER, evidence, notes);
+}
+
+/// Whether a number of at most one digit stands there already; others cost a little more to compare.
+fn is_spelled(value: i64, json: &str) -> bool {
+    matches!(json.as_bytes(), [digit @ b'0'..=b'9'] if i64::from(digit - b'0') == value)
 }
 
 /// A whole number, also as `3.0`; beyond 64 bits the nearest end.
@@ -52,7 +62,7 @@ pub(super) fn boolean(column: usize, cell: &mut Cell<'_>, notes: &mut Vec<Note>)
         bad(column, "neither true nor false: taken for false", notes);
     }
     let spelled = if value { "true" } else { "false" };
-    put(column, cell, spelled.to_owned(), ids::BOOLEAN, "a column of true and false", notes);
+    put(column, cell, Cow::Borrowed(spelled), ids::BOOLEAN, "a column of true and false", notes);
 }
 
 pub(super) fn timestamp(column: usize, cell: &mut Cell<'_>, notes: &mut Vec<Note>) {
@@ -76,30 +86,38 @@ pub(super) fn list(column: usize, cell: &mut Cell<'_>, notes: &mut Vec<Note>, sc
         }
     });
     let spelled = array(&items);
-    put(column, cell, spelled, ids::LIST, "items of a list", notes);
+    put(column, cell, Cow::Owned(spelled), ids::LIST, "items of a list", notes);
 }
 
 /// A JSON array of texts.
 pub(super) fn array(items: &[String]) -> String {
-    let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
-    format!("[{}]", items.join(","))
+    let mut out = Vec::with_capacity(2 + items.iter().map(|item| item.len() + 3).sum::<usize>());
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        serde_json::to_writer(&mut out, item).expect("text is always JSON");
+    }
+    out.push(b']');
+    String::from_utf8(out).expect("JSON is text")
 }
 
 /// Puts a value as JSON; a note only where it is spelled differently.
-fn put(
+fn put<'a>(
     column: usize,
-    cell: &mut Cell<'_>,
-    spelled: String,
+    cell: &mut Cell<'a>,
+    spelled: Cow<'a, str>,
     rule: super::Rule,
-    evidence: &str,
+    evidence: &'static str,
     notes: &mut Vec<Note>,
 ) {
-    let same = content(cell) == Some(spelled.as_str());
-    let after = Cell::Json(Cow::Owned(spelled));
+    let same = content(cell) == Some(&*spelled);
+    let after = Cell::Json(spelled);
     if same {
         *cell = after;
     } else {
-        change(cell, after, column, rule, evidence.to_owned(), notes);
+        change(cell, after, column, rule, evidence, notes);
     }
 }
 

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::super::row::{Cell, Row};
 use super::super::rules::{Rules, content};
-use super::super::words::hash;
 
 /// Which detector is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +109,7 @@ pub(super) struct Random(crate::random::Random);
 
 impl Random {
     pub(super) fn new(seed: u64, name: &str) -> Self {
-        Self(crate::random::Random::seeded(seed ^ hash(name)))
+        Self(crate::random::Random::seeded(seed ^ digest(name)))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "below `n`, which is a usize")]
@@ -128,4 +127,13 @@ impl Random {
             items.swap(i, j);
         }
     }
+}
+
+/// A number for a name. Planted faults must stay the same from version to version, so it has a hash of its own.
+fn digest(name: &str) -> u64 {
+    let step =
+        |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+    let state = name.bytes().fold(0x51_7c_c1_b7_27_22_0a_95, step);
+    let mixed = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 32)
 }

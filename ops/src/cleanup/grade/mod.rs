@@ -22,6 +22,7 @@ use super::row::Row;
 use super::rules::{Rules, Scratch, content};
 use super::score::assess;
 use super::titles::{self, Learned, Survey};
+use super::words::Splits;
 use crate::stats::binomial;
 use faults::{FAULTS, Family, Fault, Random};
 
@@ -139,7 +140,9 @@ pub fn grade(rules: &Rules, rows: &[Row<'_>], seed: u64, dir: &Path) -> io::Resu
 /// Whether every title is there and bears no mark of a cut.
 fn is_plain(rules: &Rules, row: &Row<'_>) -> bool {
     let mut notes = Vec::new();
-    titles::check(rules, &Learned::default(), row, &mut notes);
+    let mut splits = Splits::default();
+    rules.split(row, &mut splits);
+    titles::check(rules, &Learned::default(), row, &splits, &mut notes);
     !notes.iter().any(|note| matches!(note, Note::Finding(_, finding) if finding.detail == titles::MARK || finding.rule != titles::TRUNCATED && finding.rule != titles::TRUNCATED_TEXT))
 }
 
@@ -232,7 +235,10 @@ impl<'r> Judge<'r> {
     fn findings(&self, row: &Row<'_>, column: usize, scratch: &mut Scratch) -> usize {
         let mut notes = Vec::new();
         match self.family {
-            Family::Title | Family::Text => titles::check(self.rules, &self.learned, row, &mut notes),
+            Family::Title | Family::Text => {
+                self.rules.split(row, &mut scratch.splits);
+                titles::check(self.rules, &self.learned, row, &scratch.splits, &mut notes);
+            }
             Family::Debris => artifacts::check(self.rules, &self.learned, row, &mut notes, scratch),
             Family::Encoding => {
                 if let Some(text) = row.cells.get(column).and_then(content) {

@@ -3,6 +3,7 @@
 use super::cells;
 use super::columns::Columns;
 use super::resolve::digest;
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::layout::{FLAG, Layout, SCORE};
@@ -10,7 +11,7 @@ use super::lines;
 use super::render::{self, Verdict};
 use super::rows::rows;
 use super::source::Source;
-use super::spool::{Entry, Rendered, Spool};
+use super::spool::{Entry, Rendered, SEPARATOR, Spool};
 use super::stage::StageFile;
 use super::steps::{Evidence, Steps};
 use super::survey::Survey;
@@ -123,6 +124,7 @@ impl<'a> Cleaner<'a> {
         let score = f64::from(evidence.verdict.score) / 10_000.0;
         out.slugs.push(slug.map_or(0, digest));
         out.keys.push(self.keys.of(&row.cells[..self.survey.layout.declared], slug, score));
+        out.rows.json.extend_from_slice(SEPARATOR);
         push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
 
@@ -150,7 +152,8 @@ impl<'a> Cleaner<'a> {
                     let after = String::from_utf8(json).expect("JSON is text");
                     let before =
                         if self.before[place] == Spelling::Text { as_text(&after) } else { after.clone() };
-                    let evidence = "not spelled as most values of the column".to_owned();
+                    let evidence = "not spelled as most values of the column".into();
+                    let (before, after) = (before.into(), after.into());
                     self.notes.push(Note::Edit(place, Edit { rule: SPELLED, before, after, evidence }));
                 }
                 _ => {}
@@ -160,6 +163,9 @@ impl<'a> Cleaner<'a> {
 
     /// What the input said about evidence is replaced by what was measured.
     fn note_given(&mut self, row: &mut Row<'_>, verdict: Verdict) {
+        if self.given == [None, None] {
+            return;
+        }
         let mut score = Vec::new();
         render::score_text(&mut score, verdict.score);
         let score = String::from_utf8(score).expect("digits");
@@ -169,7 +175,7 @@ impl<'a> Cleaner<'a> {
             render::json_compact(&mut before, &row.cells[place]);
             let before = String::from_utf8(before).expect("JSON is text");
             if before != after {
-                let evidence = "measured again".to_owned();
+                let (before, after, evidence) = (before.into(), after.into(), "measured again".into());
                 self.notes.push(Note::Edit(place, Edit { rule: SCORED, before, after, evidence }));
             }
         }
@@ -188,11 +194,11 @@ impl<'a> Cleaner<'a> {
             match note {
                 Note::Edit(place, edit) => {
                     is_edited = true;
-                    lines::edit(&mut out.changes, &self.name, &layout.names()[*place], edit);
+                    lines::edit(&mut out.changes, &self.name, &layout.quoted[*place], edit);
                 }
                 Note::Finding(place, finding) => {
                     is_flagged = true;
-                    let column = place.map(|place| layout.names()[place].as_str());
+                    let column = place.map(|place| layout.quoted[place].as_slice());
                     lines::finding(&mut out.findings, &self.name, column, finding);
                 }
             }
@@ -205,9 +211,9 @@ impl<'a> Cleaner<'a> {
 fn absent() -> Edit {
     Edit {
         rule: ABSENT,
-        before: String::new(),
-        after: "null".to_owned(),
-        evidence: "the record does not have the column".to_owned(),
+        before: Cow::Borrowed(""),
+        after: Cow::Borrowed("null"),
+        evidence: Cow::Borrowed("the record does not have the column"),
     }
 }
 

@@ -23,13 +23,15 @@ pub(super) struct Columns {
     first: Vec<(u64, usize)>,
     places: HashMap<String, u32>,
     known: HashMap<u64, Places>,
+    /// Of the record before, which mostly has the same names.
+    last: Option<(u64, Places)>,
 }
 
 impl Columns {
     pub(super) fn new(declared: &[String]) -> Self {
         let places = declared.iter().cloned().zip(0..).collect();
-        let known = HashMap::new();
-        Self { names: declared.to_vec(), declared: declared.len(), first: Vec::new(), places, known }
+        let (known, last) = (HashMap::new(), None);
+        Self { names: declared.to_vec(), declared: declared.len(), first: Vec::new(), places, known, last }
     }
 
     /// The place of a column.
@@ -39,8 +41,15 @@ impl Columns {
 
     /// The places of the fields of a record with these names; new names get places behind all others.
     pub(super) fn of_record(&mut self, names: &Names, ordinal: u64) -> Places {
-        if let Some(places) = self.known.get(&names.id()) {
+        if let Some((id, places)) = &self.last
+            && *id == names.id()
+        {
             return Arc::clone(places);
+        }
+        if let Some(places) = self.known.get(&names.id()) {
+            let places = Arc::clone(places);
+            self.last = Some((names.id(), Arc::clone(&places)));
+            return places;
         }
         // Sets of names that come once each must not pile up.
         if self.known.len() >= KNOWN_MAX {

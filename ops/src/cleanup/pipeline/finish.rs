@@ -13,7 +13,7 @@ use super::fates::{Fate, Fates};
 use super::layout::Layout;
 use super::render;
 use super::review::Review;
-use super::spool::{Entry, Part, Spooled};
+use super::spool::{Entry, Part, SEPARATOR, Spooled};
 use super::stage::{Artifact, Stage};
 use crate::files::FileError;
 
@@ -72,13 +72,19 @@ fn write_sheet(
     file.write(&header)?;
     let mut patches = fates.reader()?;
     let mut stream = spooled.stream(Part::Csv)?;
-    while let Some((entry, line)) = stream.next()? {
-        match fates.get(entry.ordinal) {
-            None => file.write(line)?,
-            Some(Fate::Replaced(patch)) => file.write(&patches.csv(patch)?)?,
-            Some(Fate::Merged | Fate::Quarantined) => {}
+    while let Some(entry) = stream.next()? {
+        let length = u64::from(entry.csv);
+        let Some(fate) = fates.get(entry.ordinal) else {
+            stream.keep(length);
+            continue;
+        };
+        stream.copy(&mut file)?;
+        stream.skip(length)?;
+        if let Fate::Replaced(patch) = fate {
+            file.write(&patches.csv(patch)?)?;
         }
     }
+    stream.copy(&mut file)?;
     file.seal()
 }
 
@@ -128,9 +134,20 @@ impl<'a> Array<'a> {
         let (mut rows, mut fragments) = (List::new(stage.file(name)?), List::new(stage.file(FRAGMENTS)?));
         let mut patches = fates.reader()?;
         let (mut stream, mut extra) = (spooled.stream(Part::Json)?, spooled.stream(Part::Fragment)?);
-        while let (Some((entry, json)), Some((_, fragment))) = (stream.next()?, extra.next()?) {
-            match fates.get(entry.ordinal) {
-                None => seen.row(entry, json, fragment, &mut rows, &mut fragments)?,
+        let (mut json, mut fragment) = (Vec::new(), Vec::new());
+        while let Some(entry) = stream.next()? {
+            let fate = fates.get(entry.ordinal);
+            if fate.is_none() && !seen.is_looked_at(entry) {
+                seen.count(entry);
+                stream.keep(SEPARATOR.len() as u64 + u64::from(entry.json));
+                continue;
+            }
+            stream.copy(&mut rows.file)?;
+            stream.skip(SEPARATOR.len() as u64)?;
+            stream.read(entry.json, &mut json)?;
+            extra.read(entry.fragment, &mut fragment)?;
+            match fate {
+                None => seen.row(entry, &json, &fragment, &mut rows, &mut fragments)?,
                 Some(Fate::Replaced(patch)) => {
                     let (entry, json, fragment) = patches.json(patch)?;
                     seen.row(entry, &json, &fragment, &mut rows, &mut fragments)?;
@@ -138,12 +155,27 @@ impl<'a> Array<'a> {
                 Some(Fate::Merged | Fate::Quarantined) => {}
             }
         }
+        stream.copy(&mut rows.file)?;
         let mut artifacts = vec![rows.end()?, fragments.end()?];
         let fragment_count = seen.fragments.len() as u64;
         artifacts.push(seen.write_lowest(stage)?);
         artifacts.push(seen.write_fragments(stage)?);
         let Self { rows, scores, sample, .. } = seen;
         Ok(Written { artifacts, rows, fragments: fragment_count, scores, sample })
+    }
+
+    fn count(&mut self, entry: Entry) {
+        self.rows += 1;
+        self.scores[usize::from(entry.verdict.score.min(10_000))] += 1;
+    }
+
+    fn is_low(&self, score: u16) -> bool {
+        self.lowest.len() < LOWEST || self.lowest.last().is_some_and(|(highest, _, _)| score < *highest)
+    }
+
+    /// Whether more than its place in the array is asked of a row. The first row always is.
+    fn is_looked_at(&self, entry: Entry) -> bool {
+        entry.verdict.is_fragment || self.sample.len() < self.sample_rows || self.is_low(entry.verdict.score)
     }
 
     fn row(
@@ -156,13 +188,11 @@ impl<'a> Array<'a> {
     ) -> Result<(), FileError> {
         rows.push(&[json])?;
         let score = entry.verdict.score;
-        self.rows += 1;
-        self.scores[usize::from(score.min(10_000))] += 1;
+        self.count(entry);
         if self.sample.len() < self.sample_rows {
             self.sample.push(json.to_vec());
         }
-        let is_low =
-            self.lowest.len() < LOWEST || self.lowest.last().is_some_and(|(highest, _, _)| score < *highest);
+        let is_low = self.is_low(score);
         if !is_low && !entry.verdict.is_fragment {
             return Ok(());
         }
@@ -231,7 +261,7 @@ impl List {
 
     /// Appends an element that is there in pieces.
     fn push(&mut self, pieces: &[&[u8]]) -> Result<(), FileError> {
-        self.file.write(if self.is_empty { b"[\n" } else { b",\n" })?;
+        self.file.write(if self.is_empty { b"[\n" } else { SEPARATOR })?;
         self.is_empty = false;
         pieces.iter().try_for_each(|piece| self.file.write(piece))
     }

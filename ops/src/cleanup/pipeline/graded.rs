@@ -32,7 +32,7 @@ pub(super) fn grade(
         let each = |row: &mut Row<'_>, _: usize| {
             if row.ordinal.is_multiple_of(every) {
                 let cells = row.cells[..survey.layout.declared].iter().map(owned).collect();
-                kept.push(Row { ordinal: row.ordinal, at: row.at, line: row.line, cells });
+                kept.push(Row { ordinal: row.ordinal, at: row.at, line: row.line, open: row.open, cells });
             }
         };
         rows(&mut batch, &mut columns, each, |_| {});

@@ -2,6 +2,7 @@
 
 use super::columns::Columns;
 use crate::cleanup::Dataset;
+use crate::value::write_json_string;
 
 /// The share of evidence of a row, in cleaned files.
 pub(crate) const SCORE: &str = "integrity_score";
@@ -18,6 +19,8 @@ pub(super) struct Layout {
     pub(super) key: Vec<usize>,
     /// Places of the declared columns in the order of the sheet.
     pub(super) sheet: Vec<usize>,
+    /// Names as JSON texts, by place.
+    pub(super) quoted: Vec<Vec<u8>>,
 }
 
 impl Layout {
@@ -27,7 +30,13 @@ impl Layout {
         let is_last = |place: &usize| dataset.sheet_last.contains(&columns.names[*place]);
         let (last, mut sheet): (Vec<usize>, Vec<usize>) = (0..declared).partition(is_last);
         sheet.extend(last);
-        Self { columns, declared, key, sheet }
+        let quoted = |name: &String| {
+            let mut out = Vec::new();
+            write_json_string(name, &mut out);
+            out
+        };
+        let quoted = columns.names.iter().map(quoted).collect();
+        Self { columns, declared, key, sheet, quoted }
     }
 
     /// All columns, by place.

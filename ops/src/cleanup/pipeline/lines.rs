@@ -6,11 +6,13 @@ use super::layout::Layout;
 use super::render::json_compact;
 use crate::cleanup::{Edit, Finding, Row, Rule};
 use crate::records::Reject;
-use crate::value::write_json_string;
+use crate::value::{write_json_int, write_json_string};
 
 /// Appends `{"row":7,"key":{"id":"…"}`, with which every line about a row begins.
 pub(super) fn name(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
-    out.extend_from_slice(format!("{{\"row\":{},\"key\":", row.ordinal).as_bytes());
+    out.extend_from_slice(b"{\"row\":");
+    write_json_int(row.ordinal, out);
+    out.extend_from_slice(b",\"key\":");
     key(out, layout, row);
 }
 
@@ -21,17 +23,18 @@ pub(super) fn key(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
         if index > 0 {
             out.push(b',');
         }
-        write_json_string(&layout.names()[*place], out);
+        out.extend_from_slice(&layout.quoted[*place]);
         out.push(b':');
         json_compact(out, &row.cells[*place]);
     }
     out.push(b'}');
 }
 
-/// Appends a change of a cell, `start` being the name of its row.
-pub(super) fn edit(out: &mut Vec<u8>, start: &[u8], column: &str, edit: &Edit) {
+/// Appends a change of a cell, `start` being the name of its row and `column` the quoted name of its column.
+pub(super) fn edit(out: &mut Vec<u8>, start: &[u8], column: &[u8], edit: &Edit) {
     out.extend_from_slice(start);
-    member(out, "column", column);
+    out.extend_from_slice(b",\"column\":");
+    out.extend_from_slice(column);
     rule(out, edit.rule);
     if !edit.before.is_empty() {
         out.extend_from_slice(b",\"before\":");
@@ -45,11 +48,12 @@ pub(super) fn edit(out: &mut Vec<u8>, start: &[u8], column: &str, edit: &Edit) {
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends a remark, `start` being the name of its row.
-pub(super) fn finding(out: &mut Vec<u8>, start: &[u8], column: Option<&str>, finding: &Finding) {
+/// Appends a remark, `start` being the name of its row and `column` the quoted name of its column.
+pub(super) fn finding(out: &mut Vec<u8>, start: &[u8], column: Option<&[u8]>, finding: &Finding) {
     out.extend_from_slice(start);
     if let Some(column) = column {
-        member(out, "column", column);
+        out.extend_from_slice(b",\"column\":");
+        out.extend_from_slice(column);
     }
     rule(out, finding.rule);
     member(out, "detail", &finding.detail);
@@ -74,13 +78,18 @@ pub(super) fn reject(out: &mut Vec<u8>, reject: &Reject) {
 }
 
 fn rule(out: &mut Vec<u8>, rule: Rule) {
-    member(out, "rule", &rule.to_string());
+    out.extend_from_slice(b",\"rule\":\"");
+    out.extend_from_slice(rule.id.as_bytes());
+    out.push(b'@');
+    write_json_int(u64::from(rule.version), out);
+    out.push(b'"');
 }
 
-fn member(out: &mut Vec<u8>, name: &str, text: &str) {
-    out.push(b',');
-    write_json_string(name, out);
-    out.push(b':');
+/// Appends a member whose name needs no escapes.
+fn member(out: &mut Vec<u8>, name: &'static str, text: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
     write_json_string(text, out);
 }
 

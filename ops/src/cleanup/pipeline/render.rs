@@ -19,17 +19,13 @@ pub(super) struct Verdict {
 /// Appends a row as an element of the array, without what separates it from others.
 pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) {
     out.extend_from_slice(b"  {\n");
-    for (name, cell) in layout.names()[..layout.declared].iter().zip(&row.cells) {
-        member(out, name);
-        json_cell(out, cell, 4);
+    let carried = layout.carried().filter(|place| row.cells[*place] != Cell::Absent);
+    for place in (0..layout.declared).chain(carried) {
+        out.extend_from_slice(b"    ");
+        out.extend_from_slice(&layout.quoted[place]);
+        out.extend_from_slice(b": ");
+        json_cell(out, &row.cells[place], 4);
         out.extend_from_slice(b",\n");
-    }
-    for place in layout.carried() {
-        if row.cells[place] != Cell::Absent {
-            member(out, &layout.names()[place]);
-            json_cell(out, &row.cells[place], 4);
-            out.extend_from_slice(b",\n");
-        }
     }
     member(out, SCORE);
     score_text(out, verdict.score);

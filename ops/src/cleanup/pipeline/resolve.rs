@@ -127,21 +127,23 @@ impl<'a> Resolver<'a> {
     fn cluster(&mut self, cluster: &Cluster) -> Result<(), CleanupError> {
         let members = self.present(cluster);
         let survivor = self.root(cluster.survivor);
+        let survivor = if members.contains(&survivor) { Some(survivor) } else { members.first().copied() };
         let clash = self.dataset.slug.as_ref().map(|slug| slug.clash);
         let mut counts = (0, 0);
-        let outcome = if members.len() < 2 {
-            "settled"
-        } else if self.is_merged(cluster) {
-            let survivor = if members.contains(&survivor) { survivor } else { members[0] };
+        let Some(survivor) = survivor.filter(|_| members.len() > 1) else {
+            self.count(cluster, counts);
+            return self.write_cluster(cluster, "settled");
+        };
+        let outcome = if self.is_merged(cluster) {
             counts.0 = self.merge(cluster, survivor, &members)?;
             "merged"
         } else if !cluster.causes.contains(&Cause::Slug) {
             "proposed"
         } else if clash == Some(Clash::Suffix) {
-            self.suffix(cluster, &members)?;
+            self.suffix(cluster, survivor, &members)?;
             "suffixed"
         } else {
-            counts.1 = self.quarantine(cluster, &members)?;
+            counts.1 = self.quarantine(cluster, survivor, &members)?;
             "quarantined"
         };
         self.count(cluster, counts);
@@ -230,7 +232,8 @@ impl<'a> Resolver<'a> {
                 if row.cells[place] == Cell::Absent { String::new() } else { json(&row.cells[place]) };
             let others = from.iter().filter(|from| **from != at).map(|from| rows[*from].ordinal.to_string());
             let evidence = format!("{id}: from row {}", others.collect::<Vec<_>>().join(", "));
-            notes.push(Note::Edit(place, Edit { rule: MERGE, before, after: json(&cell), evidence }));
+            let (before, after) = (before.into(), json(&cell).into());
+            notes.push(Note::Edit(place, Edit { rule: MERGE, before, after, evidence: evidence.into() }));
             row.cells[place] = cell;
         }
     }
@@ -249,14 +252,15 @@ impl<'a> Resolver<'a> {
         ];
         for (name, before, after) in pairs {
             let Some(place) = self.layout.place(name).filter(|_| before != after) else { continue };
-            let evidence = format!("{id}: measured again");
+            let (before, after) = (before.into(), after.into());
+            let evidence = format!("{id}: measured again").into();
             notes.push(Note::Edit(place, Edit { rule: MERGE, before, after, evidence }));
         }
     }
 
-    /// The later rows wait for a person.
-    fn quarantine(&mut self, cluster: &Cluster, members: &[u64]) -> Result<u64, CleanupError> {
-        for &other in &members[1..] {
+    /// The other rows wait for a person.
+    fn quarantine(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<u64, CleanupError> {
+        for &other in members.iter().filter(|other| **other != survivor) {
             let mut json = Vec::new();
             self.json(other, &mut json)?;
             let row = self.row(other, &json)?;
@@ -265,7 +269,7 @@ impl<'a> Resolver<'a> {
             lines::gone(
                 &mut line,
                 CLASH,
-                &format!("{}: row {} has the address", cluster.id, members[0]),
+                &format!("{}: row {survivor} has the address", cluster.id),
                 "cleaned",
             );
             self.whole(&mut line, &row);
@@ -276,13 +280,13 @@ impl<'a> Resolver<'a> {
         Ok(members.len() as u64 - 1)
     }
 
-    /// The later rows get an address of their own.
-    fn suffix(&mut self, cluster: &Cluster, members: &[u64]) -> Result<(), CleanupError> {
+    /// The other rows get an address of their own.
+    fn suffix(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<(), CleanupError> {
         let Some(place) = self.dataset.slug.as_ref().and_then(|slug| self.layout.place(&slug.to)) else {
             return Ok(());
         };
         let mut number = 2;
-        for &other in &members[1..] {
+        for &other in members.iter().filter(|other| **other != survivor) {
             let mut json = Vec::new();
             let verdict = self.json(other, &mut json)?;
             let mut row = self.row(other, &json)?;
@@ -297,8 +301,8 @@ impl<'a> Resolver<'a> {
             write_json_string(&own, &mut after);
             lines::name(&mut start, self.layout, &row);
             row.cells[place] = Cell::Text(own.into());
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is text");
-            let evidence = format!("{}: row {} has the address", cluster.id, members[0]);
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is text").into();
+            let evidence = format!("{}: row {survivor} has the address", cluster.id).into();
             let edit = Edit { rule: CLASH, before: text(before), after: text(after), evidence };
             let evidence = self.steps.assess_again(&row, verdict);
             self.replace(&row, &start, &[Note::Edit(place, edit)], &evidence)?;
@@ -316,7 +320,7 @@ impl<'a> Resolver<'a> {
         for note in notes {
             if let Note::Edit(place, edit) = note {
                 let mut line = Vec::new();
-                lines::edit(&mut line, start, &self.layout.names()[*place], edit);
+                lines::edit(&mut line, start, &self.layout.quoted[*place], edit);
                 self.out.joint.push(row.ordinal, &line)?;
             }
         }
@@ -372,7 +376,7 @@ impl<'a> Resolver<'a> {
                 cells[place] = cell;
             }
         }
-        Ok(Row { ordinal, at: 0, line: 0, cells })
+        Ok(Row { ordinal, at: 0, line: 0, open: None, cells })
     }
 
     fn write_cluster(&mut self, cluster: &Cluster, outcome: &'static str) -> Result<(), CleanupError> {

@@ -13,7 +13,7 @@ pub(super) fn rows(
     mut each: impl for<'a> FnMut(&mut Row<'a>, usize),
     mut bad: impl FnMut(Reject),
 ) {
-    let mut row = Row { ordinal: 0, at: 0, line: 0, cells: Vec::new() };
+    let mut row = Row { ordinal: 0, at: 0, line: 0, open: None, cells: Vec::new() };
     for entry in batch.entries() {
         let (ordinal, record) = match entry {
             Entry::Record { ordinal, record } => (ordinal, record),
@@ -26,6 +26,7 @@ pub(super) fn rows(
         row.cells.clear();
         row.cells.resize(columns.names.len(), Cell::Absent);
         (row.ordinal, row.at, row.line) = (ordinal, record.at, record.line);
+        row.open = places.last().filter(|_| record.is_open()).map(|place| *place as usize);
         match fill(record, &places, &mut row.cells) {
             Ok(()) => each(&mut row, columns.names.len()),
             Err(reason) => bad(Reject {

@@ -4,18 +4,20 @@
 //! Reading goes forward once, and to single rows by their ordinals. Memory: 24 bytes for 64 rows.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
 use tempfile::NamedTempFile;
 
 use super::render::Verdict;
-use super::stage::Stage;
+use super::stage::{Stage, StageFile};
 use crate::files::FileError;
 
 /// Rows between marks.
 const MARK_ROWS: usize = 64;
 /// Bytes of an entry on disk.
 const ENTRY: usize = 24;
+/// What stands before each element of the array; the first one's is replaced when the array is written.
+pub(super) const SEPARATOR: &[u8] = b",\n";
 const BUFFER: usize = 1 << 18;
 
 /// What is known of a row of the spool.
@@ -58,7 +60,8 @@ impl Entry {
     }
 }
 
-/// Spellings of rows, one behind the other, in the order of the entries.
+/// Spellings of rows, one behind the other, in the order of the entries. In the spool a [`SEPARATOR`] stands before each
+/// element of the array.
 #[derive(Debug, Default)]
 pub(super) struct Rendered {
     pub(super) entries: Vec<Entry>,
@@ -120,7 +123,7 @@ impl Spool {
                 self.marks.push(Mark { ordinal: entry.ordinal, entry: self.rows, json: self.json_bytes });
             }
             self.rows += 1;
-            self.json_bytes += u64::from(entry.json);
+            self.json_bytes += SEPARATOR.len() as u64 + u64::from(entry.json);
             self.files.entries.write_all(&entry.bytes()).map_err(fail)?;
         }
         self.files.json.write_all(&rows.json).map_err(fail)?;
@@ -169,13 +172,7 @@ impl Spooled {
         let open = |file: &NamedTempFile| {
             file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail)
         };
-        Ok(Stream {
-            entries: open(&self.files.entries)?,
-            part: open(file)?,
-            which: part,
-            left: self.rows,
-            bytes: Vec::new(),
-        })
+        Ok(Stream { entries: open(&self.files.entries)?, part: open(file)?, left: self.rows, kept: 0 })
     }
 
     /// The element of the JSON array of a row, and its entry; `None` if there is no such row.
@@ -191,6 +188,7 @@ impl Spooled {
         let mut at = mark.json;
         for entry in bytes.chunks_exact(ENTRY) {
             let entry = Entry::of(entry.try_into().expect("a whole entry"));
+            at += SEPARATOR.len() as u64;
             if entry.ordinal == ordinal {
                 out.clear();
                 out.resize(entry.json as usize, 0);
@@ -208,34 +206,57 @@ fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> Result<(), FileError>
     file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(buffer)).map_err(fail)
 }
 
-/// One part of all rows, in their order.
+/// One part of all rows, in their order. What is kept is copied in long runs, whatever rows it is of.
 #[derive(Debug)]
 pub(super) struct Stream {
     entries: BufReader<File>,
     part: BufReader<File>,
-    which: Part,
     left: u64,
-    bytes: Vec<u8>,
+    /// Bytes that are to be copied.
+    kept: u64,
 }
 
 impl Stream {
-    /// The next row's entry, and this part of it.
-    pub(super) fn next(&mut self) -> Result<Option<(Entry, &[u8])>, FileError> {
+    /// The next row's entry. All bytes of the part that belong to it must be kept, left out or read.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, FileError> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
         let mut entry = [0; ENTRY];
         self.entries.read_exact(&mut entry).map_err(fail)?;
-        let entry = Entry::of(entry);
-        let length = match self.which {
-            Part::Json => entry.json,
-            Part::Csv => entry.csv,
-            Part::Fragment => entry.fragment,
-        };
-        self.bytes.resize(length as usize, 0);
-        self.part.read_exact(&mut self.bytes).map_err(fail)?;
-        Ok(Some((entry, &self.bytes)))
+        Ok(Some(Entry::of(entry)))
+    }
+
+    /// The next bytes go to the file as they are.
+    pub(super) fn keep(&mut self, bytes: u64) {
+        self.kept += bytes;
+    }
+
+    /// Copies what is kept so far.
+    pub(super) fn copy(&mut self, to: &mut StageFile) -> Result<(), FileError> {
+        while self.kept > 0 {
+            let chunk = self.part.fill_buf().map_err(fail)?;
+            let length = chunk.len().min(usize::try_from(self.kept).unwrap_or(usize::MAX));
+            if length == 0 {
+                return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+            to.write(&chunk[..length])?;
+            self.part.consume(length);
+            self.kept -= length as u64;
+        }
+        Ok(())
+    }
+
+    /// Leaves the next bytes out. Everything before them was copied.
+    pub(super) fn skip(&mut self, bytes: u64) -> Result<(), FileError> {
+        self.part.seek_relative(bytes.cast_signed()).map_err(fail)
+    }
+
+    /// Reads the next bytes. Everything before them was copied.
+    pub(super) fn read(&mut self, bytes: u32, out: &mut Vec<u8>) -> Result<(), FileError> {
+        out.resize(bytes as usize, 0);
+        self.part.read_exact(out).map_err(fail)
     }
 }
 
@@ -254,6 +275,7 @@ mod tests {
             let mut rows = Rendered::default();
             for n in start..start + 10 {
                 let json = text(n);
+                rows.json.extend_from_slice(SEPARATOR);
                 rows.json.extend_from_slice(json.as_bytes());
                 rows.csv.extend_from_slice(b"line");
                 let verdict = Verdict { score: u16::try_from(n).unwrap(), is_fragment: n % 2 == 0 };
@@ -264,12 +286,32 @@ mod tests {
         }
         let spooled = spool.finish().unwrap();
         let mut stream = spooled.stream(Part::Json).unwrap();
+        let (mut copy, mut expected) = (stage.file("copy").unwrap(), String::new());
+        let mut bytes = Vec::new();
         for n in 0..1000 {
-            let (entry, json) = stream.next().unwrap().unwrap();
-            assert_eq!((entry.ordinal, json), (n * 3, text(n).as_bytes()));
-            assert_eq!(entry.verdict.is_fragment, n % 2 == 0);
+            let entry = stream.next().unwrap().unwrap();
+            assert_eq!((entry.ordinal, entry.verdict.is_fragment), (n * 3, n % 2 == 0));
+            let length = SEPARATOR.len() as u64 + u64::from(entry.json);
+            match n % 5 {
+                0 => {
+                    stream.copy(&mut copy).unwrap();
+                    stream.skip(SEPARATOR.len() as u64).unwrap();
+                    stream.read(entry.json, &mut bytes).unwrap();
+                    assert_eq!(bytes, text(n).as_bytes());
+                }
+                1 => {
+                    stream.copy(&mut copy).unwrap();
+                    stream.skip(length).unwrap();
+                }
+                _ => {
+                    stream.keep(length);
+                    expected += &format!(",\n{}", text(n));
+                }
+            }
         }
         assert!(stream.next().unwrap().is_none());
+        stream.copy(&mut copy).unwrap();
+        assert_eq!(copy.seal().unwrap().sha256, crate::ids::sha256(expected.as_bytes()));
         let mut json = Vec::new();
         for n in [999, 0, 63, 64, 65, 500] {
             let entry = spooled.json(n * 3, &mut json).unwrap().unwrap();

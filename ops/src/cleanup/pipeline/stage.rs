@@ -3,6 +3,10 @@
 //! A run that fails or is killed leaves the previous files as they were. Names cannot be exchanged all at once, so the
 //! exchange itself is made sure: once everything is on disk a mark says so, and whoever comes next finishes what a
 //! killed run had begun to exchange. Nothing here knows what the files hold.
+//!
+//! Files are not forced to the disk one by one: they are as large as the input, can be made again from it, and that
+//! takes longer than everything else together. So a power failure within seconds of a run may damage the new set, which
+//! its seals then show; a run that fails or is killed cannot.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
@@ -43,12 +47,16 @@ pub struct Artifact {
 pub(super) struct Stage {
     out: PathBuf,
     folder: PathBuf,
+    /// The folders that were made for the set, the innermost first.
+    made: Vec<PathBuf>,
     _lock: File,
 }
 
 impl Stage {
     /// Begins a set in the folder `out`, after finishing or clearing away what a killed run left there.
     pub(super) fn begin(out: &Path) -> Result<Self, CleanupError> {
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made = out.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
         let lock = lock(out)?;
         let folder = out.join(FOLDER);
         if folder.join(MARK).exists() {
@@ -57,7 +65,7 @@ impl Stage {
             fs::remove_dir_all(&folder).map_err(|e| FileError::new("clear away", &folder, e))?;
         }
         files::create_dir(&folder.join(SCRATCH))?;
-        Ok(Self { out: out.to_path_buf(), folder, _lock: lock })
+        Ok(Self { out: out.to_path_buf(), folder, made, _lock: lock })
     }
 
     /// Begins a file of the set.
@@ -91,13 +99,24 @@ impl Stage {
         files::write_atomic(&self.folder.join(MARK), b"")?;
         exchange(&self.folder, &self.out)
     }
+
+    /// Removes what is left of a set that was given up, with the folders that were made for it.
+    fn give_up(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+        if self.made.is_empty() {
+            return;
+        }
+        let _ = fs::remove_file(self.out.join(LOCK));
+        // A folder that somebody else uses by now is not empty and stays.
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
+    }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
         // Without the mark it is a set that was given up.
-        if !self.folder.join(MARK).exists() {
-            let _ = fs::remove_dir_all(&self.folder);
+        if self.folder.exists() && !self.folder.join(MARK).exists() {
+            self.give_up();
         }
     }
 }
@@ -129,7 +148,9 @@ fn exchange(folder: &Path, out: &Path) -> Result<(), FileError> {
     names.retain(|name| name != MARK && name != SCRATCH);
     names.sort();
     for name in names {
-        files::rename(&folder.join(&name), &out.join(&name))?;
+        let (from, to) = (folder.join(&name), out.join(&name));
+        // Without forcing the folder to the disk, which would force the files.
+        fs::rename(&from, &to).map_err(|e| FileError::new("rename a finished file to", &to, e))?;
     }
     fs::remove_dir_all(folder).map_err(|e| FileError::new("clear away", folder, e))
 }
@@ -157,10 +178,9 @@ impl StageFile {
         self.bytes
     }
 
-    /// Flushes it to disk.
+    /// Ends writing.
     pub(super) fn seal(mut self) -> Result<Artifact, FileError> {
-        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        flushed.map_err(|e| FileError::new("write", &self.path, e))?;
+        self.file.flush().map_err(|e| FileError::new("write", &self.path, e))?;
         Ok(Artifact { file: self.name, bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
     }
 }
@@ -207,6 +227,8 @@ mod tests {
         assert_eq!(texts(dir.path()), both("one"));
         drop(set(dir.path(), "given up"));
         assert_eq!(texts(dir.path()), both("one"));
+        drop(set(&dir.path().join("new/inner"), "given up"));
+        assert!(!dir.path().join("new").exists(), "folders that were made for it are gone");
         set(dir.path(), "two").commit().unwrap();
         assert_eq!(texts(dir.path()), both("two"));
     }

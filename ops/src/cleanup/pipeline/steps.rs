@@ -8,6 +8,7 @@ use super::render::Verdict;
 use crate::cleanup::repair::{Decisions, Repairer};
 use crate::cleanup::score::{self, Score};
 use crate::cleanup::titles::Learned;
+use crate::cleanup::words::Splits;
 use crate::cleanup::{Cell, Note, Row, Rules, Scratch, artifacts, fields};
 
 /// The evidence of a row.
@@ -27,27 +28,31 @@ pub(super) struct Steps<'a> {
     learned: &'a Learned,
     repairer: Repairer,
     scratch: Scratch,
+    /// Words of the row at hand.
+    splits: Splits,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(rules: &'a Rules, learned: &'a Learned, decisions: &Decisions) -> Self {
         let repairer = Repairer::new(rules.dataset(), decisions);
-        Self { rules, learned, repairer, scratch: Scratch::default() }
+        Self { rules, learned, repairer, scratch: Scratch::default(), splits: Splits::default() }
     }
 
     /// Cleans a row; what was done and noticed is appended to `notes`.
     pub(super) fn clean(&mut self, row: &mut Row<'_>, notes: &mut Vec<Note>) -> Evidence {
         let evidence = self.assess(row);
+        let Self { rules, learned, scratch, splits, .. } = self;
         for (place, cell) in row.cells.iter_mut().enumerate() {
             let Cell::Text(text) = cell else { continue };
             if let Some(repaired) = self.repairer.repair(place, text, notes) {
+                rules.split_again(place, &repaired, splits);
                 *text = Cow::Owned(repaired);
             }
         }
-        artifacts::check(self.rules, self.learned, row, notes, &mut self.scratch);
-        fields::apply(self.rules, self.learned, row, notes, &mut self.scratch);
+        artifacts::check_split(rules, learned, row, splits, notes, scratch);
+        fields::apply_split(rules, learned, row, splits, notes, scratch);
         if evidence.verdict.is_fragment {
-            fields::mark_fragment(self.rules, row, notes);
+            fields::mark_fragment(rules, row, notes);
         }
         evidence
     }
@@ -62,7 +67,8 @@ impl<'a> Steps<'a> {
     }
 
     fn assess(&mut self, row: &Row<'_>) -> Evidence {
-        let score = score::assess(self.rules, row, &mut self.scratch);
+        self.rules.split(row, &mut self.splits);
+        let score = score::assess_split(self.rules, row, &self.splits, &mut self.scratch);
         let is_fragment = score.is_fragment(&self.rules.dataset().score);
         let verdict = Verdict { score: ten_thousandths(&score), is_fragment };
         if !is_fragment {

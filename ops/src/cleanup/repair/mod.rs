@@ -22,6 +22,8 @@ mod corpus;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc, is_nfc_quick};
 
 use self::entities::Escaped;
@@ -100,7 +102,7 @@ impl Plan {
 struct Change {
     rule: Rule,
     text: String,
-    evidence: String,
+    evidence: Cow<'static, str>,
 }
 
 impl Repairer {
@@ -119,8 +121,8 @@ impl Repairer {
             return None;
         }
         let first = notes.len();
-        let repaired = rounds(plan, column, text, notes);
-        flag(plan, column, repaired.as_deref().unwrap_or(text), notes);
+        let (repaired, needs) = rounds(plan, column, text, needs, notes);
+        flag(plan, column, repaired.as_deref().unwrap_or(text), needs, notes);
         if plan.only_flags {
             flags_instead(&mut notes[first..]);
             return None;
@@ -129,11 +131,17 @@ impl Repairer {
     }
 }
 
-/// Applies the rules until none changes anything.
-fn rounds(plan: &Plan, column: usize, text: &str, notes: &mut Vec<Note>) -> Option<String> {
+/// Applies the rules until none changes anything; with what the result may still need.
+fn rounds(
+    plan: &Plan,
+    column: usize,
+    text: &str,
+    first_need: Needs,
+    notes: &mut Vec<Note>,
+) -> (Option<String>, Needs) {
     let first = notes.len();
     let mut current: Option<String> = None;
-    let mut need = needs(text);
+    let mut need = first_need;
     for _ in 0..ROUNDS_MAX {
         let before = notes.len();
         for (kind, step) in STEPS {
@@ -141,26 +149,19 @@ fn rounds(plan: &Plan, column: usize, text: &str, notes: &mut Vec<Note>) -> Opti
             for _ in 0..ROUNDS_MAX {
                 let seen = current.as_deref().unwrap_or(text);
                 let Some(change) = need.has(kind).then(|| step(plan, seen)).flatten() else { break };
-                notes.push(Note::Edit(column, edit(seen, &change)));
-                need = needs(&change.text);
-                current = Some(change.text);
+                let (before, after) = (json(seen).into(), json(&change.text).into());
+                let Change { rule, text, evidence } = change;
+                notes.push(Note::Edit(column, Edit { rule, before, after, evidence }));
+                need = needs(&text);
+                current = Some(text);
             }
         }
         if notes.len() == before {
-            return current.filter(|current| current != text);
+            return (current.filter(|current| current != text), need);
         }
     }
     notes.truncate(first);
-    None
-}
-
-fn edit(before: &str, change: &Change) -> Edit {
-    Edit {
-        rule: change.rule,
-        before: json(before),
-        after: json(&change.text),
-        evidence: change.evidence.clone(),
-    }
+    (None, first_need)
 }
 
 fn json(text: &str) -> String {
@@ -207,7 +208,7 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     let (_, suspect, reading) = best?;
     let (mended, count) = reading.mend(text)?;
     let evidence = format!("{}; {count} of this cell", suspect.evidence);
-    Some(Change { rule: MOJIBAKE, text: mended, evidence })
+    Some(Change { rule: MOJIBAKE, text: mended, evidence: evidence.into() })
 }
 
 /// Whether a rule that takes characters away must not touch `text`, because they are evidence of what it was: it has
@@ -265,16 +266,15 @@ fn white_space(plan: &Plan, text: &str) -> Option<Change> {
     Some(change(WHITE_SPACE, text, "blanks only"))
 }
 
-fn change(rule: Rule, text: String, evidence: &str) -> Change {
-    Change { rule, text, evidence: evidence.to_owned() }
+fn change(rule: Rule, text: String, evidence: &'static str) -> Change {
+    Change { rule, text, evidence: Cow::Borrowed(evidence) }
 }
 
 /// Notes what is lost or uncertain in a text that is otherwise repaired.
-fn flag(plan: &Plan, column: usize, text: &str, notes: &mut Vec<Note>) {
+fn flag(plan: &Plan, column: usize, text: &str, need: Needs, notes: &mut Vec<Note>) {
     let mut note = |rule, detail: String, candidate| {
         notes.push(Note::Finding(Some(column), Finding { rule, detail, candidate }));
     };
-    let need = needs(text);
     if plan.has(MOJIBAKE_LOSSY) && need.has(Needs::MOJIBAKE) {
         if let Some((suspect, candidate, count)) = lost(plan, text) {
             let sequences = crate::text::plural(count as u64, "sequence");

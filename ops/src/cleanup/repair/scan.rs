@@ -65,9 +65,13 @@ pub(super) fn needs(text: &str) -> Needs {
     }
     // The character before, when it was none of ASCII.
     let mut previous = None;
-    let mut at = 0;
+    let (mut at, mut looked_to) = (0, 0);
     while at < bytes.len() {
-        let byte = bytes[at];
+        if at >= looked_to && previous.is_none() {
+            at = behind_inert(bytes, at);
+            looked_to = at + BLOCK;
+        }
+        let Some(&byte) = bytes.get(at) else { break };
         match KINDS[usize::from(byte)] {
             INERT => previous = None,
             BLANK => {
@@ -97,6 +101,27 @@ pub(super) fn needs(text: &str) -> Needs {
         at += 1;
     }
     needs
+}
+
+/// Bytes that are looked at at once.
+const BLOCK: usize = 32;
+
+/// The offset behind whole blocks of bytes that no rule has anything to do with.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+fn behind_inert(bytes: &[u8], mut at: usize) -> usize {
+    // Without an early exit from a block, the compiler compares all of its bytes at once.
+    let is_odd = |byte: &u8| (*byte < 0x20) | (*byte >= 0x7f) | (*byte == b'&');
+    let any_odd = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_odd(byte));
+    let any_twice = |block: &[u8], next: &[u8]| {
+        block.iter().zip(next).fold(false, |any, (a, b)| any | ((*a == b' ') & (*b == b' ')))
+    };
+    while let (Some(block), Some(next)) = (bytes.get(at..at + BLOCK), bytes.get(at + 1..=at + BLOCK)) {
+        if any_odd(block) || any_twice(block, next) {
+            break;
+        }
+        at += BLOCK;
+    }
+    at
 }
 
 fn ruled(byte: u8) -> Needs {

@@ -3,8 +3,23 @@
 //! Lines and tabs are layout: a text that has them keeps its indents, columns and double blanks, and is only trimmed.
 //! A no-break space stays where typography wants it: before or behind punctuation, digits and one-letter words.
 
+use std::borrow::Cow;
+
 /// The text with its white space in order; `None` when it is.
 pub(super) fn tidy(text: &str) -> Option<String> {
+    let spaced = spaced(text);
+    let has_layout = spaced.contains(['\n', '\t', '\r']);
+    let trimmed = if has_layout { trim_lines(&spaced) } else { trim(&spaced) };
+    let tidy = if has_layout { trimmed.to_owned() } else { single(trimmed) };
+    (tidy != text).then_some(tidy)
+}
+
+/// The text with blanks in place of wider spaces, and line ends in place of separators of lines.
+fn spaced(text: &str) -> Cow<'_, str> {
+    let is_changed = |c: char| !c.is_ascii() && (is_space(c) || matches!(c, '\u{2028}' | '\u{2029}'));
+    if !text.chars().any(is_changed) {
+        return Cow::Borrowed(text);
+    }
     let mut spaced = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -14,10 +29,7 @@ pub(super) fn tidy(text: &str) -> Option<String> {
             _ => c,
         });
     }
-    let has_layout = spaced.contains(['\n', '\t', '\r']);
-    let trimmed = if has_layout { trim_lines(&spaced) } else { trim(&spaced) };
-    let tidy = if has_layout { trimmed.to_owned() } else { single(trimmed) };
-    (tidy != text).then_some(tidy)
+    Cow::Owned(spaced)
 }
 
 /// Spaces that are no plain blank.

@@ -134,7 +134,7 @@ fn a_document_is_repaired_as_a_whole() {
         .collect();
     assert_eq!(candidates, whole[16..18]);
     let edit = notes.iter().find_map(|note| match note {
-        Note::Edit(0, edit) => Some(edit.evidence.as_str()),
+        Note::Edit(0, edit) => Some(&*edit.evidence),
         _ => None,
     });
     assert_eq!(edit, Some("cp1252: 17 of 19 damaged cells of this column decode; 1 of this cell"));
@@ -169,7 +169,7 @@ fn edits_can_be_undone() {
     for note in notes.iter().rev() {
         let Note::Edit(0, edit) = note else { panic!("{note:?}") };
         assert_eq!(edit.after, text);
-        text.clone_from(&edit.before);
+        text = edit.before.to_string();
     }
     assert_eq!(text, serde_json::to_string(seen).unwrap());
 }

@@ -8,15 +8,14 @@ use super::super::fields::says_something;
 use super::super::list;
 use super::super::row::Row;
 use super::super::rules::{FillKind, Keywords, Rules, Scratch, content};
-use super::super::words::{begins, hash, words};
+use super::super::words::{Splits, Word, begins, hash};
 
 /// Different words of a list and of the texts that fill it; counting ends at `most`.
 pub(super) fn words_of(
     rules: &Rules,
-    column: usize,
-    fill: Option<usize>,
-    most: usize,
+    (column, fill, most): (usize, Option<usize>, usize),
     row: &Row<'_>,
+    splits: &Splits,
     scratch: &mut Scratch,
 ) -> usize {
     let keywords = fill.and_then(|number| match &rules.fills[number].kind {
@@ -25,6 +24,10 @@ pub(super) fn words_of(
     });
     let counts = |hash: u64, chars: usize| {
         keywords.is_none_or(|(number, keywords)| says_something(rules, number, keywords, hash, chars))
+    };
+    let min_chars = keywords.map_or(0, |(_, keywords)| keywords.min_chars);
+    let is_counted = |word: Word<'_>, counts: &dyn Fn(u64, usize) -> bool| {
+        if word.is_known { counts(word.hash, word.chars) } else { word.chars >= min_chars }
     };
     let Scratch { tally, list: buffer, open, .. } = scratch;
     tally.clear();
@@ -49,14 +52,17 @@ pub(super) fn words_of(
         if keywords.is_none_or(|(number, _)| scan.fills & (1 << number) == 0) {
             continue;
         }
-        let text = row.cells.get(scan.column).and_then(content).unwrap_or_default();
-        words(text, |word| {
+        let Some(text) = row.cells.get(scan.column).and_then(content) else { continue };
+        for word in splits.words(scan.column, text) {
             if !word.closed {
                 open.push(word.text.to_owned());
-            } else if tally.len() < most && counts(word.hash, word.chars) {
-                tally.add(word, scan.column, text);
+            } else if is_counted(word, &counts) {
+                tally.add(word, scan.column);
+                if tally.len() >= most {
+                    return most;
+                }
             }
-        });
+        }
     }
     let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
     let known = tally.entries().iter().map(|entry| &text_of(entry.source)[entry.start..entry.end]);

@@ -4,7 +4,7 @@ use super::super::rules::is_invisible;
 
 /// Characters that a reader sees, blanks around the text aside; counting ends at `most`.
 pub(super) fn chars(text: &str, most: usize) -> usize {
-    count(text.chars(), most)
+    count(text, most)
 }
 
 /// Characters of a title up to the first mark of a cut. The first dot of a mark may end a sentence, so it counts: the
@@ -16,20 +16,24 @@ pub(super) fn title_chars(title: &str, most: usize) -> usize {
         '.' if matches!(title.as_bytes()[at + 1..], [b'.', b'.', ..] | [b'.']) => Some(at + 1),
         _ => None,
     });
-    count(title[..end.unwrap_or(title.len())].chars(), most)
+    count(&title[..end.unwrap_or(title.len())], most)
 }
 
-fn count(chars: impl Iterator<Item = char>, most: usize) -> usize {
-    let (mut count, mut blank) = (0, false);
-    for c in chars {
-        if c.is_whitespace() {
-            blank = count > 0;
-        } else if !is_invisible(c) {
+fn count(text: &str, most: usize) -> usize {
+    let (mut count, mut blank, mut at) = (0, false, 0);
+    while let Some(&byte) = text.as_bytes().get(at) {
+        // Nearly all characters are visible ASCII.
+        let c = if byte.is_ascii_graphic() { Some('x') } else { text[at..].chars().next() };
+        let Some(c) = c else { break };
+        at += c.len_utf8();
+        if byte.is_ascii_graphic() || !c.is_whitespace() && !is_invisible(c) {
             count += 1 + usize::from(blank);
             blank = false;
             if count >= most {
                 break;
             }
+        } else if c.is_whitespace() {
+            blank = count > 0;
         }
     }
     count

@@ -8,7 +8,8 @@
 //!   as a word only when it is not the beginning of a word that is there already or that says nothing.
 //! - The beginning of a placeholder is one (`Gat` of `Gate 3`), and placeholders are known by how they begin.
 //! - Generic words count nothing, but take nothing away from the others.
-//! - Words of the row give a value to a column that is NULL, not to an empty text: that may be what a cut left.
+//! - Words of the row give a value to a column that is NULL, not to an empty text, nor to an empty cell where the file
+//!   ends: that may be what a cut left.
 //!
 //! So score rows before they are repaired and filled: repairs shorten texts (`&amp;`), fills add words. The same holds
 //! for what is added: more words, metadata or text never lower a score. Nothing here changes a row.
@@ -22,8 +23,8 @@ pub use advice::{Advice, advise};
 use super::check::PARTS_MAX;
 use super::dataset::Scoring;
 use super::row::Row;
-use super::rules::{PartRule, Recent, Role, Rules, Scratch, content};
-use super::words::words;
+use super::rules::{PartRule, Role, Rules, Scratch, content};
+use super::words::Splits;
 
 /// The score of a row and the parts it is the sum of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,10 +68,19 @@ pub fn round(value: f64) -> f64 {
 
 /// Scores a row as it was read: not repaired, not filled.
 pub fn assess(rules: &Rules, row: &Row<'_>, scratch: &mut Scratch) -> Score {
-    let given = given(rules, row);
+    let mut splits = std::mem::take(&mut scratch.splits);
+    rules.split(row, &mut splits);
+    let score = assess_split(rules, row, &splits, scratch);
+    scratch.splits = splits;
+    score
+}
+
+/// Scores a row whose texts are split already.
+pub(super) fn assess_split(rules: &Rules, row: &Row<'_>, splits: &Splits, scratch: &mut Scratch) -> Score {
+    let given = given(rules, row, splits);
     let mut score = Score { parts: [0.0; PARTS_MAX], count: rules.parts.len(), total: 0.0 };
     for (i, (part, settings)) in rules.parts.iter().zip(&rules.dataset.score.parts).enumerate() {
-        let value = part_value(rules, part, row, given, scratch);
+        let value = part_value(rules, part, row, (given, splits), scratch);
         score.parts[i] = value;
         score.total += settings.weight() * value;
     }
@@ -78,7 +88,13 @@ pub fn assess(rules: &Rules, row: &Row<'_>, scratch: &mut Scratch) -> Score {
     score
 }
 
-fn part_value(rules: &Rules, part: &PartRule, row: &Row<'_>, given: u32, scratch: &mut Scratch) -> f64 {
+fn part_value(
+    rules: &Rules,
+    part: &PartRule,
+    row: &Row<'_>,
+    (given, splits): (u32, &Splits),
+    scratch: &mut Scratch,
+) -> f64 {
     let text = |column: usize| row.cells.get(column).and_then(content).unwrap_or_default();
     let is_placeholder = |column: usize| rules.placeholders[column].hold(text(column));
     match part {
@@ -97,7 +113,7 @@ fn part_value(rules: &Rules, part: &PartRule, row: &Row<'_>, given: u32, scratch
             steps.iter().take_while(|(from, _)| *from <= chars).last().map_or(0.0, |(_, value)| *value)
         }
         PartRule::Count { column, full, fill, .. } => {
-            let words = count::words_of(rules, *column, *fill, *full, row, scratch);
+            let words = count::words_of(rules, (*column, *fill, *full), row, splits, scratch);
             (words as f64 / *full as f64).min(1.0)
         }
         PartRule::Present { columns } => {
@@ -117,32 +133,34 @@ fn is_present(rules: &Rules, column: usize, fill: Option<usize>, row: &Row<'_>, 
 }
 
 /// Which fills have a word in the row that was not cut.
-fn given(rules: &Rules, row: &Row<'_>) -> u32 {
+fn given(rules: &Rules, row: &Row<'_>, splits: &Splits) -> u32 {
     let mut wanted = 0_u32;
     for part in &rules.parts {
         let PartRule::Present { columns } = part else { continue };
         for fill in columns.iter().filter_map(|(_, fill)| *fill) {
-            let is_null = row.cells.get(rules.fills[fill].column).and_then(content).is_none();
+            let column = rules.fills[fill].column;
+            let is_null = row.cells.get(column).and_then(content).is_none() && row.open != Some(column);
             wanted |= u32::from(is_null) << fill;
         }
     }
     let mut given = 0;
     for scan in &rules.scans {
         let wanted = scan.fills & wanted & !given;
-        let text = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0);
-        let mut recent = Recent::default();
-        words(text.unwrap_or_default(), |word| {
-            if !word.closed {
-                return;
+        let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else {
+            continue;
+        };
+        for (number, word) in splits.words(scan.column, text).enumerate() {
+            if !word.closed || !word.is_known {
+                continue;
             }
-            recent.phrases(word.hash, rules.lexicon.phrase, |hash| {
+            splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     if matches!(role, Role::Group(_)) {
                         given |= wanted & (1 << fill);
                     }
                 }
             });
-        });
+        }
     }
     given
 }

@@ -5,7 +5,8 @@
 //! that could be its last, in a row whose text does not repeat it.
 
 use super::super::rules::{Rules, TitleRule};
-use super::super::words::{Word, hash, words};
+use super::super::words::{Word, hash};
+use super::Text;
 use super::survey::{Learned, ends_a_sentence, goes_on};
 
 /// Share of texts that end a sentence from which one that does not was cut.
@@ -18,14 +19,14 @@ pub(super) fn of_title(
     learned: &Learned,
     number: usize,
     title: &TitleRule,
-    text: &str,
+    title_text: &Text<'_>,
     body: Option<&str>,
 ) -> Option<String> {
-    let (last, count) = last_word(text);
+    let (text, last) = (title_text.trimmed, title_text.last_of_several());
     open_bracket(text)
-        .or_else(|| body.and_then(|body| of_body(learned, number, text, body, last)))
-        .or_else(|| ends_inside(title, text, last.filter(|_| count > 1)))
-        .or_else(|| cut_word(learned, last.filter(|_| count > 1)))
+        .or_else(|| body.and_then(|body| of_body(learned, number, text, body, title_text.last)))
+        .or_else(|| ends_inside(title, text, last))
+        .or_else(|| cut_word(learned, last))
         .or_else(|| {
             let (cap, others) = learned.cap(number)?;
             let is_cut = text.chars().count() == cap && !ends_a_sentence(text);
@@ -34,27 +35,24 @@ pub(super) fn of_title(
 }
 
 /// Why text number `number` was cut.
-pub(super) fn of_text(learned: &Learned, rules: &Rules, number: usize, text: &str) -> Option<String> {
-    let (last, count) = last_word(text);
-    let inner = rules.titles.iter().find_map(|title| ends_inside(title, text, last.filter(|_| count > 1)));
-    open_bracket(text).or(inner).or_else(|| cut_word(learned, last.filter(|_| count > 1))).or_else(|| {
+pub(super) fn of_text(learned: &Learned, rules: &Rules, number: usize, text: &Text<'_>) -> Option<String> {
+    let last = text.last_of_several();
+    let text = text.trimmed;
+    let inner = || rules.titles.iter().find_map(|title| ends_inside(title, text, last));
+    open_bracket(text).or_else(inner).or_else(|| cut_word(learned, last)).or_else(|| {
         let share = learned.closed(number).filter(|share| *share >= CLOSED_SHARE)?;
         (!ends_a_sentence(text))
             .then(|| format!("no end of a sentence, which {:.0} % of texts have", share * 100.0))
     })
 }
 
-/// The last word, and how many there are.
-fn last_word(text: &str) -> (Option<Word<'_>>, usize) {
-    let (mut last, mut count) = (None, 0);
-    words(text, |word| {
-        last = Some(word);
-        count += 1;
-    });
-    (last, count)
-}
-
 fn open_bracket(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let is_plain =
+        memchr::memchr3(b'(', b'[', b'{', bytes).is_none() && memchr::memchr(b'"', bytes).is_none();
+    if is_plain && text.is_ascii() {
+        return None;
+    }
     for (open, close) in [('(', ')'), ('[', ']'), ('{', '}'), ('\u{201c}', '\u{201d}'), ('\u{ab}', '\u{bb}')]
     {
         if !text.contains(open) {

@@ -9,6 +9,7 @@ mod survey;
 use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{Rules, TitleRule, content};
+use super::words::{Splits, Word, words};
 
 pub(super) use survey::{COMMON_CHARS, TEMPLATE_ROWS_MIN};
 pub use survey::{Learned, Survey};
@@ -23,23 +24,25 @@ pub const MISSING: Rule = Rule { id: "missing_name", version: 1 };
 /// A text was cut off.
 pub const TRUNCATED_TEXT: Rule = Rule { id: "truncated_text", version: 1 };
 
-/// Flags the titles and the scored texts of a row.
-pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<Note>) {
+/// Flags the titles and the scored texts of a row, whose texts are split.
+pub(super) fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, splits: &Splits, notes: &mut Vec<Note>) {
     for (number, title) in rules.titles.iter().enumerate() {
-        let text = content(&row.cells[title.column]).unwrap_or_default().trim();
-        let Some((rule, detail)) = judge(rules, learned, (number, title), text, row) else { continue };
+        let whole = content(&row.cells[title.column]).unwrap_or_default();
+        let text = Text::of(whole, title.column, splits);
+        let Some((rule, detail)) = judge(rules, learned, (number, title), &text, row) else { continue };
         let body = title.text.and_then(|column| content(&row.cells[column]));
         let candidate = body.and_then(|body| suggestion(body, title.suggest_words));
         notes.push(Note::Finding(Some(title.column), Finding { rule, detail, candidate }));
     }
     for (number, column) in rules.texts.iter().enumerate() {
-        let text = row.cells.get(*column).and_then(content).unwrap_or_default().trim();
-        let detail = if text.is_empty() {
+        let whole = row.cells.get(*column).and_then(content).unwrap_or_default();
+        let text = Text::of(whole, *column, splits);
+        let detail = if text.trimmed.is_empty() {
             None
-        } else if ends_in_mark(text) {
+        } else if ends_in_mark(text.trimmed) {
             Some(MARK.to_owned())
         } else {
-            evidence::of_text(learned, rules, number, text)
+            evidence::of_text(learned, rules, number, &text)
         };
         if let Some(detail) = detail {
             notes.push(Note::Finding(
@@ -47,6 +50,49 @@ pub fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, notes: &mut Vec<No
                 Finding { rule: TRUNCATED_TEXT, detail, candidate: None },
             ));
         }
+    }
+}
+
+/// What words are read of in place of a title that its own row shows to be damaged. What the table teaches has no say:
+/// what is filled in must be the same when the cleaned table is cleaned again.
+pub(super) fn stand_in(rules: &Rules, row: &Row<'_>, splits: &Splits) -> Option<(usize, String)> {
+    let nothing = Learned::default();
+    rules.titles.iter().enumerate().find_map(|(number, title)| {
+        let whole = content(&row.cells[title.column]).unwrap_or_default();
+        let text = Text::of(whole, title.column, splits);
+        judge(rules, &nothing, (number, title), &text, row)?;
+        let body = content(&row.cells[title.text?])?;
+        Some((title.column, suggestion(body, title.suggest_words)?))
+    })
+}
+
+/// A text without the blanks around it, and how it ends.
+struct Text<'t> {
+    trimmed: &'t str,
+    last: Option<Word<'t>>,
+    /// How many words it has.
+    count: usize,
+}
+
+impl<'t> Text<'t> {
+    fn of(whole: &'t str, column: usize, splits: &Splits) -> Self {
+        let text = whole.trim();
+        if text.len() == whole.len() && !text.is_empty() {
+            let mut words = splits.words(column, text);
+            return Self { trimmed: text, count: words.len(), last: words.next_back() };
+        }
+        // Without the blanks behind it its last word is open.
+        let (mut last, mut count) = (None, 0);
+        words(text, |word| {
+            last = Some(word);
+            count += 1;
+        });
+        Self { trimmed: text, last, count }
+    }
+
+    /// The last of several words.
+    fn last_of_several(&self) -> Option<Word<'t>> {
+        self.last.filter(|_| self.count > 1)
     }
 }
 
@@ -61,16 +107,16 @@ fn judge(
     rules: &Rules,
     learned: &Learned,
     (number, title): (usize, &TitleRule),
-    text: &str,
+    text: &Text<'_>,
     row: &Row<'_>,
 ) -> Option<(Rule, String)> {
     if rules.is_missing(title.column, &row.cells[title.column]) {
         return Some((MISSING, "there is no title".to_owned()));
     }
-    if ends_in_mark(text) {
+    if ends_in_mark(text.trimmed) {
         return Some((TRUNCATED, MARK.to_owned()));
     }
-    let chars = text.chars().count();
+    let chars = text.trimmed.chars().count();
     if chars < title.min_chars {
         return Some((SHORT, format!("{chars} of at least {} characters", title.min_chars)));
     }

@@ -6,10 +6,12 @@
 
 use super::super::row::Row;
 use super::super::rules::{Rules, content};
-use super::super::words::{Tally, beginnings, begins, fold, join, words};
+use super::super::words::{Tally, Word, beginnings, begins, fold, join, words};
 
-/// Slots of the counts of words; a power of two, as below.
+/// Bits of the set of words; a power of two, as below.
 const WORDS: usize = 1 << 20;
+/// Words that one reading remembers to have put into the sets.
+const KNOWN: usize = 1 << 13;
 /// Slots of the counts of last words of titles, of phrases, and of words behind titles.
 const SLOTS: usize = 1 << 16;
 /// 64-bit words of the set of beginnings.
@@ -24,13 +26,15 @@ const WORDS_READ: usize = 256;
 pub struct Survey {
     learned: Learned,
     tally: Tally,
+    /// Hashes of words that are in the sets already; each has one place.
+    known: Vec<u64>,
 }
 
 /// What a first reading of the table taught. The default knows nothing and finds nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Learned {
     rows: u32,
-    words: Vec<u8>,
+    words: Vec<u64>,
     beginnings: Vec<u64>,
     ends: Vec<u8>,
     common: Vec<u32>,
@@ -73,6 +77,11 @@ fn slot(hash: u64, slots: usize) -> usize {
     hash as usize & (slots - 1)
 }
 
+/// The bits of a word in the set of words.
+fn places(hash: u64) -> [usize; 2] {
+    [slot(hash, WORDS / 2), WORDS / 2 + slot(hash >> 24, WORDS / 2)]
+}
+
 impl Survey {
     /// Of a table of this dataset.
     pub fn new(rules: &Rules) -> Self {
@@ -81,7 +90,7 @@ impl Survey {
         Self {
             learned: Learned {
                 rows: 0,
-                words: vec![0; WORDS],
+                words: vec![0; WORDS / 64],
                 beginnings: vec![0; BEGINNINGS],
                 ends: vec![0; SLOTS],
                 common: vec![0; SLOTS],
@@ -90,12 +99,13 @@ impl Survey {
                 texts: vec![Ends::default(); rules.texts.len()],
             },
             tally: Tally::default(),
+            known: vec![0; KNOWN],
         }
     }
 
     /// Reads a row.
     pub fn add(&mut self, rules: &Rules, row: &Row<'_>) {
-        let Self { learned, tally } = self;
+        let Self { learned, tally, known } = self;
         learned.rows = learned.rows.saturating_add(1);
         for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
             let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
@@ -124,7 +134,7 @@ impl Survey {
         tally.clear();
         for column in &rules.debris {
             let text = row.cells.get(*column).and_then(content).unwrap_or_default();
-            learned.read(text, *column, tally);
+            learned.read(text, *column, tally, known);
         }
     }
 
@@ -135,7 +145,7 @@ impl Survey {
         }
         let (to, from) = (&mut self.learned, &other.learned);
         to.rows = to.rows.saturating_add(from.rows);
-        add(&mut to.words, &from.words, u8::saturating_add);
+        add(&mut to.words, &from.words, |a, b| a | b);
         add(&mut to.beginnings, &from.beginnings, |a, b| a | b);
         add(&mut to.ends, &from.ends, u8::saturating_add);
         add(&mut to.common, &from.common, u32::saturating_add);
@@ -162,26 +172,23 @@ impl Survey {
 }
 
 impl Learned {
-    fn read(&mut self, text: &str, column: usize, tally: &mut Tally) {
+    fn read(&mut self, text: &str, column: usize, tally: &mut Tally, known: &mut [u64]) {
         let (mut before, mut count) = (None, 0);
         words(text, |word| {
             count += 1;
             if count > WORDS_READ {
                 return;
             }
-            let known = tally.len();
-            tally.add(word, column, text);
-            let is_first = tally.len() > known;
+            let seen = tally.len();
+            tally.add(word, column);
+            let is_first = tally.len() > seen;
             if is_first && word.closed {
-                for at in [slot(word.hash, WORDS / 2), WORDS / 2 + slot(word.hash >> 24, WORDS / 2)] {
-                    self.words[at] = self.words[at].saturating_add(1);
+                // What is in the sets stays there; most words of a row are.
+                let known = &mut known[slot(word.hash >> 32, KNOWN)];
+                if *known != word.hash {
+                    *known = word.hash;
+                    self.learn(word);
                 }
-                beginnings(word.text, 3, |hash| {
-                    if hash != word.hash {
-                        let bit = slot(hash, BEGINNINGS * 64);
-                        self.beginnings[bit / 64] |= 1 << (bit % 64);
-                    }
-                });
             }
             if is_first && word.chars >= COMMON_CHARS {
                 let at = slot(word.hash, SLOTS);
@@ -189,12 +196,25 @@ impl Learned {
             }
             if let Some(before) = before.replace(word.hash) {
                 let phrase = join(before, word.hash);
-                let known = tally.len();
+                let seen = tally.len();
                 tally.add_hash(phrase);
-                if tally.len() > known {
+                if tally.len() > seen {
                     let at = slot(phrase, SLOTS);
                     self.phrases[at] = self.phrases[at].saturating_add(1);
                 }
+            }
+        });
+    }
+
+    /// Puts a word and its beginnings into their sets.
+    fn learn(&mut self, word: Word<'_>) {
+        for bit in places(word.hash) {
+            self.words[bit / 64] |= 1 << (bit % 64);
+        }
+        beginnings(word.text, 3, |hash| {
+            if hash != word.hash {
+                let bit = slot(hash, BEGINNINGS * 64);
+                self.beginnings[bit / 64] |= 1 << (bit % 64);
             }
         });
     }
@@ -211,8 +231,8 @@ impl Learned {
 
     /// Whether the table has this word, other than once at the end of a title.
     pub(super) fn is_word(&self, hash: u64) -> bool {
-        let places = [slot(hash, WORDS / 2), WORDS / 2 + slot(hash >> 24, WORDS / 2)];
-        places.iter().all(|at| self.words[*at] > 0) || self.ends[slot(hash, SLOTS)] > 1
+        places(hash).iter().all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0)
+            || self.ends[slot(hash, SLOTS)] > 1
     }
 
     /// Whether a longer word of the table begins like this.

@@ -5,6 +5,7 @@
 //! which the table refuses.
 
 use crate::clock::Stamp;
+use crate::fingerprint::Fingerprint;
 use crate::phases::{AttemptRecord, Claim};
 use crate::telemetry::store::{Job, Value};
 use crate::telemetry::{EventRow, Rejection};
@@ -24,8 +25,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $
 /// `last_insert_rowid()` is the event that the same job has inserted.
 const ATTEMPT: &str = "
 INSERT INTO phase_attempts (run_id, phase_id, attempt, session_id, fencing_token, outcome, reason, detail,
-    outcome_source, verified, telemetry, started_at, finished_at, event_id, owner)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+    outcome_source, verified, telemetry, started_at, finished_at, zero_yield, milestones, fingerprint,
+    fingerprint_version, fingerprint_detail, event_id, owner)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $16, $17, $18, $19, $20,
     CASE WHEN $11 = 'written' THEN last_insert_rowid() END,
     (SELECT l.owner FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
      WHERE p.id = $14 AND p.state = 'EXECUTING' AND l.owner = $15 AND l.fencing_token = $5))";
@@ -40,7 +42,12 @@ UPDATE phases SET state = $1, builder_attempts = builder_attempts + 1,
 WHERE id = $7";
 
 /// The job that accounts for an attempt with its event, or with the reason why there is none.
-pub(super) fn job(claim: &Claim, record: &AttemptRecord, event: Result<&EventRow, &Rejection>) -> Job {
+pub(super) fn job(
+    claim: &Claim,
+    record: &AttemptRecord,
+    event: Result<&EventRow, &Rejection>,
+    zero_yield: Option<&'static str>,
+) -> Job {
     let mut job = Job::new();
     let telemetry = match event {
         Ok(row) => {
@@ -51,6 +58,8 @@ pub(super) fn job(claim: &Claim, record: &AttemptRecord, event: Result<&EventRow
     };
     let (started, finished) = (record.started_at.db(), record.finished_at.db());
     let key = &claim.key;
+    let fingerprint = record.fingerprint.as_ref();
+    let explained = fingerprint.map(explained);
     job.add_statement(
         ATTEMPT,
         &[
@@ -69,10 +78,26 @@ pub(super) fn job(claim: &Claim, record: &AttemptRecord, event: Result<&EventRow
             (&finished).into(),
             claim.phase_pk.into(),
             (&claim.owner).into(),
+            zero_yield.into(),
+            (&record.milestones).into(),
+            fingerprint.map(|found| &found.id).into(),
+            fingerprint.map(|found| u64::from(found.version)).into(),
+            explained.as_ref().into(),
         ],
     );
     add_state(&mut job, claim, record);
     job
+}
+
+/// What a fingerprint was made of, as JSON; the raw text is in the account.
+fn explained(fingerprint: &Fingerprint) -> String {
+    let detail = serde_json::json!({
+        "key": fingerprint.key,
+        "template": fingerprint.template,
+        "is_systemic": fingerprint.is_systemic,
+        "parameters": fingerprint.parameters,
+    });
+    detail.to_string()
 }
 
 fn add_state(job: &mut Job, claim: &Claim, record: &AttemptRecord) {

@@ -202,7 +202,7 @@ impl Snapshot {
 
     /// Refuses what was read when the file was read without its locks and somebody wrote it meanwhile: pages of two
     /// states may be mixed. To be asked after a long read.
-    pub(crate) fn require_unchanged(&self) -> Result<(), OpenError> {
+    pub fn require_unchanged(&self) -> Result<(), OpenError> {
         let Some(before) = &self.unlocked else { return Ok(()) };
         let now = Unlocked::of(&before.path)?;
         if (now.size, now.modified) == (before.size, before.modified) {

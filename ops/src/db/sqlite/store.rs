@@ -7,16 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, named_params,
-};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::{SqliteTelemetry, account, tables};
 use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
-    AttemptRecord, Claim, Distribution, EventWrite, NewRun, PhaseKey, Scope, Selection, Store, StoreError,
-    StratumCount,
+    AccountedAttempt, AttemptRecord, Candidate, Claim, Distribution, EventWrite, LeaseKey, NewRun, PhaseKey,
+    PhaseState, Scope, Selection, Store, StoreError, StratumCount,
 };
 use crate::telemetry::store::{self as telemetry, Job, Refused, StoreOptions};
 use crate::telemetry::{EventRow, Rejection};
@@ -32,19 +30,26 @@ pub struct SqliteStore {
 /// How long a lock of another process is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A phase in the state that was seen, with the attempts that were seen.
 const CLAIM: &str = "
 SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
        coalesce(p.complexity, ''), CAST(p.scope AS BLOB), max(CAST(p.samples_target AS INTEGER), 1),
        max(CAST(coalesce(p.max_builder_attempts, 3) AS INTEGER), 1)
+FROM phases p
+WHERE p.id = ?1 AND p.state = ?2 AND max(CAST(p.builder_attempts AS INTEGER), 0) = ?3";
+
+/// The states and runs are asked one by one, so that the index over them is used.
+const CANDIDATES: &str = "
+SELECT p.id, p.run_id, coalesce(CAST(t.tier_index AS INTEGER), 0), coalesce(CAST(p.phase_index AS INTEGER), 0),
+       max(CAST(p.builder_attempts AS INTEGER), 0), CAST(p.last_failure_reason AS TEXT)
 FROM phases p LEFT JOIN tiers t ON t.id = p.tier_id
-WHERE p.state = 'QUEUED' AND (:run IS NULL OR p.run_id = :run)
-ORDER BY p.builder_attempts, t.tier_index, p.phase_index, p.id
-LIMIT 1";
+WHERE p.state = ?1 AND (?2 IS NULL OR p.run_id = ?2)";
 
 const LEASE: &str = "
-INSERT INTO phase_leases (phase_pk, owner, fencing_token, claimed_at, expires_at) VALUES (?1, ?2, 1, ?3, ?4)
+INSERT INTO phase_leases (phase_pk, owner, fencing_token, claimed_at, expires_at, prior_state)
+VALUES (?1, ?2, 1, ?3, ?4, ?5)
 ON CONFLICT (phase_pk) DO UPDATE SET owner = excluded.owner, fencing_token = fencing_token + 1,
-    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at
+    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, prior_state = excluded.prior_state
 RETURNING fencing_token";
 
 impl SqliteStore {
@@ -91,6 +96,14 @@ impl SqliteStore {
             conn.prepare_cached(sql)?.query_row((&key.run_id, &key.phase_id, attempt), |row| row.get(0))
         })
         .map(EventWrite::Written)
+    }
+
+    /// What the database has against an event.
+    fn rejection(&self, why: &str) -> Result<Rejection, StoreError> {
+        let is_there = self.read("look for the table of events", |conn| {
+            tables::exists(conn, "table", "token_estimation_v2_events")
+        })?;
+        Ok(if is_there { account::rejection(why) } else { Rejection::TableMissing(why.to_owned()) })
     }
 
     /// Runs `work` in one immediate transaction; `what` names it in an error.
@@ -146,39 +159,87 @@ impl Failure {
 
 impl Store for SqliteStore {
     fn recover_stale(&mut self, now: Stamp) -> Result<Vec<PhaseKey>, StoreError> {
-        self.write("recover expired leases", |tx| {
-            let mut find = tx.prepare(
-                "SELECT p.id, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
-                 WHERE p.state = 'EXECUTING' AND l.owner IS NOT NULL AND l.expires_at < ?1 ORDER BY p.id",
-            )?;
-            let found = find.query_map([now.db()], |row| {
-                Ok((row.get::<_, i64>(0)?, PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? }))
-            })?;
-            let found = found.collect::<Result<Vec<_>, _>>()?;
-            for (pk, _) in &found {
-                free(tx, *pk, now)?;
-            }
-            Ok(found.into_iter().map(|(_, key)| key).collect())
-        })
+        // Asked first without a lock: most of the time there is none.
+        let stale = "EXISTS (SELECT 1 FROM phase_leases WHERE owner IS NOT NULL AND expires_at < ?1)";
+        let any = self.read("look for expired leases", |conn| {
+            conn.prepare_cached(&format!("SELECT {stale}"))?
+                .query_row([now.db()], |row| row.get::<_, bool>(0))
+        })?;
+        if !any {
+            return Ok(Vec::new());
+        }
+        self.write("recover expired leases", |tx| recover(tx, "l.expires_at < ?1", &now.db(), now))
     }
 
-    fn queued(&mut self, selection: &Selection) -> Result<u64, StoreError> {
-        self.read("count waiting phases", |conn| count_in_state(conn, "QUEUED", selection))
+    fn recover_from(&mut self, owner: &str, now: Stamp) -> Result<Vec<PhaseKey>, StoreError> {
+        self.write("give back what a worker held that is gone", |tx| recover(tx, "l.owner = ?1", owner, now))
+    }
+
+    fn waiting(&mut self, selection: &Selection) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for state in &selection.states {
+            count +=
+                self.read("count waiting phases", |conn| count_in_state(conn, state.as_str(), selection))?;
+        }
+        Ok(count)
     }
 
     fn executing(&mut self, selection: &Selection) -> Result<u64, StoreError> {
         self.read("count phases in work", |conn| count_in_state(conn, "EXECUTING", selection))
     }
 
-    fn claim_next(
+    fn live_owners(&mut self, now: Stamp) -> Result<Vec<String>, StoreError> {
+        self.read("list who holds leases", |conn| {
+            let sql = "SELECT DISTINCT owner FROM phase_leases WHERE owner IS NOT NULL AND expires_at >= ?1 ORDER BY 1";
+            conn.prepare(sql)?.query_map([now.db()], |row| row.get(0))?.collect()
+        })
+    }
+
+    fn candidates(
         &mut self,
         selection: &Selection,
+        each: &mut dyn FnMut(Candidate<'_>),
+    ) -> Result<(), StoreError> {
+        let runs: Vec<Option<&str>> = match &selection.run_ids[..] {
+            [] => vec![None],
+            ids => ids.iter().map(|id| Some(id.as_str())).collect(),
+        };
+        self.read("read what could be claimed", |conn| {
+            let mut statement = conn.prepare_cached(CANDIDATES)?;
+            for state in &selection.states {
+                for run in &runs {
+                    let mut rows = statement.query((state.as_str(), run))?;
+                    while let Some(row) = rows.next()? {
+                        let run_id = row.get_ref(1)?.as_str()?;
+                        if selection.takes_run(run_id) {
+                            each(Candidate {
+                                phase_pk: row.get(0)?,
+                                run_id,
+                                state: *state,
+                                tier_index: row.get(2)?,
+                                phase_index: row.get(3)?,
+                                attempts: row.get(4)?,
+                                last_failure: row.get_ref(5)?.as_str_or_null()?,
+                            });
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn claim(
+        &mut self,
+        phase_pk: i64,
+        (prior, attempts): (PhaseState, u64),
         owner: &str,
         now: Stamp,
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         self.write("claim a phase", |tx| {
-            let found = tx.prepare_cached(CLAIM)?.query_row(named_params! {":run": selection.run_id}, candidate);
+            let seen = (phase_pk, prior.as_str(), attempts);
+            let found = tx.prepare_cached(CLAIM)?.query_row(seen, |row| candidate(row, prior));
             let Some((mut claim, scope)) = found.optional()? else { return Ok(None) };
             match scope.as_deref().map_or(Ok(None), parse_scope) {
                 Ok(scope) => claim.scope = scope.unwrap_or_default(),
@@ -186,19 +247,36 @@ impl Store for SqliteStore {
             }
             count_attempts(tx, &mut claim)?;
             owner.clone_into(&mut claim.owner);
-            claim.fencing_token = tx
-                .prepare_cached(LEASE)?
-                .query_row((claim.phase_pk, owner, now.db(), now.plus(lease).db()), |row| row.get(0))?;
-            tx.execute(
-                "UPDATE phases SET state = 'EXECUTING', updated_at = ?2 WHERE id = ?1 AND state = 'QUEUED'",
-                (claim.phase_pk, now.db()),
-            )?;
-            tx.execute(
+            let values = (claim.phase_pk, owner, now.db(), now.plus(lease).db(), prior.as_str());
+            claim.fencing_token = tx.prepare_cached(LEASE)?.query_row(values, |row| row.get(0))?;
+            tx.prepare_cached(
+                "UPDATE phases SET state = 'EXECUTING', updated_at = ?2 WHERE id = ?1 AND state = ?3",
+            )?
+            .execute((claim.phase_pk, now.db(), prior.as_str()))?;
+            tx.prepare_cached(
                 "UPDATE runs SET state = 'PHASE_EXECUTION', started_at = coalesce(started_at, ?2), updated_at = ?2
                  WHERE id = ?1 AND state IN ('RUN_CREATED', 'QUEUED', 'PHASE_QUEUEING')",
-                (&claim.key.run_id, now.db()),
-            )?;
+            )?
+            .execute((&claim.key.run_id, now.db()))?;
             Ok(Some(claim))
+        })
+    }
+
+    fn renew(&mut self, lease: &LeaseKey, until: Stamp) -> Result<(), StoreError> {
+        self.write("renew a lease", |tx| {
+            let renewed = tx
+                .prepare_cached(
+                    "UPDATE phase_leases SET expires_at = max(expires_at, ?4)
+                     WHERE phase_pk = ?1 AND owner = ?2 AND fencing_token = ?3",
+                )?
+                .execute((lease.phase_pk, &lease.owner, lease.fencing_token, until.db()))?;
+            if renewed == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.key.clone()).into()) }
+        })
+    }
+
+    fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError> {
+        self.read("list the attempts of a session", |conn| {
+            conn.prepare(ATTEMPTS)?.query_map([session_id], accounted)?.collect()
         })
     }
 
@@ -214,16 +292,18 @@ impl Store for SqliteStore {
         claim: &Claim,
         record: &AttemptRecord,
         event: Result<&EventRow, Rejection>,
+        zero_yield: &dyn Fn(&Rejection) -> &'static str,
     ) -> Result<EventWrite, StoreError> {
         let rejection = match event {
             Err(rejection) => rejection,
-            Ok(row) => match self.account(claim, &account::job(claim, record, Ok(row)))? {
+            Ok(row) => match self.account(claim, &account::job(claim, record, Ok(row), None))? {
                 None => return self.written(claim),
-                Some(why) => account::rejection(&why),
+                Some(why) => self.rejection(&why)?,
             },
         };
+        let why_none = Some(zero_yield(&rejection));
         // The event is at fault, or the rest is, which then says so.
-        match self.account(claim, &account::job(claim, record, Err(&rejection)))? {
+        match self.account(claim, &account::job(claim, record, Err(&rejection), why_none))? {
             None => Ok(EventWrite::NotWritten(rejection)),
             Some(why) => Err(DbError::new("account for an attempt", why).into()),
         }
@@ -274,10 +354,11 @@ impl Store for SqliteStore {
     }
 }
 
-fn candidate(row: &Row<'_>) -> Result<(Claim, Option<Vec<u8>>), rusqlite::Error> {
+fn candidate(row: &Row<'_>, prior: PhaseState) -> Result<(Claim, Option<Vec<u8>>), rusqlite::Error> {
     let claim = Claim {
         phase_pk: row.get(0)?,
         key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
+        prior,
         fencing_token: 0,
         owner: String::new(),
         name: row.get(3)?,
@@ -309,8 +390,16 @@ fn parse_scope(json: &[u8]) -> Result<Option<Scope>, String> {
 }
 
 fn count_in_state(conn: &Connection, state: &str, selection: &Selection) -> Result<u64, rusqlite::Error> {
-    conn.prepare_cached("SELECT count(*) FROM phases WHERE state = ?1 AND (?2 IS NULL OR run_id = ?2)")?
-        .query_row((state, &selection.run_id), |row| row.get(0))
+    let mut statement =
+        conn.prepare_cached("SELECT run_id, count(*) FROM phases WHERE state = ?1 GROUP BY run_id")?;
+    let mut rows = statement.query([state])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        if selection.takes_run(row.get_ref(0)?.as_str()?) {
+            count += row.get::<_, u64>(1)?;
+        }
+    }
+    Ok(count)
 }
 
 fn count_attempts(tx: &Transaction<'_>, claim: &mut Claim) -> Result<(), rusqlite::Error> {
@@ -345,11 +434,66 @@ fn require_lease(tx: &Transaction<'_>, claim: &Claim) -> Result<(), Failure> {
     if held { Ok(()) } else { Err(StoreError::LeaseLost(claim.key.clone()).into()) }
 }
 
+/// Puts back the phases of the leases that `which` names, in terms of `?1`.
+fn recover(tx: &Transaction<'_>, which: &str, value: &str, now: Stamp) -> Result<Vec<PhaseKey>, Failure> {
+    let sql = format!(
+        "SELECT p.id, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+         WHERE p.state = 'EXECUTING' AND l.owner IS NOT NULL AND {which} ORDER BY p.id"
+    );
+    let mut find = tx.prepare(&sql)?;
+    let found = find.query_map([value], |row| {
+        Ok((row.get::<_, i64>(0)?, PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? }))
+    })?;
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    for (pk, _) in &found {
+        free(tx, *pk, now)?;
+    }
+    Ok(found.into_iter().map(|(_, key)| key).collect())
+}
+
 /// Puts a phase back as if it had not been claimed; its fencing token stays spent.
 fn free(tx: &Transaction<'_>, phase_pk: i64, now: Stamp) -> Result<(), rusqlite::Error> {
-    tx.execute("UPDATE phases SET state = 'QUEUED', updated_at = ?2 WHERE id = ?1", (phase_pk, now.db()))?;
+    tx.execute(
+        "UPDATE phases SET updated_at = ?2, state = coalesce(
+             (SELECT l.prior_state FROM phase_leases l WHERE l.phase_pk = phases.id), 'QUEUED')
+         WHERE id = ?1",
+        (phase_pk, now.db()),
+    )?;
     tx.execute("UPDATE phase_leases SET owner = NULL WHERE phase_pk = ?1", [phase_pk])?;
     Ok(())
+}
+
+const ATTEMPTS: &str = "
+SELECT p.id, a.run_id, a.phase_id, a.attempt, a.outcome, a.reason, a.detail, a.telemetry, a.zero_yield, a.milestones,
+       a.fingerprint, CASE WHEN json_valid(a.fingerprint_detail) THEN a.fingerprint_detail END, p.state,
+       a.started_at, a.finished_at
+FROM phase_attempts a JOIN phases p ON p.run_id = a.run_id AND p.phase_id = a.phase_id
+WHERE a.session_id = ?1 ORDER BY a.attempt_id";
+
+fn accounted(row: &Row<'_>) -> Result<AccountedAttempt, rusqlite::Error> {
+    let explained: Option<String> = row.get(11)?;
+    let explained: serde_json::Value =
+        explained.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let template = explained["template"].as_str().unwrap_or_default().to_owned();
+    let is_systemic = explained["is_systemic"].as_bool().unwrap_or_default();
+    let fingerprint: Option<String> = row.get(10)?;
+    let state: String = row.get(12)?;
+    let stamp = |index| row.get::<_, String>(index).map(|text| Stamp::parse_db(&text));
+    let took = stamp(13)?.zip(stamp(14)?).map_or(0, |(began, ended)| ended.since(began).as_millis());
+    Ok(AccountedAttempt {
+        phase_pk: row.get(0)?,
+        key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
+        attempt: row.get(3)?,
+        outcome: row.get(4)?,
+        reason: row.get(5)?,
+        detail: row.get(6)?,
+        telemetry: row.get(7)?,
+        zero_yield: row.get(8)?,
+        milestones: row.get(9)?,
+        fingerprint: fingerprint.map(|id| (id, template, is_systemic)),
+        state: PhaseState::parse(&state),
+        took_ms: u64::try_from(took).unwrap_or(u64::MAX),
+    })
 }
 
 #[cfg(test)]

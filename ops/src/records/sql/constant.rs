@@ -112,17 +112,20 @@ impl Values {
         Ok(())
     }
 
-    /// Bytes that are written in hexadecimal digits.
-    pub(super) fn bytes(&mut self, bytes: &[u8], from: usize, to: usize) -> Result<Found, Stop> {
-        let digits = &bytes[from..to];
-        if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return fault(from, "bytes that are not pairs of hexadecimal digits");
-        }
-        let start = self.made.len();
-        self.made.extend_from_slice(b"{\"$bytes\":\"");
-        self.made.extend(digits.iter().map(u8::to_ascii_lowercase));
-        self.made.extend_from_slice(b"\"}");
-        Ok((start, self.made.len(), Form::MadeJson))
+    /// Bytes that are written in hexadecimal digits, by a constant at `at`.
+    pub(super) fn bytes(&mut self, bytes: &[u8], at: usize, found: Found) -> Result<Found, Stop> {
+        let (start, to, _) = self
+            .change(bytes, found, |digits, out| {
+                if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err("bytes that are not pairs of hexadecimal digits");
+                }
+                out.extend_from_slice(b"{\"$bytes\":\"");
+                out.extend(digits.iter().map(u8::to_ascii_lowercase));
+                out.extend_from_slice(b"\"}");
+                Ok(())
+            })
+            .or_else(|what| fault(at, what))?;
+        Ok((start, to, Form::MadeJson))
     }
 
     /// The bytes of a text that was found, as such.

@@ -464,23 +464,23 @@ impl Sql {
         !self.is_nameless
     }
 
-    /// The offset behind the row or word at `from`, if its parentheses and quotes say where that is.
-    pub(super) fn behind(&mut self, bytes: &[u8], from: usize) -> Option<usize> {
-        match (self.place, bytes.get(from)?) {
-            (Place::Copy, _) => line_end(bytes, from).ok().map(|end| end + 1),
+    /// The offset behind the row or word at `from`, if its parentheses and quotes say where that is. Whether the bytes
+    /// are in memory must make no difference: what is not certain yet is none, and changes nothing.
+    pub(super) fn behind(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Option<usize> {
+        let (place, end) = match (self.place, bytes.get(from)?) {
+            (Place::Copy, _) => return line_end(bytes, from).ok().map(|end| end + 1),
             (Place::Rows { .. }, b'(') => {
                 let end = lex::parentheses(bytes, from, self.context.rules).ok()?;
-                self.is_followed(bytes, end).then(|| {
-                    self.place = Place::Rows { is_first: false };
-                    end
-                })
+                let is_row = self.is_followed(bytes, end, is_end);
+                is_row.then_some((Place::Rows { is_first: false }, end))?
             }
             (Place::Statement, first) if lex::is_word_start(*first) => {
-                self.place = Place::Rest { is_create: false, depth: 0 };
-                lex::word(bytes, from).ok()
+                (Place::Rest { is_create: false, depth: 0 }, lex::word(bytes, from).ok()?)
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        self.place = place;
+        Some(end)
     }
 
     /// Where a whole row stands between commas, or a line begins a statement with rows, no further than `limit`.
@@ -492,12 +492,13 @@ impl Sql {
         cells: &mut Cells,
     ) -> Option<usize> {
         if self.place == Place::Copy {
-            return self.behind(bytes, from);
+            return self.behind(bytes, from, true);
         }
         let is_row = matches!(self.place, Place::Rows { .. });
         for at in memchr::memchr2_iter(b'(', b'\n', bytes.get(from + 1..limit)?).map(|at| from + 1 + at) {
-            if bytes[at] == b'(' && is_row && is_behind_row(&bytes[from..at]) && self.is_row(bytes, at, cells)
-            {
+            let is_end = limit == bytes.len();
+            let is_there = bytes[at] == b'(' && is_row && is_behind_row(&bytes[from..at]);
+            if is_there && self.is_row(bytes, at, is_end, cells) {
                 self.place = Place::Rows { is_first: true };
                 return Some(at);
             }
@@ -511,10 +512,10 @@ impl Sql {
     }
 
     /// Whether a whole row of this table stands at `at`.
-    fn is_row(&mut self, bytes: &[u8], at: usize, cells: &mut Cells) -> bool {
+    fn is_row(&mut self, bytes: &[u8], at: usize, is_end: bool, cells: &mut Cells) -> bool {
         let mut rules = self.context.rules;
         let end = tuple(bytes, at, &mut rules, &mut cells.sql);
-        end.is_ok_and(|end| self.is_followed(bytes, end)) && self.check_width(at, cells).is_ok()
+        end.is_ok_and(|end| self.is_followed(bytes, end, is_end)) && self.check_width(at, cells).is_ok()
     }
 
     /// Accepts that the file is over.
@@ -522,11 +523,11 @@ impl Sql {
         self.place = Place::Statement;
     }
 
-    /// Whether something stands behind a row that can stand there.
-    fn is_followed(&self, bytes: &[u8], mut at: usize) -> bool {
+    /// Whether something stands behind a row that can stand there; at the end of the file nothing need.
+    fn is_followed(&self, bytes: &[u8], mut at: usize, is_end: bool) -> bool {
         let mut rules = self.context.rules;
         if blanks(bytes, &mut at, &mut rules).is_err() {
-            return at == bytes.len();
+            return is_end && at == bytes.len();
         }
         match bytes[at] {
             b',' => {

@@ -120,7 +120,7 @@ impl Values {
             b'0' if matches!(byte(bytes, *at + 1)?, b'x' | b'X') => {
                 let end = lex::word(bytes, *at)?;
                 let start = std::mem::replace(at, end) + 2;
-                self.bytes(bytes, start, end)
+                self.bytes(bytes, start, (start, end, Form::Quoted))
             }
             b'0'..=b'9' | b'.' | b'+' | b'-' => self.number(bytes, at),
             b'$' => match lex::dollar(bytes, *at)? {
@@ -147,8 +147,8 @@ impl Values {
             match word {
                 [b'e' | b'E'] => return self.text(bytes, at, true, rules),
                 [b'x' | b'X'] => {
-                    let (from, to, _) = self.text(bytes, at, false, rules)?;
-                    return self.bytes(bytes, from, to);
+                    let found = self.text(bytes, at, false, rules)?;
+                    return self.bytes(bytes, end + 1, found);
                 }
                 _ => {}
             }

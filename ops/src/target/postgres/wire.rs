@@ -98,7 +98,7 @@ pub(super) fn value<'a>(kind: Kind, cell: Cell, row: &'a [u8], printed: &'a str)
         Cell::Int(n) => return Some(ValueRef::Int(n)),
         Cell::Real(x) => return Some(ValueRef::Real(x)),
         Cell::Raw { start, end } if kind == Kind::Bytes => return Some(ValueRef::Bytes(&row[start..end])),
-        Cell::Raw { start, end } => std::str::from_utf8(&row[start..end]).ok()?,
+        Cell::Raw { start, end } => crate::text::utf8(&row[start..end]).ok()?,
         Cell::Printed { start, end } => &printed[start..end],
     };
     Some(match kind {

@@ -28,7 +28,7 @@ pub(super) fn borrow(stored: Stored<'_>) -> Option<ValueRef<'_>> {
         Stored::Null => ValueRef::Null,
         Stored::Integer(n) => ValueRef::Int(n),
         Stored::Real(x) => ValueRef::Real(x),
-        Stored::Text(text) => ValueRef::Text(std::str::from_utf8(text).ok()?),
+        Stored::Text(text) => ValueRef::Text(crate::text::utf8(text).ok()?),
         Stored::Blob(bytes) => ValueRef::Bytes(bytes),
     })
 }

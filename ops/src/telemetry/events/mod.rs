@@ -5,6 +5,7 @@
 //! written never stops the caller; it is counted.
 
 mod sink;
+mod stored;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 pub use self::sink::{Lines, Record, Sink};
+pub use self::stored::{EVENTS, Stored};
 use crate::clock::{Clock, Stamp};
 use crate::ids;
 use crate::redact;

@@ -2,11 +2,16 @@
 //!
 //! One definition of success: after [`Extraction::finish`] it is what was found, a title or more than 100 characters of
 //! content; what a method claims about itself is kept beside it, as `successful_method`. The class of an HTTP error is
-//! that of the final status, and errors are counted per day, so that "the last seven days" are just those.
+//! that of the final status, and errors are counted per day, so that "the last seven days" are just those. Texts from
+//! outside are masked before they are cut.
+
+mod days;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::milliseconds;
 use crate::clock::Stamp;
+use crate::redact::redact;
 use crate::telemetry::store::{Column, Event, Job, Kind, Refused, RowWriter, Store, Table};
 use crate::text;
 
@@ -57,6 +62,8 @@ pub static EXTRACTIONS: Table = Table {
     indexes: &["created_at", "host"],
     on_conflict: "",
 };
+
+pub use self::days::{EXTRACTION_DAYS, METHOD_DAYS};
 
 /// How often a host answered with an error on a day.
 pub static HTTP_ERRORS: Table = Table {
@@ -277,7 +284,7 @@ impl Extraction {
     /// What a proxy had to do with it; the first account is kept.
     pub fn set_proxy(&mut self, proxy: Proxy<'_>) {
         self.proxy.get_or_insert_with(|| {
-            let error = proxy.error.map(|error| text::ellipsis(error, PROXY_ERROR_CHARS_MAX));
+            let error = proxy.error.map(|error| text::ellipsis(&redact(error), PROXY_ERROR_CHARS_MAX));
             (proxy.is_used, proxy.status.and_then(proxy_status), error)
         });
     }
@@ -285,8 +292,8 @@ impl Extraction {
     /// Another method found another value for a field.
     pub fn add_alternative(&mut self, method: &str, field: &str, alternative: &str, current: &str) {
         let entry = json!({
-            "alternative_value": text::ellipsis(alternative, ALTERNATIVE_CHARS_MAX),
-            "current_value": text::ellipsis(current, ALTERNATIVE_CHARS_MAX),
+            "alternative_value": text::ellipsis(&redact(alternative), ALTERNATIVE_CHARS_MAX),
+            "current_value": text::ellipsis(&redact(current), ALTERNATIVE_CHARS_MAX),
             "values_differ": alternative != current,
         });
         let fields = self.alternatives.entry(method).or_insert_with(|| json!({}));
@@ -324,6 +331,7 @@ impl Extraction {
     pub fn record(&self, store: &Store) -> Result<(), Refused> {
         let mut job = Job::new();
         job.add(self);
+        self.add_days(&mut job);
         let class = self.http_status.and_then(http_error_class);
         if let (Some(host), Some(status), Some(class)) = (self.host.as_deref(), self.http_status, class) {
             job.add(&HttpError { host, status, class, at: self.ended.unwrap_or(self.began) });
@@ -345,7 +353,7 @@ impl Event for Extraction {
         let names: Vec<&str> = self.methods.iter().map(|method| method.name.as_str()).collect();
         let total = self.ended.map(|ended| milliseconds(self.began, ended));
         let ended = self.ended.map(Stamp::db);
-        row.put(&self.operation_id).put(&self.article_id).put(&self.url);
+        row.put(&self.operation_id).put(&self.article_id).put_masked(self.url.as_str());
         row.put(self.publisher.as_ref()).put(self.host.as_ref());
         row.put(&self.began.db()).put(ended.as_ref()).put(total);
         row.put(self.http_status.map(i64::from)).put(self.http_status.and_then(http_error_class));
@@ -355,13 +363,15 @@ impl Event for Extraction {
         row.put(&json!(names).to_string());
         row.put(&self.by_method(|method| method.elapsed_ms.map(Json::from)));
         row.put(&self.by_method(|method| method.end.as_ref().map(|(is_success, ..)| (*is_success).into())));
-        row.put(&self.by_method(|method| method.end.as_ref()?.1.as_ref().map(|error| error.as_str().into())));
+        row.put(
+            &self.by_method(|method| method.end.as_ref()?.1.as_ref().map(|error| (*redact(error)).into())),
+        );
         row.put(&self.by_method(|method| method.end.as_ref().map(|(_, _, fields)| fields.clone())));
         row.put(&self.extracted.to_string()).put(&self.attribution.to_string());
         row.put(&Json::Object(self.alternatives.clone()).to_string());
         row.put(self.successful_method()).put(self.content_length).put(self.is_success());
         let error = self.error.as_ref();
-        row.put(error.map(|(_, message)| message)).put(error.map(|(kind, _)| kind));
+        row.put_masked(error.map(|(_, message)| message.as_str())).put(error.map(|(kind, _)| kind));
         row.put(&self.ended.unwrap_or(self.began).db());
     }
 }
@@ -388,11 +398,7 @@ impl Event for HttpError<'_> {
     }
 }
 
-fn milliseconds(from: Stamp, to: Stamp) -> f64 {
-    to.since(from).as_secs_f64() * 1000.0
-}
-
-fn without_user(url: &str) -> String {
+pub(super) fn without_user(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);

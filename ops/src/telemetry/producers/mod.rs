@@ -1,10 +1,49 @@
-//! Typed producers: what a program measures, as rows of tables that are declared once.
+//! What producers of telemetry measure and how they say it: typed measures, as rows of tables that are declared once.
 //!
 //! A producer is pure until it is recorded: time is an argument, nothing is written before the end, and everything that
-//! belongs together is one job. Numbers that cannot be known are NULL, never zero and never a timestamp.
+//! belongs together is one job. Numbers that cannot be known are NULL, never zero and never a timestamp. Text from
+//! outside is masked on its way into a row.
 
+pub mod byline;
+pub mod cleaning;
+mod days;
+pub mod discovery;
 pub mod extraction;
 pub mod operation;
+pub mod outcome;
 
+pub use byline::{Byline, BylineResult, BylineSource, BylineStep};
+pub use cleaning::{Cleaning, CleaningTerms, Locality, Segment, WireEvent};
 pub use extraction::{Extraction, Found, MethodEnd, Proxy};
 pub use operation::{Operation, Progress};
+pub use outcome::{Article, ExtractionOutcome, Outcome};
+
+use crate::clock::Stamp;
+use crate::telemetry::store::Table;
+
+/// Every table of a producer. A store that is opened with them makes them, and refuses a database where one is newer.
+pub static TABLES: &[&Table] = &[
+    &byline::BYLINES,
+    &byline::BYLINE_STEPS,
+    &byline::BYLINE_DAYS,
+    &cleaning::CLEANING_SESSIONS,
+    &cleaning::CLEANING_SEGMENTS,
+    &cleaning::CLEANING_WIRE_EVENTS,
+    &cleaning::CLEANING_LOCALITY_EVENTS,
+    &cleaning::BOILERPLATE_PATTERNS,
+    &cleaning::CLEANING_DAYS,
+    &cleaning::PATTERN_DAYS,
+    &discovery::DISCOVERY_OUTCOMES,
+    &discovery::HTTP_STATUS,
+    &discovery::METHOD_EFFECTIVENESS,
+    &extraction::EXTRACTIONS,
+    &extraction::EXTRACTION_DAYS,
+    &extraction::METHOD_DAYS,
+    &extraction::HTTP_ERRORS,
+    &operation::OPERATIONS,
+    &outcome::OUTCOMES,
+];
+
+fn milliseconds(from: Stamp, to: Stamp) -> f64 {
+    to.since(from).as_secs_f64() * 1000.0
+}

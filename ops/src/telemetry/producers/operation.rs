@@ -166,7 +166,7 @@ impl Event for State<'_> {
             .put((self.status == "completed").then_some(now.as_str()));
         row.put(progress.total).put(progress.processed).put(progress.failed);
         let eta = progress.eta_seconds(elapsed).filter(|_| !is_over);
-        row.put(progress.success_rate()).put(progress.rate(elapsed)).put(eta).put(self.error);
+        row.put(progress.success_rate()).put(progress.rate(elapsed)).put(eta).put_masked(self.error);
     }
 }
 

@@ -100,6 +100,8 @@ pub struct FlushReport {
     pub spilled: u64,
     /// Jobs submitted before the call that are none of these yet: the time was up.
     pub pending: u64,
+    /// Whether spill files of earlier stores still wait to be written into the database.
+    pub recovering: bool,
     /// The latest error, of a job or of the database.
     pub last_error: Option<String>,
 }

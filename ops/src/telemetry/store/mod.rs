@@ -11,6 +11,7 @@
 //! returned only where the caller can do something about them.
 
 mod group;
+mod health;
 mod job;
 mod ledger;
 mod options;
@@ -27,10 +28,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use self::health::WRITERS;
 pub use self::job::{Event, Job};
 pub use self::ledger::{Dropped, FlushReport, Ledger, Recovered, Stats};
 pub use self::options::{Durability, Full, OnClose, StoreOptions};
 pub use self::sink::{Driver, Sink, SinkError};
+pub(crate) use self::spill::spill_files;
 pub use self::table::{Column, Dialect, Kind, Table};
 pub use self::value::{Row, RowWriter, Value, Values};
 

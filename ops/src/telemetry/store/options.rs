@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ledger::Stats;
 use super::table::Table;
+use crate::clock::Clock;
 use crate::ids::Ids;
 
 /// What happens to a job when the queue is full.
@@ -51,6 +52,10 @@ pub struct StoreOptions {
     pub spill_bytes_max: u64,
     /// How long closing may take before what is left goes to the spill file.
     pub close_timeout: Duration,
+    /// How often the writer says in the database how it is doing, once it has written something.
+    pub heartbeat: Duration,
+    /// What time it says.
+    pub clock: Clock,
     /// Write each job at once in the thread that submits it, and give it the error.
     pub debug: bool,
     /// Tables that are made and checked when the store is opened, so that a wrong one is an error of opening.
@@ -74,6 +79,8 @@ impl Default for StoreOptions {
             spill_dir: None,
             spill_bytes_max: 4 << 30,
             close_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(10),
+            clock: Clock::System,
             debug: false,
             tables: Vec::new(),
             id: Ids::Os.hex("telemetry store", 8),

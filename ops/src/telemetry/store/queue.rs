@@ -322,6 +322,7 @@ impl Queue {
                     failed: state.books.failed(),
                     spilled: state.books.spilled,
                     pending,
+                    recovering: state.is_recovering,
                     last_error: state.books.last_error.clone(),
                 };
             }

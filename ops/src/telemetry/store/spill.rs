@@ -35,6 +35,19 @@ pub(super) struct Spill {
     defined: usize,
 }
 
+/// The spill files of a database, with their sizes, whoever owns them.
+pub(crate) fn spill_files(dir: &Path, prefix: &str) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_str()?.to_owned();
+        let is_ours = name.strip_prefix(prefix)?.starts_with('-') && name.ends_with(SUFFIX);
+        is_ours.then_some((name, entry.metadata().ok()?.len()))
+    };
+    let mut found: Vec<(String, u64)> = entries.filter_map(size).collect();
+    found.sort();
+    found
+}
+
 /// A part of a spill file.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {

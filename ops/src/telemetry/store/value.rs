@@ -3,6 +3,8 @@
 //! Nothing allocates per cell. The same bytes go into a spill file, so the form is part of an artifact: a tag, then
 //! eight little-endian bytes for numbers, or a length of four bytes and the content.
 
+use crate::redact::redact;
+
 /// One value of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -85,6 +87,14 @@ impl<'a> RowWriter<'a> {
             Value::Bytes(bytes) => self.content(6, bytes),
         }
         self
+    }
+
+    /// Adds text that a person or a foreign system wrote: addresses, numbers, keys and tokens in it are masked.
+    pub fn put_masked<'v>(&mut self, text: impl Into<Option<&'v str>>) -> &mut Self {
+        match text.into() {
+            Some(text) => self.put(&*redact(text)),
+            None => self.put(Value::Null),
+        }
     }
 
     fn number(&mut self, tag: u8, bytes: [u8; 8]) {

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::StoreOptions;
 use super::group::{self, Ensured, Jobs, Mark, Outcome, Shape, Terms};
+use super::health::Beat;
 use super::queue::{Next, Queue, Segment};
 use super::sink::{Driver, Sink, SinkError};
 use super::spill::Spill;
+use crate::clock::{Clock, Stamp};
 use crate::files::FileError;
 
 /// How long the database may be away before a queue that fills up is a reason to spill.
@@ -51,6 +53,10 @@ pub(super) struct Writer {
     pause: Duration,
     next_try: Option<Instant>,
     last_batch: u64,
+    /// When the writer says next how it is doing; never before it has written something.
+    next_beat: Option<Instant>,
+    has_beaten: bool,
+    started: Stamp,
 }
 
 /// The part of the options that the writer needs.
@@ -62,6 +68,8 @@ struct Settings {
     spill_prefix: String,
     spill_bytes_max: u64,
     lock_timeout: Duration,
+    heartbeat: Duration,
+    clock: Clock,
     id: String,
 }
 
@@ -81,8 +89,11 @@ impl Writer {
             spill_prefix,
             spill_bytes_max: options.spill_bytes_max,
             lock_timeout: options.lock_timeout,
+            heartbeat: options.heartbeat,
+            clock: options.clock,
             id: options.id.clone(),
         };
+        let started = options.clock.now();
         Self {
             driver,
             queue,
@@ -98,6 +109,9 @@ impl Writer {
             pause: Duration::ZERO,
             next_try: None,
             last_batch: 0,
+            next_beat: None,
+            has_beaten: false,
+            started,
         }
     }
 
@@ -108,7 +122,8 @@ impl Writer {
         self.catch_up();
         let mut spare = Segment::default();
         loop {
-            let (next, unused) = self.queue.next(spare, self.next_try);
+            let tick = [self.next_try, self.next_beat].into_iter().flatten().min();
+            let (next, unused) = self.queue.next(spare, tick);
             spare = unused.unwrap_or_default();
             match next {
                 Next::Batch(mut batch) => {
@@ -120,6 +135,9 @@ impl Writer {
                 Next::Closed => break,
             }
             self.catch_up();
+            if self.next_beat.is_some_and(|at| Instant::now() >= at) {
+                self.beat(false);
+            }
         }
         while self.next_try.is_some() && !self.is_late() {
             self.next_try = Some(Instant::now());
@@ -127,6 +145,23 @@ impl Writer {
             if self.trouble.is_some() {
                 self.queue.pause(self.pause);
             }
+        }
+        if self.next_beat.is_some() {
+            self.beat(true);
+        }
+    }
+
+    /// Says in the database how it is doing, unless that would have to wait.
+    fn beat(&mut self, is_last: bool) {
+        self.next_beat = Some(Instant::now() + self.options.heartbeat);
+        let Some(sink) = self.sink.as_mut().filter(|_| self.trouble.is_none() && self.doubt.is_none()) else {
+            return;
+        };
+        let (now, stats) = (self.options.clock.now(), self.queue.stats());
+        let beat = Beat { id: &self.options.id, started: self.started, now, is_last, stats: &stats };
+        if sink.is_current() {
+            let told = beat.tell(sink.as_mut(), self.driver.dialect(), !self.has_beaten);
+            self.has_beaten = told.is_ok();
         }
     }
 
@@ -224,6 +259,7 @@ impl Writer {
     }
 
     fn settle(&mut self, outcome: &Outcome) {
+        self.next_beat.get_or_insert_with(Instant::now);
         self.trouble = None;
         self.pause = Duration::ZERO;
         self.queue.settle(|books| {

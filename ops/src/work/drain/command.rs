@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::executor::{Execution, Executor, Order, Report};
+use super::executor::{Attempted, Execution, Executor, Order, Report};
+use super::milestones::Milestones;
 use crate::files::{self, FileError};
 use crate::os::{self, Signal};
 use crate::text;
@@ -22,6 +23,8 @@ use crate::text;
 const GRACE: Duration = Duration::from_secs(2);
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(10);
+/// The file in which a program records how far it came, beside its workspace.
+const MILESTONES: &str = "milestones.txt";
 /// A result longer than this is not read.
 const RESULT_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -50,6 +53,7 @@ struct Input<'a> {
     deliverables: &'a [String],
     read_only_context: &'a [String],
     workspace: &'a Path,
+    milestones: &'a Path,
     predicted_output_tokens: u64,
     selected_budget: u64,
 }
@@ -65,20 +69,20 @@ impl Executor for CommandExecutor {
         "command"
     }
 
-    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Execution {
+    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted {
         self.attempt(order, stop).unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            Execution::Broken { reason: "executor_error", detail: format!("{error}: {cause}") }
+            Execution::Broken { reason: "executor_error", detail: format!("{error}: {cause}") }.into()
         })
     }
 }
 
 impl CommandExecutor {
-    fn attempt(&self, order: Order<'_>, stop: &AtomicBool) -> Result<Execution, FileError> {
+    fn attempt(&self, order: Order<'_>, stop: &AtomicBool) -> Result<Attempted, FileError> {
         let claim = order.claim;
         if let Some(path) = claim.scope.deliverables.iter().find(|path| leads_out(path)) {
             let detail = format!("deliverable `{path}` leads out of the workspace");
-            return Ok(Execution::Broken { reason: "scope_invalid", detail });
+            return Ok(Execution::Broken { reason: "scope_invalid", detail }.into());
         }
         let place = self.fresh_place(order)?;
         let workspace = place.join("workspace");
@@ -95,6 +99,7 @@ impl CommandExecutor {
             deliverables: &claim.scope.deliverables,
             read_only_context: &claim.scope.read_only_context,
             workspace: &workspace,
+            milestones: &place.join(MILESTONES),
             predicted_output_tokens: order.estimate.output_tokens,
             selected_budget: order.estimate.selected_budget,
         };
@@ -102,10 +107,14 @@ impl CommandExecutor {
         files::write_atomic(&place.join("phase.json"), &json)?;
         let mut child = match self.spawn(&place, &workspace) {
             Ok(child) => child,
-            Err(detail) => return Ok(Execution::Broken { reason: "program_not_started", detail }),
+            Err(detail) => return Ok(Execution::Broken { reason: "program_not_started", detail }.into()),
         };
         let ended = wait(&mut child, self.timeout, stop)?;
-        Ok(match ended {
+        let exit = match &ended {
+            Ended::Exited(status) => status.code(),
+            Ended::TimedOut | Ended::Stopped => None,
+        };
+        let execution = match ended {
             Ended::Stopped => Execution::Interrupted,
             Ended::TimedOut => Execution::TimedOut {
                 detail: format!(
@@ -120,7 +129,8 @@ impl CommandExecutor {
             Ended::Exited(status) => {
                 Execution::Broken { reason: "exit_status", detail: failure(status, &place) }
             }
-        })
+        };
+        Ok(Attempted { execution, milestones: recorded(&place), exit })
     }
 
     /// A directory that no earlier attempt has used: a second drain may repeat an interrupted attempt.
@@ -235,6 +245,14 @@ fn failure(status: ExitStatus, place: &Path) -> String {
         Some(line) => format!("{how}: {}", text::ellipsis(&text::one_line(line), 300)),
         None => how,
     }
+}
+
+/// What the program recorded, as far as it is text; nothing when it recorded nothing.
+fn recorded(place: &Path) -> Milestones {
+    let mut bytes = Vec::new();
+    let read = File::open(place.join(MILESTONES))
+        .and_then(|file| file.take(RESULT_BYTES_MAX).read_to_end(&mut bytes));
+    read.map_or_else(|_| Milestones::default(), |_| Milestones::parse(&String::from_utf8_lossy(&bytes)))
 }
 
 /// The last `limit` bytes of a file, however long it is.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
+use super::milestones::Milestones;
 use crate::phases::Claim;
 use crate::tokens::estimator::Estimate;
 
@@ -91,11 +92,28 @@ pub enum Execution {
     Interrupted,
 }
 
+/// How an attempt ended, and what was recorded of it on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempted {
+    /// How it ended.
+    pub execution: Execution,
+    /// How far it came.
+    pub milestones: Milestones,
+    /// Exit status of its program.
+    pub exit: Option<i32>,
+}
+
+impl From<Execution> for Attempted {
+    fn from(execution: Execution) -> Self {
+        Self { execution, milestones: Milestones::default(), exit: None }
+    }
+}
+
 /// Attempts phases, one at a time.
-pub trait Executor {
+pub trait Executor: Send {
     /// The word that marks its outcomes in the database.
     fn source(&self) -> &'static str;
 
     /// Attempts one phase. Returns soon after `stop` becomes true, leaving no process behind.
-    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Execution;
+    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted;
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::executor::{Execution, Executor, Order, Report};
+use super::executor::{Attempted, Execution, Executor, Order, Report};
 use crate::files;
 
 /// The recordings of one template, as a file `<template>.json`.
@@ -86,13 +86,13 @@ impl Executor for Recorded {
         "recorded"
     }
 
-    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Execution {
+    fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted {
         if stop.load(Ordering::Relaxed) {
-            return Execution::Interrupted;
+            return Execution::Interrupted.into();
         }
         let claim = order.claim;
         let template = claim.scope.template.as_deref().unwrap_or(&claim.key.phase_id);
-        match self.recording(template, claim.template_attempts) {
+        let execution = match self.recording(template, claim.template_attempts) {
             Err(detail) => Execution::Broken { reason: "no_recording", detail },
             Ok(recording) => {
                 let delivered =
@@ -101,6 +101,7 @@ impl Executor for Recorded {
                     claim.scope.deliverables.iter().filter(|path| !delivered(path)).cloned().collect();
                 Execution::Reported { report: recording.report, missing }
             }
-        }
+        };
+        execution.into()
     }
 }

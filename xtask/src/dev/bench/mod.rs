@@ -8,6 +8,7 @@ mod change;
 mod cleanup;
 mod peers;
 mod race;
+mod reports;
 mod store;
 
 use std::path::PathBuf;
@@ -45,7 +46,9 @@ enum Area {
     Analyze,
     Change(change::Args),
     Cleanup(cleanup::Args),
-    /// Events through the telemetry store, against SQLite alone, Python and JSON Lines
+    /// Every report over a year of telemetry, ten million events
+    Reports,
+    /// Events through the telemetry store, against SQLite alone, Python and tracing-appender
     Store,
 }
 
@@ -122,6 +125,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Area::Analyze => analyze::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
+        Area::Reports => reports::run(&bench)?,
         Area::Store => store::run(&bench, &target)?,
     };
     for Missing { peer, why } in &measured.missing {

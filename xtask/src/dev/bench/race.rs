@@ -73,9 +73,9 @@ pub(super) struct Race<'a> {
 
 /// One run, as the operating system accounts it.
 #[derive(Debug, Clone, Copy, Deserialize)]
-struct Sample {
-    seconds: f64,
-    peak_bytes: f64,
+pub(super) struct Sample {
+    pub(super) seconds: f64,
+    pub(super) peak_bytes: f64,
     status: i32,
     #[serde(skip)]
     rate: Option<f64>,
@@ -128,6 +128,11 @@ pub(super) fn once(sh: &Shell, folder: &Path, contender: &Contender) -> anyhow::
     let (name, megabytes) = (&contender.name, sample.peak_bytes / 1e6);
     output::stderr(&format!("{name}: {:.2} s, {megabytes:.0} MB\n", sample.seconds));
     Ok((sample.peak_bytes, answer))
+}
+
+/// Runs a contender once, for time and memory.
+pub(super) fn sample(sh: &Shell, folder: &Path, contender: &Contender) -> anyhow::Result<Sample> {
+    Ok(measure(sh, folder, contender)?.0)
 }
 
 /// Runs a contender once: what it took, and what it printed.

@@ -1,8 +1,8 @@
 //! Area `store`: events through the telemetry store, against SQLite without anything in between, one transaction for
-//! each event, Python's queue with one writing thread, and JSON Lines.
+//! each event, Python's queue with one writing thread, and JSON Lines through tracing-appender.
 //!
-//! The program that writes is `tests/store/race.rs`: only there may SQLite be used without the store. The writer of JSON
-//! Lines is made by hand, a bounded channel and a buffer, because a crate for it would be in everybody's build.
+//! The program that writes is `tests/store/race.rs`: only there may SQLite be used without the store. tracing-appender has
+//! a program and a lock file of its own beside it, so that it is in nobody's build; it comes from crates.io.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ type Wait = fn(&Sample) -> f64;
 /// What is run, in turn, in every round.
 struct Way {
     name: &'static str,
-    /// What the program calls it; one in Python begins with `python-`.
+    /// What the program calls it; one in Python begins with `python-`, and `appender` is a program of its own.
     kind: &'static str,
     producers: u64,
     /// Events a second; 0: as fast as they can.
@@ -49,7 +49,7 @@ const WAYS: [Way; 11] = [
     flat("one transaction an event", "single", 1, EVENTS / 8),
     flat("Python, grouped", "python-grouped", 4, EVENTS / 4),
     flat("Python, a connection a job", "python-per_job", 1, 400),
-    flat("JSON Lines", "lines", 4, EVENTS),
+    flat("tracing-appender", "appender", 4, EVENTS),
     Way { name: "store, 10,000 a second", kind: "store", producers: 4, pace: 10_000, events: 20_000 },
     Way { name: "store, 100,000 a second", kind: "store", producers: 4, pace: 100_000, events: 200_000 },
     Way {
@@ -76,15 +76,20 @@ pub(super) fn run(bench: &Bench, target: &Path) -> anyhow::Result<Measured> {
     output::stderr("building the contenders\n");
     let build = ["build", "--profile", "xtask", "--locked", "--package", "ops", "--example", "store_race"];
     bench.cargo.command(&build).run()?;
-    let program = target.join("xtask/examples").join(format!("store_race{}", std::env::consts::EXE_SUFFIX));
+    let exe = |folder: PathBuf, name: &str| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let appender = exe(bench.folder.join("appender/release"), "store-appender");
+    let programs = Programs { race: exe(target.join("xtask/examples"), "store_race"), appender };
     let mut runs: Vec<Vec<Sample>> = WAYS.iter().map(|_| Vec::new()).collect();
     let mut missing: Vec<Missing> = Vec::new();
+    if let Err(why) = build_appender(bench) {
+        missing.push(Missing { peer: "tracing-appender", why: format!("it could not be built: {why:#}") });
+    }
     for round in 1..=bench.pairs {
         for (way, runs) in WAYS.iter().zip(&mut runs) {
             if missing.iter().any(|missing| missing.peer == way.name) {
                 continue;
             }
-            match measure(bench, &program, way) {
+            match measure(bench, &programs, way) {
                 Ok(sample) => {
                     let speed = sample.events / sample.seconds;
                     let Sample { p50, p99, p999, peak_mb, .. } = sample;
@@ -106,22 +111,33 @@ pub(super) fn run(bench: &Bench, target: &Path) -> anyhow::Result<Measured> {
     Ok(Measured { format: 1, area: "store", size: size(bench, EVENTS), pairs: bench.pairs, results, missing })
 }
 
+/// The programs that write, besides Python.
+struct Programs {
+    race: PathBuf,
+    appender: PathBuf,
+}
+
+fn build_appender(bench: &Bench) -> anyhow::Result<()> {
+    let folder = bench.folder.join("appender");
+    let folder = folder.to_str().context("the target folder is not named in UTF-8")?;
+    let manifest = "tests/store/appender/Cargo.toml";
+    let build = ["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", folder];
+    Ok(bench.cargo.command(&build).run()?)
+}
+
 fn size(bench: &Bench, events: u64) -> u64 {
     if bench.quick { events / 10 } else { events }
 }
 
-fn measure(bench: &Bench, program: &PathBuf, way: &Way) -> anyhow::Result<Sample> {
-    let (sh, folder) = (&bench.cargo.sh, &bench.folder);
+fn measure(bench: &Bench, programs: &Programs, way: &Way) -> anyhow::Result<Sample> {
+    let (sh, folder, kind) = (&bench.cargo.sh, &bench.folder, way.kind);
     let [producers, pace, events] = [way.producers, way.pace, size(bench, way.events)].map(|n| n.to_string());
-    let text = match way.kind.strip_prefix("python-") {
-        None => {
-            let way = way.kind;
-            cmd!(sh, "{program} {way} {producers} {pace} {events} {folder}").quiet().read()?
-        }
-        Some(way) => {
-            let script = include_str!("store_python.py");
-            cmd!(sh, "{PYTHON} -I -c {script} {way} {producers} {pace} {events} {folder}").quiet().read()?
-        }
+    let text = if let Some(kind) = kind.strip_prefix("python-") {
+        let script = include_str!("store_python.py");
+        cmd!(sh, "{PYTHON} -I -c {script} {kind} {producers} {pace} {events} {folder}").quiet().read()?
+    } else {
+        let program = if kind == "appender" { &programs.appender } else { &programs.race };
+        cmd!(sh, "{program} {kind} {producers} {pace} {events} {folder}").quiet().read()?
     };
     serde_json::from_str(&text).with_context(|| format!("`{}` did not print a sample", way.name))
 }
@@ -143,7 +159,7 @@ fn compare(runs: &[Vec<Sample>]) -> Vec<Comparison> {
         ("store 1", "one transaction an event", None),
         ("store 4", "Python, grouped", Some(5.0)),
         ("store 1", "Python, a connection a job", Some(1000.0)),
-        ("store 4", "JSON Lines", None),
+        ("store 4", "tracing-appender", None),
     ] {
         if let (Some(a), Some(b)) = (speed(ours), speed(peer)) {
             results.push(Comparison::more(format!("{ours} against {peer}"), a, b, "events/s", target));

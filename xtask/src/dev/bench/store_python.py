@@ -16,6 +16,7 @@ COLUMNS = (
     " actual INTEGER, budget INTEGER, success BOOLEAN, truncated BOOLEAN, stop_reason TEXT, model TEXT, smape REAL,"
     " waste REAL, attempt INTEGER"
 )
+CREATE = f"CREATE TABLE IF NOT EXISTS events ({COLUMNS})"
 INSERT = "INSERT INTO events VALUES (" + ", ".join("?" * 16) + ")"
 PHASES = ["phase-build-0001", "phase-docs-0002", "phase-tests-0003", "phase-fix-0004"]
 END = object()
@@ -48,11 +49,25 @@ def grouped(path, jobs):
 
 
 def per_job(path, jobs):
+    # Journal and flushing are SQLite's own; what makes the table is looked up for every job and run for the first.
+    ensured, lock = set(), threading.Lock()
     while (job := jobs.get()) is not END:
-        conn = sqlite3.connect(path)
-        conn.execute(INSERT, job)
-        conn.commit()
-        conn.close()
+        conn = sqlite3.connect(path, timeout=30.0)
+        try:
+            conn.execute("PRAGMA foreign_keys = ON")
+            with lock:
+                if CREATE not in ensured:
+                    conn.execute(CREATE)
+                    conn.commit()
+                    ensured.add(CREATE)
+            conn.execute(INSERT, job)
+            conn.commit()
+        except Exception:
+            conn.rollback()
+            raise
+        finally:
+            conn.close()
+            jobs.task_done()
 
 
 def produce(jobs, producer, count, waits):
@@ -73,7 +88,7 @@ with tempfile.TemporaryDirectory(dir=folder) as scratch:
     conn = sqlite3.connect(path)
     if way == "grouped":
         conn.execute("PRAGMA journal_mode = wal")
-    conn.execute(f"CREATE TABLE events ({COLUMNS})")
+    conn.execute(CREATE)
     conn.commit()
     conn.close()
     jobs = queue.Queue(8192 if way == "grouped" else 0)

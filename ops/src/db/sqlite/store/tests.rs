@@ -9,7 +9,6 @@ use crate::phases::{NewPhase, PhaseState};
 use crate::telemetry::Draft;
 
 const LEASE: Duration = Duration::from_mins(1);
-const ALL: Selection = Selection { run_id: None };
 
 fn now() -> Stamp {
     Stamp::parse("2026-01-02T03:04:05Z").unwrap()
@@ -53,8 +52,34 @@ fn store(phases: &[&str]) -> (TempDir, SqliteStore) {
     (dir, store)
 }
 
+fn all() -> Selection {
+    Selection::default()
+}
+
+/// What could be claimed, by row: state, attempts, run, tier, place, last failure.
+fn waiting(store: &mut SqliteStore, selection: &Selection) -> Vec<(i64, (PhaseState, u64), String)> {
+    let mut found = Vec::new();
+    let mut each = |c: Candidate<'_>| {
+        let about = format!("{} {} {} {:?}", c.run_id, c.tier_index, c.phase_index, c.last_failure);
+        found.push((c.phase_pk, (c.state, c.attempts), about));
+    };
+    store.candidates(selection, &mut each).unwrap();
+    found.sort_by_key(|(pk, ..)| *pk);
+    found
+}
+
+fn claim_as(store: &mut SqliteStore, owner: &str, at: Stamp) -> Option<Claim> {
+    let (pk, seen, _) = waiting(store, &all()).into_iter().next()?;
+    store.claim(pk, seen, owner, at, LEASE).unwrap()
+}
+
 fn claim(store: &mut SqliteStore) -> Claim {
-    store.claim_next(&ALL, "me", now(), LEASE).unwrap().expect("a phase waits")
+    claim_as(store, "me", now()).expect("a phase waits")
+}
+
+/// What accounts say of attempts without an event.
+fn why(_: &Rejection) -> &'static str {
+    "count_unknown"
 }
 
 fn record(state: PhaseState) -> AttemptRecord {
@@ -67,6 +92,8 @@ fn record(state: PhaseState) -> AttemptRecord {
         verified: true,
         state,
         tokens_used: 100,
+        milestones: "{}".to_owned(),
+        fingerprint: None,
         started_at: now(),
         finished_at: now(),
     }
@@ -117,7 +144,7 @@ fn dump(store: &SqliteStore) -> String {
 fn assert_lost(store: &mut SqliteStore, claim: &Claim) {
     let before = dump(store);
     let row = event(claim);
-    let finished = store.finish(claim, &record(PhaseState::Complete), Ok(&row));
+    let finished = store.finish(claim, &record(PhaseState::Complete), Ok(&row), &why);
     assert!(matches!(finished, Err(StoreError::LeaseLost(key)) if key == claim.key));
     let released = store.release(claim, now());
     assert!(matches!(released, Err(StoreError::LeaseLost(key)) if key == claim.key));
@@ -139,7 +166,7 @@ fn only_the_holder_of_the_lease_can_end_a_claim() {
     assert_lost(&mut store, &held);
     let again = claim(&mut store);
     assert_lost(&mut store, &held);
-    store.finish(&again, &record(PhaseState::Complete), Ok(&event(&again))).unwrap();
+    store.finish(&again, &record(PhaseState::Complete), Ok(&event(&again)), &why).unwrap();
     assert_lost(&mut store, &again);
 }
 
@@ -157,14 +184,14 @@ fn a_released_claim_leaves_the_phase_as_it_was() {
         assert_eq!(phase(store).0, "EXECUTING");
         store.release(&held, now()).unwrap();
         assert_eq!(phase(store), before);
-        assert_eq!(store.executing(&ALL).unwrap(), 0);
+        assert_eq!(store.executing(&all()).unwrap(), 0);
     };
     release(&mut store);
     // Rows of earlier programs may have been started without an attempt that was counted.
     store.conn.execute("UPDATE phases SET started_at = '2025-12-01 00:00:00.000000'", []).unwrap();
     release(&mut store);
     let held = claim(&mut store);
-    store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held))).unwrap();
+    store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held)), &why).unwrap();
     release(&mut store);
 }
 
@@ -178,7 +205,7 @@ fn fencing_tokens_only_grow() {
         last = held.fencing_token;
         match round {
             0 => store.release(&held, now()).unwrap(),
-            1 => drop(store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held))).unwrap()),
+            1 => drop(store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held)), &why).unwrap()),
             _ => assert_eq!(store.recover_stale(now().plus(LEASE * 2)).unwrap(), [held.key]),
         }
     }
@@ -191,38 +218,84 @@ fn a_lease_is_recovered_only_after_it_has_expired() {
     // In work by a program that knows no leases: not ours to touch.
     store.conn.execute("UPDATE phases SET state = 'EXECUTING' WHERE phase_id = 'q'", []).unwrap();
     assert_eq!(store.recover_stale(now().plus(LEASE)).unwrap(), []);
-    assert_eq!(store.executing(&ALL).unwrap(), 2);
-    assert_eq!(store.claim_next(&ALL, "other", now().plus(LEASE), LEASE).unwrap(), None);
+    assert_eq!(store.executing(&all()).unwrap(), 2);
+    assert_eq!(claim_as(&mut store, "other", now().plus(LEASE)), None);
     let late = now().plus(LEASE + Duration::from_micros(1));
     assert_eq!(store.recover_stale(late).unwrap(), std::slice::from_ref(&held.key));
     assert_eq!(store.recover_stale(late).unwrap(), []);
-    assert_eq!((store.queued(&ALL).unwrap(), store.executing(&ALL).unwrap()), (1, 1));
+    assert_eq!((store.waiting(&all()).unwrap(), store.executing(&all()).unwrap()), (1, 1));
     assert_lost(&mut store, &held);
 }
 
 #[test]
-fn fewest_attempts_come_first_then_tier_index_and_age() {
-    let (_dir, mut store) = store(&["c", "a", "b"]);
+fn what_could_be_claimed_is_handed_out_and_claimed_only_as_it_was_seen() {
+    let (_dir, mut store) = store(&["c", "a"]);
     store.insert_run(&new_run("later", &["z", "a"]), now()).unwrap();
-    let order = |store: &mut SqliteStore| -> Vec<String> {
-        std::iter::from_fn(|| store.claim_next(&ALL, "me", now(), LEASE).unwrap())
-            .map(|claim| claim.key.to_string())
+    store
+        .conn
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             UPDATE phases SET state = 'FAILED', last_failure_reason = 'X', builder_attempts = 2 WHERE phase_id = 'z';
+             UPDATE phases SET tier_id = 99, phase_index = 'first' WHERE phase_id = 'c'",
+        )
+        .unwrap();
+    let about = |found: Vec<(i64, (PhaseState, u64), String)>| -> Vec<String> {
+        found
+            .into_iter()
+            .map(|(pk, (state, attempts), about)| format!("{pk} {} {attempts} {about}", state.as_str()))
             .collect()
     };
-    let requeue = |store: &SqliteStore, sql: &str| {
-        store.conn.execute_batch(&format!("UPDATE phases SET state = 'QUEUED'; {sql}")).unwrap();
-    };
-    assert_eq!(order(&mut store), ["r/c", "later/z", "r/a", "later/a", "r/b"]);
-    requeue(&store, "UPDATE tiers SET tier_index = 1 WHERE run_id = 'r'");
-    assert_eq!(order(&mut store), ["later/z", "later/a", "r/c", "r/a", "r/b"]);
-    requeue(&store, "UPDATE phases SET builder_attempts = 1 WHERE phase_id IN ('a', 'z')");
-    assert_eq!(order(&mut store), ["r/c", "r/b", "later/z", "later/a", "r/a"]);
-    requeue(&store, "");
-    let only = Selection { run_id: Some("later".to_owned()) };
-    assert_eq!(store.queued(&only).unwrap(), 2);
-    let claimed = store.claim_next(&only, "me", now(), LEASE).unwrap().unwrap();
+    let states = vec![PhaseState::Failed, PhaseState::Queued];
+    let both = Selection { states, ..all() };
+    assert_eq!(
+        about(waiting(&mut store, &both)),
+        [
+            "1 QUEUED 0 r 0 0 None",
+            "2 QUEUED 0 r 0 1 None",
+            "3 FAILED 2 later 0 0 Some(\"X\")",
+            "4 QUEUED 0 later 0 1 None"
+        ]
+    );
+    assert_eq!(waiting(&mut store, &all()).len(), 3);
+    let only = Selection { run_ids: vec!["later".to_owned(), "none".to_owned()], ..both.clone() };
+    assert_eq!((waiting(&mut store, &only).len(), store.waiting(&only).unwrap()), (2, 2));
+    let without = Selection { skip_prefixes: vec!["lat".to_owned()], ..both.clone() };
+    assert_eq!((waiting(&mut store, &without).len(), store.waiting(&without).unwrap()), (2, 2));
+    for seen in [(PhaseState::Queued, 2), (PhaseState::Failed, 1), (PhaseState::Complete, 2)] {
+        assert_eq!(store.claim(3, seen, "me", now(), LEASE).unwrap(), None, "{seen:?}");
+    }
+    let claimed = store.claim(3, (PhaseState::Failed, 2), "me", now(), LEASE).unwrap().unwrap();
     assert_eq!(claimed.key, PhaseKey { run_id: "later".to_owned(), phase_id: "z".to_owned() });
-    assert_eq!((store.queued(&only).unwrap(), store.executing(&only).unwrap()), (1, 1));
+    assert_eq!(store.claim(3, (PhaseState::Failed, 2), "you", now(), LEASE).unwrap(), None);
+    // A claim that is given back leaves the state that it found, whoever gives it back.
+    store.release(&claimed, now()).unwrap();
+    assert_eq!(waiting(&mut store, &both).len(), 4);
+    let failed = (PhaseState::Failed, 2);
+    store.claim(3, failed, "me", now(), LEASE).unwrap().unwrap();
+    assert_eq!(store.recover_from("you", now()).unwrap(), []);
+    assert_eq!(store.recover_from("me", now()).unwrap(), [claimed.key]);
+    store.claim(3, failed, "me", now(), LEASE).unwrap().unwrap();
+    assert_eq!(store.recover_stale(now().plus(LEASE * 2)).unwrap().len(), 1);
+    assert!(store.claim(3, failed, "me", now(), LEASE).unwrap().is_some());
+}
+
+#[test]
+fn a_lease_that_is_renewed_is_not_recovered_and_only_its_holder_renews_it() {
+    let (_dir, mut store) = store(&["p"]);
+    let held = claim(&mut store);
+    assert_eq!(store.live_owners(now()).unwrap(), ["me"]);
+    store.renew(&held.lease(), now().plus(LEASE * 5)).unwrap();
+    // An earlier moment does not shorten it.
+    store.renew(&held.lease(), now()).unwrap();
+    assert_eq!(store.recover_stale(now().plus(LEASE * 4)).unwrap(), []);
+    let other = LeaseKey { owner: "you".to_owned(), ..held.lease() };
+    let newer = LeaseKey { fencing_token: held.fencing_token + 1, ..held.lease() };
+    for lease in [other, newer] {
+        assert!(matches!(store.renew(&lease, now()), Err(StoreError::LeaseLost(_))));
+    }
+    assert_eq!(store.recover_stale(now().plus(LEASE * 6)).unwrap(), std::slice::from_ref(&held.key));
+    assert!(matches!(store.renew(&held.lease(), now()), Err(StoreError::LeaseLost(_))));
+    assert_eq!(store.live_owners(now()).unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -243,7 +316,7 @@ fn an_event_that_is_refused_keeps_its_attempt() {
     ] {
         store.conn.execute_batch(sql).unwrap();
         let held = claim(&mut store);
-        let written = store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held))).unwrap();
+        let written = store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held)), &why).unwrap();
         let sql = "SELECT telemetry, event_id, (SELECT state || builder_attempts FROM phases)
                    FROM phase_attempts ORDER BY attempt DESC LIMIT 1";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -279,7 +352,7 @@ fn a_scope_that_cannot_be_read_is_said_and_stops_nothing() {
         assert!(claim.scope_error.unwrap().starts_with("the column `scope` is not a scope: "), "{wrong}");
     }
     let held = scope_of_p(&mut store, "'{'");
-    store.finish(&held, &record(PhaseState::Failed), Err(Rejection::Disabled)).unwrap();
+    store.finish(&held, &record(PhaseState::Failed), Err(Rejection::Disabled), &why).unwrap();
     // Counting the attempts of a template looks into the scopes of all attempted phases.
     store.conn.execute("UPDATE phases SET scope = '{\"template\": \"t\"}' WHERE phase_id = 'q'", []).unwrap();
     assert_eq!(claim(&mut store).scope.template.as_deref(), Some("t"));

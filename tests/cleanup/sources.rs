@@ -1,0 +1,138 @@
+//! Where rows come from: compressed files, databases, and dumps as the databases' own programs write them.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::world::{ROWS, World};
+
+#[test]
+fn a_compressed_file_is_the_same_input() {
+    let world = World::new();
+    world.file("rows.ndjson", ROWS.as_bytes());
+    world.ends(0, "cleanup --source rows.ndjson --dataset glyphs --out plain");
+    let packed = Command::new("gzip").args(["-k", "rows.ndjson"]).current_dir(world.dir.path()).status();
+    if !packed.is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: there is no gzip");
+    }
+    world.ends(0, "cleanup --source rows.ndjson.gz --dataset glyphs --out packed");
+    let (plain, packed) = (world.files("plain"), world.files("packed"));
+    for name in ["cleaned_glyphs.json", "cleaned_glyphs_upsert.csv", "changes.ndjson"] {
+        assert!(plain[name] == packed[name], "{name}");
+    }
+    let input = &world.json("packed/cleanup.json")["input"];
+    assert_eq!(input["compression"], "gzip");
+    assert_eq!(input["sha256"], ops::ids::sha256(&fs::read(world.path("rows.ndjson.gz")).unwrap()));
+}
+
+#[test]
+fn what_cannot_be_read_leaves_no_folder() {
+    let world = World::new();
+    for (name, bytes) in
+        [("empty.ndjson", &b""[..]), ("empty.csv", b""), ("bad.json", b"{"), ("x.ndjson", b"{\"x\":1}\n")]
+    {
+        world.file(name, bytes);
+        let output = crate::support::command::xtask(world.dir.path())
+            .args(["cleanup", "--source", name, "--dataset", "glyphs", "--out", "made/out"])
+            .output()
+            .unwrap();
+        assert!(!output.status.success(), "{name}");
+        assert!(!world.path("made").exists(), "{name}");
+    }
+    fs::create_dir(world.path("mine")).unwrap();
+    world.ends(1, "cleanup --source empty.csv --dataset glyphs --out mine/out");
+    assert!(world.path("mine").exists(), "a folder that was there stays");
+    assert!(!world.path("mine/out").exists());
+}
+
+/// Rows as a database holds them: what dumps have to spell with care.
+const TABLE: &str =
+    "CREATE TABLE glyphs (id TEXT PRIMARY KEY, name TEXT, description TEXT, depth INTEGER, note TEXT);
+    CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT);
+    INSERT INTO other VALUES (1, 'not a glyph');
+    INSERT INTO glyphs VALUES
+        ('b', 'Quiet harbor', 'It''s a caf\u{c3}\u{a9}; (not \"here\"), \\n C:\\temp', 2, NULL),
+        ('a', 'Salt lantern', 'Two
+lines and a\ttab', 3, 'null'),
+        ('c', 'Pale star', '', NULL, '$$ -- /* x */');";
+
+/// What every way to read these rows must give, in the order of the keys.
+fn expected() -> Value {
+    json!([
+        ["a", "Salt lantern", "Two\nlines and a\ttab", 3, "null"],
+        ["b", "Quiet harbor", "It's a caf\u{e9}; (not \"here\"), \\n C:\\temp", 2, null],
+        ["c", "Pale star", "", 3, "$$ -- /* x */"],
+    ])
+}
+
+fn cleaned(world: &World, folder: &str) -> Value {
+    let names = ["id", "name", "description", "depth", "note"];
+    let rows = world.json(&format!("{folder}/cleaned_glyphs.json"));
+    let mut rows: Vec<Vec<Value>> =
+        rows.as_array().unwrap().iter().map(|row| names.map(|name| row[name].clone()).to_vec()).collect();
+    rows.sort_by_key(|row| row[0].to_string());
+    json!(rows)
+}
+
+fn sqlite(world: &World) {
+    rusqlite::Connection::open(world.path("live.db")).unwrap().execute_batch(TABLE).unwrap();
+}
+
+#[test]
+fn a_table_of_a_database_is_a_source() {
+    let world = World::new();
+    sqlite(&world);
+    for (source, out) in [("sqlite:live.db", "by-scheme"), ("live.db", "by-file")] {
+        let ran = world.ends(0, &format!("cleanup --source {source} --dataset glyphs --out {out}"));
+        assert!(ran.stdout.contains("live.db"), "the database is named: {}", ran.stdout);
+        assert_eq!(cleaned(&world, out), expected());
+    }
+    assert!(world.files("by-scheme") == world.files("by-file"), "two runs over one table are alike");
+    assert_eq!(
+        world.members("by-file/cleaned_glyphs.json", "id"),
+        ["a", "b", "c"],
+        "in the order of the keys"
+    );
+    let ran = world.ends(3, "cleanup --source live.db --dataset glyphs --table glyph --out out");
+    assert!(ran.stderr.contains("glyphs"), "{}", ran.stderr);
+    let live = rusqlite::Connection::open(world.path("live.db")).unwrap();
+    live.execute("DELETE FROM glyphs", []).unwrap();
+    let ran = world.ends(3, "cleanup --source live.db --dataset glyphs --out out");
+    assert!(ran.stderr.contains("is empty"), "{}", ran.stderr);
+    assert!(!world.path("out").exists());
+}
+
+#[test]
+fn a_dump_by_the_shell_of_sqlite() {
+    let world = World::new();
+    sqlite(&world);
+    let dump = Command::new("sqlite3").args(["live.db", ".dump"]).current_dir(world.dir.path()).output();
+    let Ok(dump) = dump else { return eprintln!("SKIPPED: there is no sqlite3") };
+    world.file("dump.sql", &dump.stdout);
+    let ran = world.ends(1, "cleanup --source dump.sql --dataset glyphs --out out");
+    assert!(ran.stderr.contains("several tables"), "{}", ran.stderr);
+    world.ends(0, "cleanup --source dump.sql --dataset glyphs --table glyphs --out out");
+    assert_eq!(cleaned(&world, "out"), expected());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_table_and_dumps_of_postgresql() {
+    let Some(cluster) = crate::postgres::cluster() else { return };
+    let world = World::new();
+    let database = cluster.database();
+    world.file("make.sql", TABLE.as_bytes());
+    cluster.script(&database, &world.path("make.sql"), &[]).unwrap();
+    let url = cluster.url(&database);
+    world.ends(0, &format!("cleanup --source {url} --dataset glyphs --out live"));
+    assert_eq!(cleaned(&world, "live"), expected());
+    for options in [&[][..], &["--inserts"], &["--column-inserts", "--rows-per-insert=2"]] {
+        let dump = Command::new("pg_dump").args(options).arg(&url).output();
+        let Ok(dump) = dump else { return eprintln!("SKIPPED: there is no pg_dump") };
+        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+        world.file("dump.sql", &dump.stdout);
+        world.ends(0, "cleanup --source dump.sql --dataset glyphs --table public.glyphs --out dumped");
+        assert_eq!(cleaned(&world, "dumped"), expected(), "{options:?}");
+    }
+}
