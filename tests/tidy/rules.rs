@@ -107,7 +107,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("target::postgrest", &["target", "db", "identity"]),
     ("change", &["report", "db", "identity", "target", "records"]),
     ("cleanup", &["report", "records"]),
-    ("config", &["cleanup", "soak"]),
+    ("config", &["cleanup", "soak", "tokens"]),
     ("db", &[]),
     ("migrate", &[]),
     ("tokens", &["report", "export"]),

@@ -16,8 +16,12 @@ macro_rules! migration {
 }
 
 /// The schema of SQLite databases, oldest first.
-pub const SQLITE: &[Migration] =
-    &[migration!(1, "0001_core"), migration!(2, "0002_token_estimation_events"), migration!(3, "0003_drain")];
+pub const SQLITE: &[Migration] = &[
+    migration!(1, "0001_core"),
+    migration!(2, "0002_token_estimation_events"),
+    migration!(3, "0003_drain"),
+    migration!(4, "0004_prediction_features"),
+];
 
 #[cfg(test)]
 mod tests {

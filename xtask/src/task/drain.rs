@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ops::config::Config;
 use ops::guard::Refusal;
 use ops::identity;
 use ops::phases::{Selection, Store};
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     if let Some(run_id) = &args.run_id {
         require_run(&mut store, run_id)?;
     }
-    let mut policy = policy(settings, args.run_id.clone(), &args.how);
+    let mut policy = policy(settings, args.run_id.clone(), &args.how)?;
     policy.attempts_max = args.attempts_max;
     policy.stop_on_failure = !args.keep_going;
     let directory = settings.cwd.join(&args.out).join("attempts");
@@ -88,9 +89,13 @@ fn require_run(store: &mut dyn Store, run_id: &str) -> anyhow::Result<()> {
 }
 
 /// A policy with fresh ids and the flag of the environment.
-pub(crate) fn policy(settings: &Settings, run_id: Option<String>, how: &ExecutorArgs) -> Policy {
+pub(crate) fn policy(
+    settings: &Settings,
+    run_id: Option<String>,
+    how: &ExecutorArgs,
+) -> anyhow::Result<Policy> {
     let mut ids = settings.ids();
-    Policy {
+    Ok(Policy {
         selection: Selection { run_id },
         attempts_max: None,
         stop_on_failure: true,
@@ -98,7 +103,8 @@ pub(crate) fn policy(settings: &Settings, run_id: Option<String>, how: &Executor
         telemetry: Flag::parse(settings.telemetry_flag.as_deref()),
         session_id: format!("drain-{}-{}", settings.clock.now().compact(), ids.hex("session", 3)),
         owner: format!("worker-{}", ids.hex("owner", 6)),
-    }
+        coefficients: Config::of(&settings.cwd)?.estimator.coefficients,
+    })
 }
 
 /// Drains with progress on stderr until done or interrupted.

@@ -24,7 +24,7 @@ use crate::phases::{AttemptRecord, Claim, EventWrite, PhaseKey, PhaseState, Sele
 use crate::telemetry::{Draft, EventRow, Flag, Rejection};
 use crate::text;
 use crate::tokens::canonical::Complexity;
-use crate::tokens::estimator::{Coefficients, ESTIMATOR_VERSION, Estimate, EstimateInput, estimate};
+use crate::tokens::estimator::{Coefficients, ESTIMATOR_VERSION, Estimate, EstimateInput, Features};
 
 /// What a drain may do.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Policy {
     pub session_id: String,
     /// Who holds the leases.
     pub owner: String,
+    /// What predictions are made with.
+    pub coefficients: Coefficients,
 }
 
 /// Works off the waiting phases. `progress` is told after each attempt how many are done and how many
@@ -55,8 +57,7 @@ pub fn drain(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64, u64, &str),
 ) -> Result<DrainReport, StoreError> {
-    let coefficients = Coefficients::default();
-    let digest = coefficients.digest();
+    let digest = policy.coefficients.digest();
     let version = ESTIMATOR_VERSION.to_string();
     let mut report = DrainReport::new(policy, executor.source(), clock.now());
     report.recovered = store.recover_stale(clock.now())?;
@@ -75,8 +76,7 @@ pub fn drain(
         let Some(claim) = claimed else { break };
         let waiting = store.queued(&policy.selection)?;
         progress(report.attempts.total, report.attempts.total + waiting + 1, &claim.key.phase_id);
-        let shared =
-            Shared { coefficients: &coefficients, digest: &digest, version: &version, policy, clock, stop };
+        let shared = Shared { digest: &digest, version: &version, policy, clock, stop };
         match shared.attempt(store, executor, &claim, &mut report)? {
             Ended::Stopped => {
                 report.stopped = Some("interrupted");
@@ -108,7 +108,6 @@ enum Ended {
 
 /// What every attempt of a drain shares.
 struct Shared<'a> {
-    coefficients: &'a Coefficients,
     digest: &'a str,
     version: &'a str,
     policy: &'a Policy,
@@ -133,7 +132,8 @@ impl Shared<'_> {
             let complexity = text::ellipsis(&text::one_line(&claim.complexity), 40);
             report.warn(format!("{}: complexity `{complexity}` is not known; taken as medium", claim.key));
         }
-        let prediction = self.predict(claim, complexity);
+        let features = features(claim, complexity);
+        let prediction = features.estimate(&self.policy.coefficients);
         let execution = match &claim.scope_error {
             Some(error) => Execution::Broken { reason: "scope_invalid", detail: error.clone() },
             None => executor.execute(Order { claim, estimate: &prediction }, self.stop),
@@ -146,7 +146,7 @@ impl Shared<'_> {
             };
         };
         let finished_at = self.clock.now();
-        let event = self.event(claim, &prediction, &verdict, executor.source(), finished_at);
+        let event = self.event(claim, (&features, &prediction), &verdict, executor.source(), finished_at);
         let record = AttemptRecord {
             session_id: self.policy.session_id.clone(),
             outcome: verdict.outcome,
@@ -170,23 +170,10 @@ impl Shared<'_> {
         Ok(Ended::Accounted(record.state))
     }
 
-    fn predict(&self, claim: &Claim, complexity: Complexity) -> Estimate {
-        estimate(
-            self.coefficients,
-            &EstimateInput {
-                deliverables: &claim.scope.deliverables,
-                files: &[],
-                category: &claim.category,
-                complexity,
-                scope_path_count: claim.scope.paths.len(),
-            },
-        )
-    }
-
     fn event(
         &self,
         claim: &Claim,
-        prediction: &Estimate,
+        (features, prediction): (&Features, &Estimate),
         verdict: &Verdict,
         source: &'static str,
         at: Stamp,
@@ -211,12 +198,24 @@ impl Shared<'_> {
             model: report.and_then(|r| r.model.as_deref()).unwrap_or("unknown"),
             estimator_version: self.version,
             coefficient_digest: self.digest,
+            features: &features.json(),
             attempt: claim.attempt,
             input_tokens: report.and_then(|r| r.input_tokens),
             outcome_source: source,
             at,
         })
     }
+}
+
+/// What a prediction rests on. A phase is attempted in a new workspace: there are no files yet to be changed.
+fn features(claim: &Claim, complexity: Complexity) -> Features {
+    Features::of(&EstimateInput {
+        deliverables: &claim.scope.deliverables,
+        files: &[],
+        category: &claim.category,
+        complexity,
+        scope_path_count: claim.scope.paths.len(),
+    })
 }
 
 /// A phase is complete after enough good attempts and has failed after too many bad ones; else it waits.
