@@ -111,7 +111,10 @@ fn a_phase_of_a_database_is_estimated_and_its_events_carry_what_that_rests_on() 
     assert!(code == 3 && stderr.contains("there is no such phase"), "{stderr}");
     // What was recorded and replayed is no evidence.
     let (code, _, stderr) = analyze(dir.path(), &["calibrate", "--db", "seed.db"]);
-    assert!(code == 3 && stderr.contains("recorded outcomes, replayed"), "{stderr}");
+    assert!(code == 3 && stderr.contains("21 recorded outcomes, replayed"), "{stderr}");
+    // Its attempts were verified, and none of them is left out for another reason; but they are at ten phases only.
+    let (code, _, stderr) = analyze(dir.path(), &["calibrate", "--db", "seed.db", "--accept-recorded"]);
+    assert!(code == 3 && stderr.contains("found:    10 phases\n"), "{stderr}");
 }
 
 #[test]

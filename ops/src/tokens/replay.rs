@@ -51,14 +51,10 @@ impl Replay {
         let replayable: Vec<(&Sample, &Features)> =
             samples.list.iter().filter_map(|s| Some((s, s.features.as_ref()?))).collect();
         let pairs: Vec<[Judged<'_>; 2]> = replayable.iter().map(|(s, f)| pair(s, f, coefficients)).collect();
-        let mut keys: Vec<(&str, Complexity)> =
-            replayable.iter().map(|(s, _)| (s.category.as_str(), s.complexity)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let of = |key: &(&str, Complexity)| -> Vec<[Judged<'_>; 2]> {
-            let same = |p: &&[Judged<'_>; 2]| (p[0].sample.category.as_str(), p[0].sample.complexity) == *key;
-            pairs.iter().filter(same).copied().collect()
-        };
+        let mut strata = std::collections::BTreeMap::<(&str, Complexity), Vec<[Judged<'_>; 2]>>::new();
+        for pair in &pairs {
+            strata.entry((&pair[0].sample.category, pair[0].sample.complexity)).or_default().push(*pair);
+        }
         let mut digests = std::collections::BTreeMap::<Option<String>, u64>::new();
         for (sample, _) in &replayable {
             *digests.entry(sample.digest.clone()).or_default() += 1;
@@ -71,9 +67,9 @@ impl Replay {
             rebuilt: replayable.iter().filter(|(s, _)| s.rebuilt).count() as u64,
             without_features: (samples.list.len() - replayable.len()) as u64,
             left_out: samples.left_out,
-            strata: keys
-                .iter()
-                .map(|key| (key.0.to_owned(), key.1, Paired::of(&of(key), quantile, seed)))
+            strata: strata
+                .into_iter()
+                .map(|(key, pairs)| (key.0.to_owned(), key.1, Paired::of(&pairs, quantile, seed)))
                 .collect(),
             all: Paired::of(&pairs, quantile, seed),
         }

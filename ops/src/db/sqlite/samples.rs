@@ -9,7 +9,6 @@ use rusqlite::{Connection, Row};
 
 use super::analyse::AnalyseError;
 use super::open::Snapshot;
-use super::tables;
 use crate::db::DbError;
 use crate::phases::{PhaseKey, Scope};
 use crate::tokens::event::TokenEvent;
@@ -64,12 +63,17 @@ pub fn read_samples(path: &Path, scratch: &Path) -> Result<Samples, AnalyseError
 
 /// The columns that are there, NULL in place of the others, and whether the attempt of the event was verified.
 fn statement(conn: &Connection) -> rusqlite::Result<String> {
-    let mut names = conn.prepare("SELECT name FROM pragma_table_info(?1)")?;
-    let present = names.query_map([TABLE], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let names = |table: &str| -> rusqlite::Result<Vec<String>> {
+        let mut names = conn.prepare_cached("SELECT name FROM pragma_table_info(?1)")?;
+        names.query_map([table], |row| row.get(0))?.collect()
+    };
+    let present = names(TABLE)?;
     let has = |column: &str| column == "rowid" || present.iter().any(|name| name == column);
     let columns = COLUMNS.map(|c| if has(c) { format!("e.{c}") } else { "NULL".to_owned() }).join(", ");
-    let verified = if tables::exists(conn, "table", "phase_attempts")? && has("event_id") {
-        "(SELECT a.verified FROM phase_attempts a WHERE a.event_id = e.event_id)"
+    let attempts = names("phase_attempts")?;
+    let knows = |column: &str| attempts.iter().any(|name| name == column);
+    let verified = if knows("verified") && knows("event_id") && has("event_id") {
+        "(SELECT max(a.verified) FROM phase_attempts a WHERE a.event_id = e.event_id)"
     } else {
         "NULL"
     };

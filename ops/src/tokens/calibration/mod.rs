@@ -41,6 +41,8 @@ pub struct Calibration {
     pub rules: estimator::Calibration,
     /// Digest of the present coefficients.
     pub coefficient_digest: String,
+    /// Digest of the coefficients that the step leads to.
+    pub proposed_digest: String,
     /// What was accepted that is no evidence; with anything a proposal cannot be applied.
     pub accepted: Accept,
     /// Attempts that are evidence.
@@ -147,6 +149,7 @@ impl Calibration {
             format: 1,
             rules: *rules,
             coefficient_digest: settings.coefficients.digest(),
+            proposed_digest: coefficients.digest(),
             accepted: accept,
             evidence: evidence.tasks.len() as u64,
             evidence_digest: evidence.digest(),

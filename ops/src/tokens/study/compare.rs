@@ -57,16 +57,8 @@ impl Comparison {
     /// Compares the attempts of two names.
     pub fn of(by: &'static str, names: [&str; 2], sets: [&[&Sample]; 2], quantile: f64, seed: u64) -> Self {
         let side = |name: &str, set: &[&Sample]| {
-            let mut keys: Vec<(&str, Complexity)> =
-                set.iter().map(|s| (s.category.as_str(), s.complexity)).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            let strata = keys.into_iter().map(|(category, complexity)| {
-                let own: Vec<&Sample> = set
-                    .iter()
-                    .copied()
-                    .filter(|s| s.category == category && s.complexity == complexity)
-                    .collect();
+            let strata = super::grouped(set, |s| (s.category.as_str(), s.complexity)).into_iter();
+            let strata = strata.map(|((category, complexity), own)| {
                 (category.to_owned(), complexity, own.len() as u64, Measures::of(&judged(&own), quantile))
             });
             Side {

@@ -12,6 +12,8 @@ pub mod upper;
 
 pub use compare::{Comparison, Side};
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::analysis::Bucket;
@@ -114,8 +116,6 @@ pub enum Step {
 }
 
 impl Step {
-    const LADDER: [Self; 4] = [Self::Own, Self::Complexity, Self::Category, Self::All];
-
     /// As reports say it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -123,15 +123,6 @@ impl Step {
             Self::Complexity => "category and complexity",
             Self::Category => "category",
             Self::All => "all",
-        }
-    }
-
-    fn holds(self, stratum: &Key<'_>, other: &Key<'_>) -> bool {
-        match self {
-            Self::Own => stratum == other,
-            Self::Complexity => (stratum.0, stratum.1) == (other.0, other.1),
-            Self::Category => stratum.0 == other.0,
-            Self::All => true,
         }
     }
 }
@@ -147,18 +138,10 @@ impl Study {
     pub fn of(samples: &Samples, settings: &Calibration) -> Self {
         let all: Vec<&Sample> = samples.list.iter().collect();
         let phases = by_phase(all.iter().copied());
-        let mut keys: Vec<Key<'_>> = all.iter().map(|s| key(s)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let strata = keys.iter().map(|k| {
-            let own: Vec<&Sample> = all.iter().copied().filter(|s| key(s) == *k).collect();
-            let upper = Upper::of(k, &own, &all, settings.coverage);
-            Group {
-                category: Some(k.0.to_owned()),
-                complexity: Some(k.1),
-                deliverables: Some(k.2),
-                ..Group::of(&own, upper, settings)
-            }
+        let ladder = Ladder::of(&all, settings.coverage);
+        let strata = ladder.own.iter().map(|(k, own)| {
+            let group = Group::of(own, ladder.upper(k, own), settings);
+            Group { category: Some(k.0.to_owned()), complexity: Some(k.1), deliverables: Some(k.2), ..group }
         });
         let bound = upper::bound(&upper::ratios(all.iter().copied()), settings.coverage);
         let need = if let Bound::NotIdentifiable { need, .. } = bound { need } else { 0 };
@@ -215,28 +198,69 @@ impl Group {
     }
 }
 
-impl Upper {
-    fn of(stratum: &Key<'_>, own: &[&Sample], all: &[&Sample], coverage: f64) -> Self {
-        let mut need = 0;
+/// The sets of the ladder with their bounds: each is made once, however many strata borrow from it.
+struct Ladder<'a> {
+    own: BTreeMap<Key<'a>, Vec<&'a Sample>>,
+    /// By category and complexity.
+    complexity: BTreeMap<(&'a str, Complexity), (Bound, u64)>,
+    category: BTreeMap<&'a str, (Bound, u64)>,
+    all: (Bound, u64),
+    coverage: f64,
+}
+
+impl<'a> Ladder<'a> {
+    fn of(all: &[&'a Sample], coverage: f64) -> Self {
+        let bound = |set: &[&Sample]| {
+            let phases = by_phase(set.iter().copied()).len() as u64;
+            (upper::bound(&upper::ratios(set.iter().copied()), coverage), phases)
+        };
+        Self {
+            own: grouped(all, key),
+            complexity: grouped(all, |s| (s.category.as_str(), s.complexity))
+                .into_iter()
+                .map(|(key, set)| (key, bound(&set)))
+                .collect(),
+            category: grouped(all, |s| s.category.as_str())
+                .into_iter()
+                .map(|(key, set)| (key, bound(&set)))
+                .collect(),
+            all: bound(all),
+            coverage,
+        }
+    }
+
+    /// The bound of a stratum: that of the first step that has one.
+    fn upper(&self, stratum: &Key<'_>, own: &[&Sample]) -> Upper {
         let mut predicted: Vec<f64> =
             own.iter().filter(|s| s.predicted > 0).map(|s| s.predicted as f64).collect();
         let typical = crate::stats::median(&mut predicted);
-        for step in Step::LADDER {
-            let set = || all.iter().copied().filter(|s| step.holds(stratum, &key(s)));
-            let bound = upper::bound(&upper::ratios(set()), coverage);
-            if let (Bound::NotIdentifiable { need: lacking, .. }, Step::Own) = (&bound, step) {
-                need = *lacking;
-            }
-            let factor = bound.factor();
-            if factor.is_some() || step == Step::All {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-                let tokens = factor.zip(typical).map(|(factor, typical)| (factor * typical).ceil() as u64);
-                let phases = by_phase(set()).len() as u64;
-                return Self { pooled: step, phases, bound, tokens, need };
-            }
-        }
-        unreachable!("the last step of the ladder returns")
+        let bound = upper::bound(&upper::ratios(own.iter().copied()), self.coverage);
+        let need = if let Bound::NotIdentifiable { need, .. } = bound { need } else { 0 };
+        let own = (bound, by_phase(own.iter().copied()).len() as u64);
+        let steps = [
+            (Step::Own, Some(&own)),
+            (Step::Complexity, self.complexity.get(&(stratum.0, stratum.1))),
+            (Step::Category, self.category.get(stratum.0)),
+        ];
+        let first = steps.into_iter().filter_map(|(step, set)| Some((step, set?)));
+        let (pooled, (bound, phases)) =
+            first.into_iter().find(|(_, set)| set.0.factor().is_some()).unwrap_or((Step::All, &self.all));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+        let tokens = bound.factor().zip(typical).map(|(factor, typical)| (factor * typical).ceil() as u64);
+        Upper { pooled, phases: *phases, bound: bound.clone(), tokens, need }
     }
+}
+
+/// Samples by a key.
+pub(super) fn grouped<'a, K: Ord>(
+    samples: &[&'a Sample],
+    key: impl Fn(&'a Sample) -> K,
+) -> BTreeMap<K, Vec<&'a Sample>> {
+    let mut groups: BTreeMap<K, Vec<&Sample>> = BTreeMap::new();
+    for sample in samples {
+        groups.entry(key(sample)).or_default().push(sample);
+    }
+    groups
 }
 
 #[cfg(test)]

@@ -84,6 +84,12 @@ pub(super) fn run(args: &CalibrateArgs, settings: &Settings) -> anyhow::Result<C
     write("needs.json", &pretty(&calibration.needs())?)?;
     if let Some(patch) = &patch {
         let after = patch.apply(&text)?;
+        let config = Config::parse(&after, FILE)?;
+        if config.estimator.coefficients.digest() != calibration.proposed_digest {
+            bail!(
+                "{FILE} spells coefficients in a way that a patch cannot change: write them as the shipped ops.toml does"
+            );
+        }
         write("patch.json", &pretty(patch)?)?;
         write("inverse.json", &pretty(&patch.inverse(&text)?)?)?;
         write("ops.toml.patch", &unified(&text, &after))?;
