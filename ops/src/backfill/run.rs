@@ -364,10 +364,8 @@ impl<'r, 'c> Runner<'r, 'c> {
         if let Some(at) = begun_at.as_deref().and_then(Stamp::parse_db) {
             sessions.went_before(context.pace, now.since(at));
         }
-        let calls = match (facts.calls_per_minute, settings.calls_per_minute) {
-            (Some(plan), asked) => Some(slower(plan, asked)),
-            (None, asked) => asked,
-        };
+        let planned = facts.calls_per_minute.or(settings.calls_per_minute);
+        let calls = planned.map(|plan| slower(plan, settings.calls_per_minute));
         // What failed before is tried again, and is not counted against this run.
         let good: u64 = Ended::ALL.iter().filter(|end| end.is_good()).map(|end| past.count(*end)).sum();
         Ok(Self {
