@@ -144,3 +144,146 @@ fn a_database_and_its_export_say_the_same() {
         assert!(database["analysis"]["mismatches"]["rows"].as_u64() > Some(0));
     }
 }
+
+/// The 25 clean samples of a published run: group, predicted, actual.
+const PUBLISHED: [(&str, &str, u64, &[u64]); 6] = [
+    ("implementation", "low", 5200, &[1218, 1117, 1588, 1768, 1459, 1670, 2302, 2280]),
+    ("implementation", "medium", 6500, &[1673, 2571, 2051, 2466, 2225, 2952]),
+    ("implementation", "medium", 7014, &[3345]),
+    ("tests", "low", 4420, &[1448, 1646, 1621, 2069]),
+    ("tests", "medium", 4420, &[2374, 3214, 4968]),
+    ("docs", "low", 2600, &[3485, 16205, 3646]),
+];
+
+fn close(value: &Value, expected: f64, digits: f64) {
+    let found = value.as_f64().unwrap_or(f64::NAN);
+    assert!((found - expected).abs() <= digits, "{found} is not {expected}");
+}
+
+#[test]
+fn published_figures_come_out_from_exports_and_from_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut lines, mut log, mut second) =
+        (String::new(), String::from("[drain_one_phase] Draining: r / p\n"), 0);
+    for (category, complexity, predicted, actuals) in PUBLISHED {
+        for actual in actuals {
+            second += 1;
+            let phase = format!("p{second}");
+            lines += &line(&phase)
+                .replace("docs", category)
+                .replace("low", complexity)
+                .replace("1000", &predicted.to_string())
+                .replace("800", &actual.to_string());
+            log += &format!(
+                "[2026-01-02 00:00:{second:02}] INFO: [TOKEN_BUDGET] phase={phase} complexity={complexity} input=1 \
+                 output={actual}/16384 total=1 utilization=1.0% model=m\n\
+                 [2026-01-02 00:00:{second:02}] INFO: [TokenEstimationV2] predicted_output={predicted} actual_output={actual} \
+                 smape=1.0% selected_budget=8192 category={category} complexity={complexity} deliverables=1 success=True \
+                 stop_reason=end_turn truncated=False model=m\n"
+            );
+        }
+    }
+    fs::write(dir.path().join("events.ndjson"), &lines).unwrap();
+    fs::create_dir(dir.path().join("logs")).unwrap();
+    fs::write(dir.path().join("logs/a.log"), &log).unwrap();
+    // A second copy of a log adds nothing.
+    fs::write(dir.path().join("logs/b.log"), &log).unwrap();
+    let export = json(dir.path(), &FROM);
+    let logs = json(dir.path(), &["--log", "logs"]);
+    assert_eq!((&logs["input"]["accepted"], &logs["input"]["duplicates"]), (&25.into(), &25.into()));
+    assert_eq!(logs["study"]["all"]["phases"], 25);
+    for found in [&export["analysis"], &logs["analysis"]] {
+        let cost = &found["cost"];
+        close(&cost["predicted_mean"], 5054.16, 1e-9);
+        close(&cost["actual_mean"], 2854.44, 1e-9);
+        close(&cost["smape_percent_mean"], 85.60, 0.005);
+        close(&cost["smape_percent_median"], 91.46, 0.005);
+        close(&cost["waste_ratio_mean"], 2.4857, 5e-5);
+        close(&cost["waste_ratio_median"], 2.6358, 5e-5);
+        close(&cost["waste_ratio_max"], 4.655, 5e-4);
+        assert_eq!(found["attempts"]["underestimated"], 4);
+    }
+    // Three samples of a kind that was off by up to six times are no ground for anything.
+    let docs =
+        export["study"]["strata"].as_array().unwrap().iter().find(|s| s["category"] == "docs").unwrap();
+    assert_eq!((docs["upper"]["need"].as_u64(), docs["upper"]["pooled"].as_str()), (Some(6), Some("all")));
+    let output =
+        xtask(dir.path()).args(["analyze", "calibrate", "--from", "events.ndjson"]).output().unwrap();
+    let (code, stderr) = (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(code == 3 && stderr.contains("25 not verified"), "{stderr}");
+}
+
+#[test]
+fn what_success_alone_would_hide_is_shown_beside_what_it_hides() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = String::new();
+    for i in 0..28 {
+        let event = line(&format!("p{i}"));
+        lines += &match i {
+            // The stored metrics of one row are not what its counts give.
+            0 => event.replace("1000", "100").replace("800", "120").replace(
+                "\"success\"",
+                "\"smape_percent\": 100.0, \"waste_ratio\": 0.83, \"underestimated\": true, \"success\"",
+            ),
+            1..14 => event,
+            // Cut at the ceiling that was predicted because nothing was known: no perfect predictions.
+            14..19 => event
+                .replace("\"deliverable_count\": 1", "\"deliverable_count\": 0")
+                .replace("1000", "8192")
+                .replace("800", "8192")
+                .replace("true", "false")
+                .replace("\"truncated\": false", "\"truncated\": true"),
+            _ => event
+                .replace("800", "4096")
+                .replace("true", "false")
+                .replace("\"truncated\": false", "\"truncated\": true"),
+        };
+    }
+    fs::write(dir.path().join("events.ndjson"), &lines).unwrap();
+    let found = json(dir.path(), &FROM);
+    let gate = &found["analysis"]["gates"][0];
+    assert_eq!((gate["percent"].as_f64(), gate["percent_of_successes"].as_f64()), (Some(50.0), Some(0.0)));
+    let (_, stdout, _) = analyze(dir.path(), &FROM);
+    assert!(
+        stdout
+            .contains("truncation at most 2 %: 50.0 % (14 of 28); among successes alone it would read 0.0 %"),
+        "{stdout}"
+    );
+    let first = found["analysis"]["mismatches"]["first"].as_array().unwrap();
+    assert_eq!(
+        (first[0]["column"].as_str(), first[0]["stored"].as_f64()),
+        (Some("smape_percent"), Some(100.0))
+    );
+    close(&first[0]["recomputed"], 18.181_818, 1e-6);
+    // The five are in no mean, and not among the predictions that were enough.
+    assert_eq!(
+        (found["analysis"]["cost"]["rows"].as_u64(), found["analysis"]["attempts"]["censored"].as_u64()),
+        (Some(14), Some(5))
+    );
+    let none =
+        found["study"]["strata"].as_array().unwrap().iter().find(|s| s["deliverables"] == "0").unwrap();
+    assert_eq!(none["measures"]["smape_percent_median"], Value::Null);
+    assert_eq!(none["measures"]["covered_percent"].as_f64(), Some(0.0));
+    assert_eq!(none["upper"]["bound"]["basis"], "not_identifiable");
+}
+
+#[test]
+fn the_html_report_stands_alone_and_has_words_for_its_charts() {
+    let dir = export();
+    analyze(dir.path(), &[&FROM[..], &["--html", "report.html"]].concat());
+    let html = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    for part in [
+        "Predicted against actual output tokens",
+        "Truncation over time",
+        "SMAPE: ",
+        "Waste: ",
+        "<svg",
+        "<title",
+        "<table",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    for outside in ["<script", "http://", "https://", "src="] {
+        assert!(!html.replace("http://www.w3.org/2000/svg", "").contains(outside), "{outside}");
+    }
+}

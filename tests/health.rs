@@ -22,8 +22,8 @@ fn run(dir: &Path, more: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// Four sessions: one without a profile, one without a score, one without either, and one that has both; and one that is not
-/// completed.
+/// Four sessions: one without a profile, one without a score, one without either, and one that has both; one that is not
+/// completed, and one that is without an answer.
 fn world() -> (tempfile::TempDir, rusqlite::Connection) {
     let dir = tempfile::tempdir().unwrap();
     let database = rusqlite::Connection::open(dir.path().join("app.db")).unwrap();
@@ -41,9 +41,10 @@ fn world() -> (tempfile::TempDir, rusqlite::Connection) {
         (3, "completed", false, false),
         (4, "completed", true, true),
         (5, "started", false, false),
+        (6, "completed", false, false),
     ] {
-        let sql = "INSERT INTO assessment_sessions VALUES (?1, ?2, '2025-09-01T00:00:00Z', 248)";
-        database.execute(sql, (id(n), status)).unwrap();
+        let sql = "INSERT INTO assessment_sessions VALUES (?1, ?2, '2025-09-01T00:00:00Z', ?3)";
+        database.execute(sql, (id(n), status, if n == 6 { 0 } else { 248 })).unwrap();
         if profile {
             database.execute("INSERT INTO profiles VALUES (?1, 'v1.2.1')", [id(n)]).unwrap();
         }
@@ -89,6 +90,24 @@ fn what_lacks_a_result_is_counted_and_planned() {
         (2, 2)
     );
     assert_eq!(plan.backfill_plan.expected_runtime_minutes, Some(1));
+    // `backfill plan` takes it as it is.
+    let mini = [".ops/health", "prod_mini_backfill_plan.json"].join("/");
+    let args = [
+        "backfill",
+        "plan",
+        "--from",
+        &mini,
+        "--target",
+        "app.db",
+        "--functions",
+        "http://127.0.0.1:9",
+        "--json",
+    ];
+    let output = xtask(dir.path()).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let planned: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((output.status.code(), &planned["plan"]["candidates"]), (Some(0), &3.into()), "{said}");
     assert_eq!(std::fs::read(dir.path().join("app.db")).unwrap(), before, "nothing was written");
 }
 

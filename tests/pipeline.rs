@@ -250,3 +250,101 @@ fn an_audit_of_nothing_is_no_pass() {
     let (code, _, stderr) = run(dir.path(), &["gates", "audit", "empty", "--by", "yesterday"]);
     assert!(code == 2 && stderr.contains("expected a time with a zone"), "{stderr}");
 }
+
+/// A backfill of SQL alone, and a soak of three looks.
+const SMALL: &str = r#"
+[backfills.small]
+table = "assessment_sessions"
+id = "id"
+per_minute = 60000
+
+[[backfills.small.results]]
+table = "profiles"
+link = "session_id"
+key = ["session_id"]
+stamp = { results_version = "v1.2.1" }
+
+[[backfills.small.steps]]
+sql = "INSERT INTO profiles VALUES ($1, 'v1.2.1') ON CONFLICT (session_id) DO UPDATE SET results_version = 'v1.2.1'"
+writes = "profiles"
+idempotent = true
+
+[soaks.staging]
+window = "10m"
+every = "5m"
+
+[[soaks.staging.metrics]]
+name = "versions"
+what = "profiles and their version"
+rule = { never = { hidden_max = 0.05 } }
+units = { table = "profiles", key = ["session_id"] }
+good = { results_version = "v1.2.1" }
+"#;
+
+/// The file of the small world: eighty sessions, of which one has no profile, one an old one, and one a profile without a version.
+fn small() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_atomic(&dir.path().join("ops.toml"), SMALL.as_bytes()).unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("app.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE assessment_sessions (id TEXT PRIMARY KEY NOT NULL);
+             CREATE TABLE profiles (session_id TEXT PRIMARY KEY NOT NULL, results_version TEXT);",
+        )
+        .unwrap();
+    for n in 0..80 {
+        let id = format!("0a0a0a0a-0000-4000-8000-{n:012x}");
+        database.execute("INSERT INTO assessment_sessions VALUES (?1)", [&id]).unwrap();
+        let version = [None, Some("v1.2.0"), Some("v1.2.1")][n.min(2)];
+        if n != 5 {
+            database.execute("INSERT INTO profiles VALUES (?1, ?2)", (&id, version)).unwrap();
+        }
+    }
+    dir
+}
+
+#[test]
+fn the_whole_way_is_gone_step_by_step_and_each_step_needs_the_one_before() {
+    let dir = small();
+    let at = |now: &str, expected: i32, args: &[&str]| {
+        let output = xtask(dir.path()).args(args).env("OPS_NOW", now).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {said}");
+        said
+    };
+    let go = |expected: i32, args: &[&str]| at("2026-01-02T03:04:05Z", expected, args);
+    // The soak's ten minutes pass by waiting alone.
+    let later = |expected: i32, args: &[&str]| at("2026-01-02T04:00:00Z", expected, args);
+    go(0, &["backfill", "plan", "--target", "app.db"]);
+    let short = run(dir.path(), &["pipeline", "status", "--json"]).1;
+    let short =
+        serde_json::from_str::<serde_json::Value>(&short).unwrap()["plan"].as_str().unwrap()[..12].to_owned();
+    let soak = ["soak", "run", "--soak", "staging", "--db", "app.db", "--plan", &short];
+    let health = ["health", "--target", "app.db", "--plan", &short];
+    // What comes later is refused, and what comes next is said.
+    assert!(go(6, &soak).contains("the gate before `soak` is not met"));
+    assert!(go(6, &health).contains("the gate before `health` is not met"));
+    go(6, &["pipeline", "require", "soak"]);
+    go(0, &["backfill", "apply", "--plan", &short, "--target", "app.db", "--apply", "--approve", &short]);
+    go(6, &health);
+    go(0, &["pipeline", "require", "soak"]);
+    go(0, &soak);
+    later(0, &health);
+    let stdout = go(0, &["pipeline", "status", "--plan", &short]);
+    assert!(stdout.contains("Every stage passed."), "{stdout}");
+    // The artifacts of the run hold together, and each is known to the chain.
+    let stdout = later(0, &["gates", "audit", ".ops"]);
+    assert!(
+        stdout.contains("The chain holds") && stdout.contains("Nothing was found that cannot be true"),
+        "{stdout}"
+    );
+    // Edited afterwards, they are found out.
+    let results =
+        dir.path().join(format!(".ops/backfills/backfill-{short}/backfill_logs/execution_results.json"));
+    let text = std::fs::read_to_string(&results)
+        .unwrap()
+        .replace("\"failed_sessions\": 0", "\"failed_sessions\": 1");
+    write_atomic(&results, text.as_bytes()).unwrap();
+    let stdout = later(6, &["gates", "audit", ".ops"]);
+    assert!(stdout.contains("3 successful and 1 failed") && stdout.contains("unsealed"), "{stdout}");
+}

@@ -220,6 +220,17 @@ fn where_days_are_lacking_the_events_are_counted() {
 }
 
 #[test]
+fn counts_of_days_outlive_the_events() {
+    let (dir, db) = sqlite();
+    let before = REPORTS.map(|args| json(dir.path(), &db, args));
+    let conn = rusqlite::Connection::open(dir.path().join(&db)).unwrap();
+    for table in ["extraction_telemetry_v2", "byline_cleaning_telemetry", "content_cleaning_sessions"] {
+        conn.execute(&format!("DELETE FROM {table} WHERE created_at < '2026-01-02'"), []).unwrap();
+    }
+    assert_eq!(REPORTS.map(|args| json(dir.path(), &db, args)), before);
+}
+
+#[test]
 fn postgres_says_the_same() {
     let Some(cluster) = postgres::cluster() else { return };
     let (dir, db) = sqlite();

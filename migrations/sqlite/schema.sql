@@ -199,7 +199,7 @@ CREATE TABLE "token_estimation_v2_events" (
     coefficient_digest TEXT,
     attempt INTEGER,
     input_tokens INTEGER,
-    outcome_source TEXT,
+    outcome_source TEXT, "features_json" TEXT,
     CONSTRAINT token_estimation_v2_events_complexity_known
         CHECK (complexity IN ('low', 'medium', 'high', 'maintenance')),
     FOREIGN KEY (run_id) REFERENCES runs (id) ON DELETE CASCADE,

@@ -14,6 +14,7 @@ use crate::cleanup::{Dataset, Problem, Rules};
 use crate::files::{FileError, read_text};
 use crate::ids::sha256;
 use crate::soak;
+use crate::tokens::estimator;
 
 /// The settings that are used where a repository has none.
 pub const SHIPPED: &str = include_str!("../../ops.toml");
@@ -34,6 +35,8 @@ pub struct Config {
     pub backfills: BTreeMap<String, backfill::settings::Settings>,
     /// Soaks, by name.
     pub soaks: BTreeMap<String, soak::settings::Settings>,
+    /// The token estimator; the shipped one where the file says nothing of it.
+    pub estimator: estimator::Settings,
 }
 
 /// Settings cannot be used.
@@ -75,6 +78,8 @@ struct File {
     backfills: BTreeMap<String, backfill::settings::Settings>,
     #[serde(default)]
     soaks: BTreeMap<String, soak::settings::Settings>,
+    #[serde(default)]
+    estimator: estimator::Settings,
 }
 
 impl Config {
@@ -120,9 +125,10 @@ impl Config {
         for (name, soak) in &file.soaks {
             soak.check().map_err(|what| setting(format!("soaks.{name}"), what))?;
         }
+        file.estimator.check().map_err(|(key, what)| setting(format!("estimator.{key}"), what))?;
         let (origin, digest) = (origin.to_owned(), sha256(text.as_bytes()));
-        let File { datasets, backfills, soaks } = file;
-        Ok(Self { origin, digest, datasets, backfills, soaks })
+        let File { datasets, backfills, soaks, estimator } = file;
+        Ok(Self { origin, digest, datasets, backfills, soaks, estimator })
     }
 }
 
@@ -263,6 +269,21 @@ sql = \"SELECT 1, 1\"
             let found = Config::parse(&soak.replacen(from, to, 1), "ops.toml").unwrap_err().to_string();
             assert!(found.contains(expected), "{found}\n{expected}");
         }
+    }
+
+    #[test]
+    fn the_shipped_coefficients_are_those_of_a_file_without_any() {
+        let shipped = Config::shipped().unwrap().estimator;
+        assert_eq!(shipped, estimator::Settings::default());
+        assert_eq!(Config::parse("", "ops.toml").unwrap().estimator, shipped);
+        let changed = SHIPPED.replace("low = 634", "low = 99999999");
+        let found = Config::parse(&changed, "ops.toml").unwrap_err().to_string();
+        assert!(
+            found.contains("`estimator.coefficients.overhead.implementation.low`: 99999999 is more"),
+            "{found}"
+        );
+        let alias = SHIPPED.replace("\ntests = { low = 915", "\ntesting = { low = 915");
+        assert_eq!(Config::parse(&alias, "ops.toml").unwrap().estimator, shipped);
     }
 
     #[test]

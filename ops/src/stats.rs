@@ -4,6 +4,9 @@
 //! R and of SQL's `percentile_cont`); the median is the 50th percentile. No other module may define its own.
 
 pub mod binomial;
+pub mod cluster;
+pub mod lognormal;
+pub mod survival;
 
 use std::cmp::Ordering;
 

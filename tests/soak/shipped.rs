@@ -147,6 +147,7 @@ fn a_good_release_is_go_and_the_gate_says_so() {
     let out = dir.path().join(".ops/soaks").join(format!("staging-{}", &plan.id[..12]));
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
     let place = dir.path().canonicalize().unwrap().display().to_string();
+    assert_golden("soak/shipped/expected/stdout.txt", &stdout.replace(&place, "<dir>"));
     assert_golden(
         "soak/shipped/expected/staging_observability.md",
         &read("staging_observability.md").replace(&place, "<dir>"),

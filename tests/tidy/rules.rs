@@ -108,7 +108,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("change", &["report", "db", "identity", "target", "records"]),
     ("backfill", &["change", "report", "target"]),
     ("cleanup", &["report", "records"]),
-    ("config", &["backfill", "cleanup", "soak"]),
+    ("config", &["backfill", "cleanup", "soak", "tokens"]),
     ("db", &[]),
     ("migrate", &[]),
     ("fingerprint", &["report"]),

@@ -339,10 +339,10 @@ impl<'f> Batch<'f> {
             notes.add(Kind::Clock, format!("it ends at {end}, before it starts at {start}"));
             return;
         }
-        let outside = |operation: &&Operation<'_>| {
-            let at = operation.at;
-            at.is_none_or(|at| start.is_some_and(|start| at < start) || end.is_some_and(|end| at > end))
-        };
+        // A step that is no call has no time of its own in the logs of this toolkit.
+        let is_ours = text(self.json, "run").is_some();
+        let is_outside = |at: Stamp| start.is_some_and(|start| at < start) || end.is_some_and(|end| at > end);
+        let outside = |operation: &&Operation<'_>| operation.at.map_or(!is_ours, is_outside);
         let outside = self.operations.iter().filter(outside).count();
         if outside > 0 {
             notes.add(

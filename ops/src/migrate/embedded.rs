@@ -21,6 +21,7 @@ pub const SQLITE: &[Migration] = &[
     migration!(2, "0002_token_estimation_events"),
     migration!(3, "0003_drain"),
     migration!(4, "0004_drain_sessions"),
+    migration!(5, "0005_prediction_features"),
 ];
 
 #[cfg(test)]

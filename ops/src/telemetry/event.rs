@@ -49,6 +49,8 @@ pub struct Draft<'a> {
     pub estimator_version: &'a str,
     /// Digest of its coefficients.
     pub coefficient_digest: &'a str,
+    /// What the prediction rests on, as JSON.
+    pub features: &'a str,
     /// Number of the attempt at this phase, from 1.
     pub attempt: u64,
     /// Input tokens, where known.
@@ -98,6 +100,8 @@ pub struct EventRow {
     pub estimator_version: String,
     /// Digest of its coefficients.
     pub coefficient_digest: String,
+    /// What the prediction rests on, as JSON.
+    pub features: String,
     /// Number of the attempt at this phase.
     pub attempt: u64,
     /// Input tokens, where known.
@@ -168,6 +172,7 @@ impl EventRow {
             metrics: Metrics::of(draft.predicted, actual),
             estimator_version: draft.estimator_version.to_owned(),
             coefficient_digest: draft.coefficient_digest.to_owned(),
+            features: draft.features.to_owned(),
             attempt: draft.attempt,
             input_tokens: draft.input_tokens,
             outcome_source: draft.outcome_source.to_owned(),
@@ -196,6 +201,7 @@ mod tests {
             model: "m",
             estimator_version: "v",
             coefficient_digest: "d",
+            features: "{}",
             attempt: 1,
             input_tokens: None,
             outcome_source: "recorded",

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::canonical::{Complexity, canonical_category};
 use super::event::TokenEvent;
 use super::metrics::{self, Metrics};
+use super::sample::SAMPLES_MAX;
 use super::summary::{Hazards, Mismatch, Mismatches, Tally, Unreadable, UnreadableRows};
 
 /// How many examples of each kind of finding a report lists.
@@ -199,6 +200,17 @@ impl Analysis {
         self.stratum(category, complexity, bucket).push(event, Pair { predicted, actual }, success_only);
     }
 
+    /// How many attempts were added.
+    pub fn attempts(&self) -> u64 {
+        let strata = self.strata.iter().flatten().flatten().flatten();
+        strata.map(|stratum| stratum.tally.attempts).sum()
+    }
+
+    /// Whether there are more attempts than single ones are looked at.
+    pub fn is_beyond_samples(&self) -> bool {
+        self.attempts() > SAMPLES_MAX as u64
+    }
+
     /// Counts a row whose `column` could not be read as what it should hold.
     pub fn push_unreadable(&mut self, id: i64, column: &str) {
         self.unreadable += 1;
@@ -311,6 +323,8 @@ impl Stratum {
         self.tally.truncation_unrecorded += u64::from(event.truncated.is_none());
         self.tally.underestimated += u64::from(under);
         self.tally.censored += u64::from(truncated && !under);
+        self.tally.success_truncated += u64::from(event.success && truncated);
+        self.tally.success_underestimated += u64::from(event.success && under);
         if pair.predicted == 0 || pair.actual == 0 {
             return;
         }

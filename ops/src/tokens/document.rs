@@ -74,8 +74,13 @@ impl Summary {
     fn checks(&self) -> Vec<Check> {
         let claim = |gate: &Gate| format!("{} at most {} %", gate.name, gate.limit_percent);
         let measured = |gate: &Gate| {
-            let share =
-                format!("{} ({} of {})", percentage(gate.percent), thousands(gate.count), thousands(gate.of));
+            let share = format!(
+                "{} ({} of {}); among successes alone it would read {}",
+                percentage(gate.percent),
+                thousands(gate.count),
+                thousands(gate.of),
+                percentage(gate.percent_of_successes)
+            );
             match gate.verdict {
                 Verdict::Insufficient => format!("INSUFFICIENT, {share}"),
                 Verdict::Met | Verdict::NotMet => share,

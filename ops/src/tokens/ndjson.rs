@@ -1,85 +1,53 @@
 //! Token events from NDJSON, one JSON object a line, as the exports write them.
 //!
 //! One bad line never stops the rest, and none is dropped without a count and, for the first hundred, a
-//! reason. Nothing is kept of a line but its numbers and, against duplicates, 16 bytes.
+//! reason.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, BufRead};
 
 use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use xxhash_rust::xxh3::Xxh3Default;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::analysis::Analysis;
 use super::event::TokenEvent;
-
-/// How many rejects are listed; all are counted.
-const LISTED: usize = 100;
+use super::input::Input;
+use super::sample::{Extra, Sample, Samples};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// What became of the lines of an input. Blank lines are in no count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct NdjsonReport {
-    /// Lines that became events.
-    pub accepted: u64,
-    /// Lines that repeat the run, phase, time and token counts of an earlier one.
-    pub duplicates: u64,
-    /// Lines that are no event.
-    pub reject_count: u64,
-    /// The first of these.
-    pub rejects: Vec<Reject>,
-}
-
-/// A line that is no event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reject {
-    /// Line number, from 1.
-    pub line: u64,
-    /// Why.
-    pub reason: String,
-}
-
-/// Reads events into `analysis` until the input ends. Events are known by their `event_id`, or by the line
-/// where there is none. Unknown fields are ignored. Fails only when the input itself cannot be read.
-pub fn read_ndjson(mut input: impl BufRead, analysis: &mut Analysis) -> Result<NdjsonReport, io::Error> {
-    let mut report = NdjsonReport::default();
-    let mut seen = HashSet::new();
+/// Reads events until the source ends; `input` counts over all sources. Events are known by their `event_id`, or by the
+/// line where there is none. Unknown fields are ignored. Fails only when the source itself cannot be read.
+pub fn read_ndjson(
+    mut source: impl BufRead,
+    input: &mut Input,
+    analysis: &mut Analysis,
+    samples: &mut Samples,
+) -> Result<(), io::Error> {
     let mut buffer = Vec::new();
     let mut number = 0_u64;
-    while input.read_until(b'\n', &mut buffer)? > 0 {
+    while source.read_until(b'\n', &mut buffer)? > 0 {
         number += 1;
         let line = if number == 1 { buffer.strip_prefix(BOM).unwrap_or(&buffer) } else { &buffer };
         let line = line.trim_ascii();
         match parse(line) {
             _ if line.is_empty() => {}
-            Err(reason) => report.reject(number, reason),
+            Err(reason) => input.reject(number, reason),
             Ok(row) => match row.event(number) {
-                Err(reason) => report.reject(number, reason),
+                Err(reason) => input.reject(number, reason),
+                Ok(_) if row.key().is_some_and(|key| input.is_repeated(key)) => {}
                 Ok(event) => {
-                    if row.key().is_some_and(|key| !seen.insert(key)) {
-                        report.duplicates += 1;
-                    } else {
-                        report.accepted += 1;
-                        analysis.push(&event);
-                    }
+                    input.accepted += 1;
+                    analysis.push(&event);
+                    samples.push(|| row.sample(&event));
                 }
             },
         }
         buffer.clear();
     }
-    Ok(report)
-}
-
-impl NdjsonReport {
-    fn reject(&mut self, line: u64, reason: String) {
-        self.reject_count += 1;
-        if self.rejects.len() < LISTED {
-            self.rejects.push(Reject { line, reason });
-        }
-    }
+    Ok(())
 }
 
 fn parse(line: &[u8]) -> Result<Row<'_>, String> {
@@ -109,6 +77,15 @@ struct Row<'a> {
     smape_percent: Value<'a>,
     waste_ratio: Value<'a>,
     underestimated: Value<'a>,
+    is_truncated_output: Value<'a>,
+    outcome_source: Value<'a>,
+    verified: Value<'a>,
+    estimator_version: Value<'a>,
+    coefficient_digest: Value<'a>,
+    features_json: Value<'a>,
+    deliverables_json: Value<'a>,
+    #[serde(borrow)]
+    deliverables: Option<&'a RawValue>,
 }
 
 impl Row<'_> {
@@ -133,26 +110,40 @@ impl Row<'_> {
         })
     }
 
+    /// The event with everything else that the line says of it. What is of the wrong type there counts as not said.
+    fn sample(&self, event: &TokenEvent<'_>) -> Sample {
+        let said = |value: &'_ Value<'_>| value.text("").ok().map(str::to_owned);
+        let (run, phase) = (said(&self.run_id).unwrap_or_default(), said(&self.phase_id).unwrap_or_default());
+        Sample::new(
+            event,
+            &Extra {
+                run: &run,
+                phase: &phase,
+                at: self.timestamp.text("").ok(),
+                deliverables: self.deliverables.map(RawValue::get).or(self.deliverables_json.text("").ok()),
+                features: self.features_json.text("").ok(),
+                is_truncated_output: self.is_truncated_output.flag("").ok(),
+                source: self.outcome_source.text("").ok(),
+                verified: self.verified.flag("").ok(),
+                version: self.estimator_version.text("").ok(),
+                digest: self.coefficient_digest.text("").ok(),
+            },
+        )
+    }
+
     /// What makes two lines the same event; `None` when a part is missing and they cannot be told apart.
     fn key(&self) -> Option<u128> {
-        let mut hash = Xxh3Default::new();
-        for part in [&self.run_id, &self.phase_id, &self.timestamp] {
-            match part {
-                Value::Text(text) => {
-                    hash.update(&(text.len() as u64).to_le_bytes());
-                    hash.update(text.as_bytes());
-                }
-                Value::Count(n) => {
-                    hash.update(&u64::MAX.to_le_bytes()); // no text is this long
-                    hash.update(&n.to_le_bytes());
-                }
+        let mut texts: [Cow<'_, str>; 3] = Default::default();
+        for (text, part) in texts.iter_mut().zip([&self.run_id, &self.phase_id, &self.timestamp]) {
+            *text = match part {
+                Value::Text(text) => Cow::Borrowed(text),
+                Value::Count(n) => Cow::Owned(format!("\u{0}{n}")), // no text begins so
                 _ => return None,
-            }
+            };
         }
-        for part in [&self.predicted_output_tokens, &self.actual_output_tokens] {
-            hash.update(&part.count("").ok()?.to_le_bytes());
-        }
-        Some(hash.digest128())
+        let count = |value: &Value<'_>| value.count("").ok();
+        let counts = [count(&self.predicted_output_tokens)?, count(&self.actual_output_tokens)?];
+        Some(Input::key(&texts.each_ref().map(AsRef::as_ref), counts))
     }
 }
 
@@ -274,6 +265,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 #[cfg(test)]
 mod tests {
     use super::super::analysis::Options;
+    use super::super::input::Reject;
     use super::*;
 
     fn line(changes: &[(&str, serde_json::Value)]) -> String {
@@ -288,16 +280,16 @@ mod tests {
         event.to_string()
     }
 
-    fn read(text: impl AsRef<[u8]>) -> (NdjsonReport, super::super::summary::Summary) {
-        let mut analysis = Analysis::new(Options::default());
-        let report = read_ndjson(text.as_ref(), &mut analysis).unwrap();
-        (report, analysis.finish())
+    fn read(text: impl AsRef<[u8]>) -> (Input, super::super::summary::Summary) {
+        let (mut input, mut analysis) = (Input::default(), Analysis::new(Options::default()));
+        read_ndjson(text.as_ref(), &mut input, &mut analysis, &mut Samples::default()).unwrap();
+        (input, analysis.finish())
     }
 
     #[track_caller]
     fn assert_rejected(changes: &[(&str, serde_json::Value)], reason: &str) {
         let (report, summary) = read(line(changes));
-        assert_eq!(report.rejects, [Reject { line: 1, reason: reason.to_owned() }]);
+        assert_eq!(report.rejects, [Reject { file: None, line: 1, reason: reason.to_owned() }]);
         assert_eq!((report.reject_count, summary.attempts.attempts), (1, 0));
     }
 
@@ -347,6 +339,35 @@ mod tests {
         assert_eq!(summary.attempts.attempts, 2);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn repeating_and_shuffling_lines_changes_nothing(
+            outcomes in proptest::collection::vec((0_u64..4000, 0_u64..4000, proptest::bool::ANY), 0..20),
+            again in proptest::collection::vec(0_usize..20, 0..40),
+        ) {
+            let lines: Vec<String> = outcomes
+                .iter()
+                .enumerate()
+                .map(|(i, (p, a, cut))| {
+                    line(&[
+                        ("event_id", i.into()),
+                        ("phase_id", format!("p{i}").into()),
+                        ("predicted_output_tokens", (*p).into()),
+                        ("actual_output_tokens", (*a).into()),
+                        ("truncated", (*cut).into()),
+                    ])
+                })
+                .collect();
+            let repeated = again.iter().filter_map(|i| lines.get(*i));
+            let longer: Vec<&str> = lines.iter().rev().chain(repeated.clone()).map(String::as_str).collect();
+            let ((once, a), (twice, b)) = (read(lines.join("\n")), read(longer.join("\n")));
+            proptest::prop_assert_eq!(once.accepted, twice.accepted);
+            proptest::prop_assert_eq!(twice.duplicates, repeated.count() as u64);
+            proptest::prop_assert_eq!((a.attempts, a.lower_bounds), (b.attempts, b.lower_bounds));
+            proptest::prop_assert_eq!(a.cost.smape_percent_median, b.cost.smape_percent_median);
+        }
+    }
+
     #[test]
     fn lines_without_a_time_cannot_be_duplicates() {
         let undated = line(&[("timestamp", serde_json::Value::Null)]);
@@ -373,7 +394,9 @@ mod tests {
             }
         }
         let mut analysis = Analysis::default();
-        let error = read_ndjson(io::BufReader::new(Broken), &mut analysis).unwrap_err();
+        let (mut input, mut samples) = (Input::default(), Samples::default());
+        let source = io::BufReader::new(Broken);
+        let error = read_ndjson(source, &mut input, &mut analysis, &mut samples).unwrap_err();
         assert_eq!(error.to_string(), "broken");
     }
 }

@@ -62,6 +62,10 @@ pub struct Tally {
     pub underestimated: u64,
     /// Those cut at or below the prediction: whether they were underestimated cannot be known.
     pub censored: u64,
+    /// Those whose output could be used although it was cut.
+    pub success_truncated: u64,
+    /// Those whose output could be used and was longer than predicted.
+    pub success_underestimated: u64,
 }
 
 /// One gate.
@@ -77,6 +81,8 @@ pub struct Gate {
     pub of: u64,
     /// The share in percent; `None` without attempts.
     pub percent: Option<f64>,
+    /// What the share would read among successes alone, which hides what a gate is for; decides nothing.
+    pub percent_of_successes: Option<f64>,
     /// The outcome.
     pub verdict: Verdict,
 }
@@ -211,6 +217,8 @@ impl Tally {
         self.truncation_unrecorded += other.truncation_unrecorded;
         self.underestimated += other.underestimated;
         self.censored += other.censored;
+        self.success_truncated += other.success_truncated;
+        self.success_underestimated += other.success_underestimated;
     }
 }
 
@@ -316,18 +324,39 @@ fn append(all: &mut Vec<Pair>, mut more: Vec<Pair>) {
 }
 
 fn gates(attempts: &Tally) -> Vec<Gate> {
-    let gate = |name, count: u64, limit_percent: u64, complete: bool| {
+    let gate = |name, count: u64, of_successes: u64, limit_percent: u64, complete: bool| {
         let of = attempts.attempts;
         let verdict = match u128::from(count) * 100 > u128::from(of) * u128::from(limit_percent) {
             true => Verdict::NotMet,
             false if of > 0 && complete => Verdict::Met,
             false => Verdict::Insufficient,
         };
-        Gate { name, limit_percent, count, of, percent: stats::percent(count, of), verdict }
+        let percent_of_successes = stats::percent(of_successes, attempts.success);
+        Gate {
+            name,
+            limit_percent,
+            count,
+            of,
+            percent: stats::percent(count, of),
+            percent_of_successes,
+            verdict,
+        }
     };
     vec![
-        gate("truncation", attempts.truncated, TRUNCATION_LIMIT_PERCENT, attempts.truncation_unrecorded == 0),
-        gate("underestimation", attempts.underestimated, UNDERESTIMATION_LIMIT_PERCENT, true),
+        gate(
+            "truncation",
+            attempts.truncated,
+            attempts.success_truncated,
+            TRUNCATION_LIMIT_PERCENT,
+            attempts.truncation_unrecorded == 0,
+        ),
+        gate(
+            "underestimation",
+            attempts.underestimated,
+            attempts.success_underestimated,
+            UNDERESTIMATION_LIMIT_PERCENT,
+            true,
+        ),
     ]
 }
 

@@ -1,25 +1,29 @@
 //! `analyze`: what the collected data says.
 
+mod calibrate;
+mod compare;
+mod estimate;
 mod export;
 mod fingerprint;
 mod glyphs;
+mod rendered;
+mod replay;
 mod reports;
+mod source;
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context;
-use ops::db::sqlite;
-use ops::identity;
-use ops::report::{Align, Check, Document, Table, percentage};
-use ops::text::{plural, thousands};
-use ops::tokens::analysis::{Analysis, Options};
-use ops::tokens::ndjson::{self, NdjsonReport};
+use ops::config::Config;
+use ops::report::percentage;
+use ops::text::plural;
+use ops::tokens::analysis::Options;
+use ops::tokens::input::Input;
+use ops::tokens::study::Study;
 use ops::tokens::summary::{Summary, Verdict};
 use serde::Serialize;
 
-use super::database::{DatabaseArgs, only_sqlite};
+use self::rendered::Rendered;
+use self::source::{SourceArgs, input_document};
 use crate::exit::Code;
 use crate::output::{self, Output};
 use crate::settings::Settings;
@@ -34,6 +38,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Tokens(TokensArgs),
+    Compare(compare::CompareArgs),
+    Estimate(estimate::EstimateArgs),
+    Replay(replay::ReplayArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Glyphs(glyphs::GlyphsArgs),
     Export(export::ExportArgs),
     Publishers(reports::PublishersArgs),
@@ -47,28 +55,22 @@ enum What {
 
 /// Compare predicted with actual output tokens, by stratum
 ///
-/// Reads a database or exported NDJSON and recomputes every metric; stored values that differ are listed.
+/// Reads a database, exported NDJSON or raw logs and recomputes every metric; stored values that differ are listed.
 /// The gates (truncation at most 2 %, underestimation at most 5 %) are measured over all attempts, whatever
-/// is asked of the cost metrics; exit 6 when one is not met.
+/// is asked of the cost metrics; exit 6 when one is not met. Intervals count attempts at one phase as one task, and
+/// outputs that were cut are bounds.
 #[derive(Debug, clap::Args)]
 struct TokensArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
-    /// Read exported events instead of a database; lines that cannot be read are listed by number
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["db", "expect"])]
-    from: Option<PathBuf>,
+    source: SourceArgs,
     /// Cost metrics over successful attempts only; the gates still count all
     #[arg(long)]
     success_only: bool,
     /// Report the gates but do not let them decide the exit code
     #[arg(long)]
     no_gate: bool,
-    /// Print Markdown
-    #[arg(long, conflicts_with = "json")]
-    markdown: bool,
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    rendered: Rendered,
 }
 
 /// The JSON document.
@@ -76,13 +78,19 @@ struct TokensArgs {
 struct TokensReport<'a> {
     format: u32,
     source: &'a str,
-    input: Option<&'a NdjsonReport>,
+    input: Option<&'a Input>,
     analysis: &'a Summary,
+    /// None when there are more attempts than single ones are looked at.
+    study: Option<&'a Study>,
 }
 
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     match &args.what {
         What::Tokens(args) => tokens(args, settings),
+        What::Compare(args) => compare::run(args, settings),
+        What::Estimate(args) => estimate::run(args, settings),
+        What::Replay(args) => replay::run(args, settings),
+        What::Calibrate(args) => calibrate::run(args, settings),
         What::Glyphs(args) => glyphs::run(args, settings),
         What::Export(args) => export::run(args, settings),
         What::Publishers(args) => reports::publishers(args, settings),
@@ -95,36 +103,57 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     }
 }
 
+/// The settings of a file, or those of the repository.
+fn settings_of(file: Option<&Path>, settings: &Settings) -> anyhow::Result<Config> {
+    Ok(match file {
+        Some(file) => {
+            let config = Config::read(&settings.cwd.join(file))?;
+            Config { origin: file.display().to_string(), ..config }
+        }
+        None => Config::of(&settings.cwd)?,
+    })
+}
+
 fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
-    let output = Output::new(settings, args.json);
-    let options = Options { success_only: args.success_only };
-    let (source, input, analysis) = if let Some(file) = &args.from {
-        let (input, analysis) = read_file(&settings.cwd.join(file), options)?;
-        (file.display().to_string(), Some(input), analysis)
-    } else {
-        let (source, analysis) = read_database(&args.database, options, settings)?;
-        (source, None, analysis)
-    };
-    let summary = analysis.finish();
-    let mut document = summary.document(&source);
-    if let Some(input) = &input {
+    let rules = Config::of(&settings.cwd)?.estimator.calibration;
+    let read = args.source.read(Options { success_only: args.success_only }, settings)?;
+    let summary = read.analysis.finish();
+    let study = (!read.samples.list.is_empty()).then(|| Study::of(&read.samples, &rules));
+    let mut document = summary.document(&read.source);
+    if let Some(study) = &study {
+        document.append(study.document());
+    } else if read.samples.left_out > 0 {
+        document.heading(2, "What single attempts say").text(format!(
+            "{} are too many to look at one by one: there are no intervals, no quantiles of cut outputs and no charts.",
+            plural(read.samples.left_out, "attempt")
+        ));
+    }
+    let input = read.input.as_ref();
+    if let Some(input) = input {
         document.append(input_document(input));
     }
-    output.json(&TokensReport { format: 1, source: &source, input: input.as_ref(), analysis: &summary })?;
-    if args.markdown {
+    let report =
+        TokensReport { format: 2, source: &read.source, input, analysis: &summary, study: study.as_ref() };
+    let output = Output::new(settings, args.rendered.json);
+    output.json(&report)?;
+    if args.rendered.markdown {
         output::stdout(&document.markdown());
     } else {
         output.document(&document);
     }
-    if !args.no_gate {
-        explain(&summary, input.as_ref());
+    if let Some(study) = &study {
+        document.append(study.charts(&read.samples));
     }
-    let met = summary.gates_met() && input.as_ref().is_none_or(|input| input.reject_count == 0);
+    args.rendered.write_html(&document, settings)?;
+    if !args.no_gate {
+        explain(&summary, input);
+    }
+    let met = summary.gates_met() && input.is_none_or(|input| input.reject_count == 0);
     Ok(if met || args.no_gate { Code::Done } else { Code::GateNotMet })
 }
 
 /// Says on stderr which gate decides the exit code, so that a script's log has it too.
-fn explain(summary: &Summary, input: Option<&NdjsonReport>) {
+fn explain(summary: &Summary, input: Option<&Input>) {
     for gate in summary.gates.iter().filter(|gate| gate.verdict != Verdict::Met) {
         let measured = match gate.verdict {
             Verdict::Insufficient => "not measured for every attempt, or there is none".to_owned(),
@@ -140,49 +169,4 @@ fn explain(summary: &Summary, input: Option<&NdjsonReport>) {
     if let Some(input) = input.filter(|input| input.reject_count > 0) {
         output::stderr(&format!("gate not met: {} rejected (exit 6)\n", plural(input.reject_count, "line")));
     }
-}
-
-fn read_file(path: &Path, options: Options) -> anyhow::Result<(NdjsonReport, Analysis)> {
-    let file = File::open(path).with_context(|| format!("failed to open `{}`", path.display()))?;
-    let mut analysis = Analysis::new(options);
-    let report = ndjson::read_ndjson(BufReader::with_capacity(1 << 16, file), &mut analysis)
-        .with_context(|| format!("failed to read `{}`", path.display()))?;
-    Ok((report, analysis))
-}
-
-/// Reads the events of a database; the source names it by URL and lineage.
-fn read_database(
-    args: &DatabaseArgs,
-    options: Options,
-    settings: &Settings,
-) -> anyhow::Result<(String, Analysis)> {
-    let url = only_sqlite(settings.database(args.db.as_deref())?)?;
-    let source = identity::source_of_sqlite(&url, &settings.scratch)?;
-    if let Some(expectation) = &args.expect {
-        identity::expect_lineage(source.lineage.as_ref(), &source.url, expectation)?;
-    }
-    let analysis = sqlite::analyse_events(url.path(), &settings.scratch, || Analysis::new(options))?;
-    Ok((source.to_string(), analysis))
-}
-
-/// What was read from a file, and every line that could not be.
-fn input_document(input: &NdjsonReport) -> Document {
-    let mut document = Document::new();
-    document.heading(2, "Input").facts([
-        ("accepted", plural(input.accepted, "event")),
-        ("duplicates", format!("{} skipped", input.duplicates)),
-    ]);
-    document.checks(vec![Check {
-        claim: "every line is an event".to_owned(),
-        met: input.reject_count == 0,
-        measured: format!("{} rejected", thousands(input.reject_count)),
-    }]);
-    let mut table = Table::new([("line", Align::Right), ("why", Align::Left)]);
-    for reject in &input.rejects {
-        table.row([reject.line.to_string(), reject.reason.clone()]);
-    }
-    if !table.is_empty() {
-        document.table(table);
-    }
-    document
 }

@@ -6,6 +6,7 @@ mod sessions;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use ops::config::Config;
 use ops::files;
 use ops::guard::Refusal;
 use ops::identity::{self, Identity};
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         require_alone(&mut store, settings)?;
     }
     let out = settings.cwd.join(&args.out);
-    let mut policy = policy(settings, Selection::default(), &args.how);
+    let mut policy = policy(settings, Selection::default(), &args.how)?;
     policy.database = database(&identity);
     let (folder, journal, history) = match &args.resume {
         None => {
@@ -166,9 +167,13 @@ fn require_alone(store: &mut dyn Store, settings: &Settings) -> anyhow::Result<(
 }
 
 /// A policy with fresh ids and the flag of the environment, without limits and without triage.
-pub(crate) fn policy(settings: &Settings, selection: Selection, how: &ExecutorArgs) -> Policy {
+pub(crate) fn policy(
+    settings: &Settings,
+    selection: Selection,
+    how: &ExecutorArgs,
+) -> anyhow::Result<Policy> {
     let mut ids = settings.ids();
-    Policy {
+    Ok(Policy {
         settings: Allowed { selection, triage: TriagePolicy::off(), ..Allowed::default() },
         lease: how.lease(),
         telemetry: Flag::parse(settings.telemetry_flag.as_deref()),
@@ -176,7 +181,8 @@ pub(crate) fn policy(settings: &Settings, selection: Selection, how: &ExecutorAr
         owner: format!("worker-{}", ids.hex("owner", 6)),
         database: String::new(),
         stop_file: None,
-    }
+        coefficients: Config::of(&settings.cwd)?.estimator.coefficients,
+    })
 }
 
 /// Drains with progress on stderr until done or interrupted.

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// How many samples a stratum should have, for --top-up
     #[arg(long, value_name = "N", default_value_t = 5, requires = "top_up", value_parser = clap::value_parser!(u64).range(1..=1000))]
     samples_per_stratum: u64,
+    /// Collect what a calibration lacks: the needs.json that `analyze calibrate` wrote
+    #[arg(long, value_name = "FILE", requires = "top_up", conflicts_with = "samples_per_stratum")]
+    needs: Option<PathBuf>,
     /// How many verified samples to collect from each phase
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "top_up", value_parser = clap::value_parser!(u64).range(1..=1000))]
     samples_per_phase: u64,
@@ -115,7 +118,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     };
     if !args.seed_only {
         let selection = Selection { run_ids: seeded.run_id.into_iter().collect(), ..Selection::default() };
-        let mut policy = drain::policy(settings, selection, &args.how);
+        let mut policy = drain::policy(settings, selection, &args.how)?;
         policy.telemetry = flag;
         policy.settings.limits.stop_on_failure = !args.keep_going;
         let worker = Worker { store: Box::new(open_store(&seeded.url, &identity)?), executor };
@@ -197,14 +200,33 @@ fn top_up(args: &Args, settings: &Settings, output: &Output) -> anyhow::Result<S
         let drain = format!("cargo xtask drain --db '{}' --executor recorded", url.path().display());
         return Err(refusal.next(drain).into());
     }
-    let deficits = seed::deficits(&store.sample_counts()?, args.samples_per_stratum);
-    let run = seed::top_up_run(&args.run_id, &store.run_ids()?, &deficits);
+    let deficits = match &args.needs {
+        None => seed::deficits(&store.sample_counts()?, args.samples_per_stratum),
+        Some(file) => needed(&settings.cwd.join(file), output)?,
+    };
+    let plan = if args.needs.is_some() { seed::needed_run } else { seed::top_up_run };
+    let run = plan(&args.run_id, &store.run_ids()?, &deficits);
     let run_id = run.as_ref().map(|run| run.run_id.clone());
     if let Some(run) = &run {
         insert(&mut store, run, settings.clock)?;
     }
     let place = place(args, settings);
     Ok(Seeded { url, place, mode: "top_up", run_id, deficits })
+}
+
+/// The strata of a list of needs that the catalogue has phases for; those that it has none for are said.
+fn needed(file: &Path, output: &Output) -> anyhow::Result<Vec<Deficit>> {
+    let needs: seed::Needs = serde_json::from_str(&files::read_text(file)?)
+        .with_context(|| format!("`{}` is not a list of needs", file.display()))?;
+    let (known, unknown) = needs.by_catalogue();
+    for lack in &unknown {
+        let (category, complexity) = (ops::text::one_line(&lack.category), lack.complexity.as_str());
+        output.line(&format!(
+            "The catalogue has no phase of {category}, {complexity}; {} lacking stay so.",
+            lack.need
+        ));
+    }
+    Ok(known)
 }
 
 /// Inserts a run that must not exist yet.

@@ -18,9 +18,9 @@ const EVENT: &str = "
 INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
     deliverables_json, predicted_output_tokens, actual_output_tokens, selected_budget, actual_max_tokens, success,
     truncated, is_truncated_output, stop_reason, model, smape_percent, waste_ratio, underestimated,
-    estimator_version, coefficient_digest, attempt, input_tokens, outcome_source, created_at)
+    estimator_version, coefficient_digest, attempt, input_tokens, outcome_source, features_json, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
-    $3)";
+    $24, $3)";
 
 /// `last_insert_rowid()` is the event that the same job has inserted.
 const ATTEMPT: &str = "
@@ -155,6 +155,7 @@ fn add_event(job: &mut Job, row: &EventRow) {
             row.attempt.into(),
             row.input_tokens.into(),
             (&row.outcome_source).into(),
+            (&row.features).into(),
         ],
     );
 }

@@ -378,7 +378,7 @@ fn candidate(row: &Row<'_>, prior: PhaseState) -> Result<(Claim, Option<Vec<u8>>
 }
 
 /// An empty column and JSON's `null` are no scope at all.
-fn parse_scope(json: &[u8]) -> Result<Option<Scope>, String> {
+pub(super) fn parse_scope(json: &[u8]) -> Result<Option<Scope>, String> {
     match json.trim_ascii() {
         [] | b"null" => Ok(None),
         // Without this, an array would be taken for the fields in their order.

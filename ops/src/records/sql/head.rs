@@ -21,12 +21,25 @@ pub(super) struct Columns {
     pub(super) is_computed: Vec<bool>,
 }
 
+/// How the rows of a statement stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// In parentheses, behind VALUES.
+    Tuples,
+    /// One a line, behind COPY.
+    Lines,
+    /// One, as assignments behind SET.
+    Set,
+}
+
 /// The beginning of a statement with rows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) table: Name,
     /// The list of columns, if there is one.
     pub(super) columns: Option<Vec<String>>,
+    /// What follows.
+    pub(super) shape: Shape,
     /// The offset behind it: the first row or its blanks.
     pub(super) end: usize,
 }
@@ -125,6 +138,34 @@ impl Reader<'_> {
         }
     }
 
+    /// The names that values are assigned to, as in `a = 1, b = 'x'`.
+    fn assigned(&mut self) -> Result<Vec<String>, Stop> {
+        let mut names = Vec::new();
+        loop {
+            names.push(self.table()?.last);
+            if !self.is(b'=')? {
+                return fault(self.at, "expected `=` behind the name of a column");
+            }
+            let mut depth = 0_usize;
+            loop {
+                let next = self.peek()?;
+                let is_end = matches!(next, b',' | b';') || is_word(self.bytes, self.at, b"on")?;
+                if depth == 0 && is_end {
+                    break;
+                }
+                match next {
+                    b'(' => depth += 1,
+                    b')' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                self.at = lex::token(self.bytes, self.at, *self.rules)?;
+            }
+            if !self.is(b',')? {
+                return Ok(names);
+            }
+        }
+    }
+
     /// Passes over tokens until one of these bytes stands outside of parentheses.
     fn until(&mut self, stops: &[u8], mut seen: impl FnMut(&[u8], usize)) -> Result<u8, Stop> {
         let mut depth = 0_usize;
@@ -178,6 +219,11 @@ pub(super) fn insert(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Head,
     if reader.word(b"as")? {
         reader.table()?;
     }
+    if reader.word(b"set")? {
+        reader.peek()?;
+        let (end, columns) = (reader.at, Some(reader.assigned()?));
+        return Ok(Head { table, columns, shape: Shape::Set, end });
+    }
     let columns = if reader.is(b'(')? { Some(reader.names()?) } else { None };
     if reader.word(b"overriding")? {
         reader.peek()?;
@@ -187,10 +233,10 @@ pub(super) fn insert(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Head,
     if !reader.word(b"values")? && !reader.word(b"value")? {
         return fault(reader.at, NOT_CONSTANT);
     }
-    if reader.peek()? != b'(' {
+    if reader.peek()? != b'(' && !is_word(bytes, reader.at, b"row")? {
         return fault(reader.at, "expected `(` behind VALUES");
     }
-    Ok(Head { table, columns, end: reader.at })
+    Ok(Head { table, columns, shape: Shape::Tuples, end: reader.at })
 }
 
 /// Reads `COPY table (columns) FROM stdin;` with its line end, `at` being behind COPY. `None` is another COPY.
@@ -208,7 +254,7 @@ pub(super) fn copy(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Option<
         return fault(reader.at, "a COPY in another form than PostgreSQL's text; dump without options");
     }
     let end = lex::line_end(bytes, reader.at)? + 1;
-    Ok(Some(Head { table, columns, end }))
+    Ok(Some(Head { table, columns, shape: Shape::Lines, end }))
 }
 
 /// Reads `CREATE TABLE table (columns…)`, `at` being behind CREATE; `None` is something else that is created.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 pub(super) use self::value::Values;
 
-use self::head::{Columns, Head, Name};
+use self::head::{Columns, Head, Name, Shape};
 use self::lex::{Dialect, Rules, blanks, line_end};
 use super::error::Fault;
 use super::scan::Stop;
@@ -35,6 +35,8 @@ enum Place {
     Rows { is_first: bool },
     /// At the start of a line of COPY.
     Copy,
+    /// Behind the SET of an INSERT.
+    Set,
     /// Between `DELIMITER ;;` and `DELIMITER ;`.
     Foreign,
 }
@@ -45,7 +47,7 @@ struct Context {
     /// Index into [`Sql::columns`].
     columns: usize,
     rules: Rules,
-    is_copy: bool,
+    shape: Shape,
 }
 
 /// Parses a dump.
@@ -97,7 +99,7 @@ impl Sql {
             columns: Vec::new(),
             place: Place::Statement,
             is_wanted: false,
-            context: Context { columns: 0, rules: Rules::STANDARD, is_copy: false },
+            context: Context { columns: 0, rules: Rules::STANDARD, shape: Shape::Tuples },
             found: 0,
             contexts: Vec::new(),
             has_rows: false,
@@ -126,6 +128,10 @@ impl Sql {
                     Ok(Some((from, to, end))) => return Ok(Step::Record { from, to, end }),
                     other => other.map(|_| ()),
                 },
+                Place::Set => match self.assignments(bytes, &mut at, cells) {
+                    Ok(Some((from, to))) => return Ok(Step::Record { from, to, end: to }),
+                    other => other.map(|_| ()),
+                },
                 Place::Foreign => self.foreign(bytes, &mut at),
             };
             match found {
@@ -141,7 +147,7 @@ impl Sql {
     fn end(&self, bytes: &[u8], at: usize) -> Result<(), Fault> {
         let inside = match (self.place, &bytes[at..]) {
             (Place::Copy, _) => "the file ends inside the rows of COPY",
-            (Place::Rows { .. }, [b'(' | b',', ..]) => "the file ends inside a row",
+            (Place::Set, _) | (Place::Rows { .. }, [b'(' | b',', ..]) => "the file ends inside a row",
             (_, [] | [b'-', b'-', ..] | [b'#' | b'\\', ..]) => return Ok(()),
             (Place::Statement, rest) if is_rows_start(rest) => "the file ends inside a statement",
             (_, [b'\'' | b'"' | b'`' | b'$' | b'/', ..]) => "the file ends inside a text or a comment",
@@ -171,7 +177,7 @@ impl Sql {
                 let head = head::insert(bytes, end, &mut rules)?;
                 self.context.rules = rules;
                 *at = head.end;
-                self.enter(head, false, origin)
+                self.enter(head, origin)
             }
             b"copy" => {
                 self.place = Place::Rest { is_create: false, depth: 0 };
@@ -181,7 +187,7 @@ impl Sql {
                 }
                 if let Some(head) = head? {
                     *at = head.end;
-                    return self.enter(head, true, origin);
+                    return self.enter(head, origin);
                 }
                 Ok(())
             }
@@ -238,13 +244,17 @@ impl Sql {
     }
 
     /// Begins the rows of a statement.
-    fn enter(&mut self, head: Head, is_copy: bool, origin: u64) -> Result<(), Stop> {
-        self.place = if is_copy { Place::Copy } else { Place::Rows { is_first: true } };
+    fn enter(&mut self, head: Head, origin: u64) -> Result<(), Stop> {
+        self.place = match head.shape {
+            Shape::Tuples => Place::Rows { is_first: true },
+            Shape::Lines => Place::Copy,
+            Shape::Set => Place::Set,
+        };
         self.is_wanted = self.is_wanted(&head.table);
         if !self.is_wanted {
             return Ok(());
         }
-        self.has_rows |= is_copy;
+        self.has_rows |= head.shape == Shape::Lines;
         let columns = match head.columns {
             Some(names) => Columns { is_computed: vec![false; names.len()], names },
             None => match self.created.get(&head.table) {
@@ -262,7 +272,7 @@ impl Sql {
         if self.columns.last() != Some(&columns) {
             self.columns.push(columns);
         }
-        self.context = Context { columns: self.columns.len() - 1, is_copy, ..self.context };
+        self.context = Context { columns: self.columns.len() - 1, shape: head.shape, ..self.context };
         if self.contexts.last().is_none_or(|(_, last)| *last != self.context) {
             self.contexts.push((origin + head.end as u64, self.context));
         }
@@ -338,12 +348,13 @@ impl Sql {
     ) -> Result<Option<(usize, usize)>, Stop> {
         let mut rules = self.context.rules;
         blanks(bytes, at, &mut rules)?;
-        let mut from = *at;
+        let mut from = behind_row_word(bytes, *at, &mut rules)?;
         match bytes[from] {
             b'(' if is_first => {}
             b',' if !is_first => {
                 from += 1;
                 blanks(bytes, &mut from, &mut rules)?;
+                from = behind_row_word(bytes, from, &mut rules)?;
                 if bytes[from] != b'(' {
                     return lex::fault(*at, "a comma without a row behind it");
                 }
@@ -372,6 +383,25 @@ impl Sql {
         self.place = Place::Rows { is_first: false };
         self.has_rows = true;
         Ok(Some((from, to)))
+    }
+
+    /// The row that assignments make; `None` where it is not wanted.
+    fn assignments(
+        &mut self,
+        bytes: &[u8],
+        at: &mut usize,
+        cells: &mut Cells,
+    ) -> Result<Option<(usize, usize)>, Stop> {
+        let rest = Place::Rest { is_create: false, depth: 0 };
+        if !self.is_wanted {
+            self.place = rest;
+            return Ok(None);
+        }
+        let mut rules = self.context.rules;
+        let to = assigned(bytes, *at, &mut rules, &mut cells.sql)?;
+        self.check_width(*at, cells)?;
+        (self.place, self.has_rows) = (rest, true);
+        Ok(Some((*at, to)))
     }
 
     /// The next line of COPY; `None` behind the last, or where the row is not wanted.
@@ -404,16 +434,15 @@ impl Sql {
         };
         let mut rules = context.rules;
         let there = std::mem::replace(&mut self.context, *context);
-        let found = if context.is_copy {
-            line_end(bytes, 0).and_then(|end| {
+        let found = match context.shape {
+            Shape::Lines => line_end(bytes, 0).and_then(|end| {
                 let to = end - usize::from(bytes[..end].ends_with(b"\r"));
                 cells.sql.clear();
                 copy::cells(bytes, 0, to, &mut cells.sql).map_err(Stop::Fault).map(|()| to)
-            })
-        } else if bytes.first().is_some_and(|b| *b != b'(') {
-            lex::fault(0, "no row is here")
-        } else {
-            lex::byte(bytes, 0).and_then(|_| tuple(bytes, 0, &mut rules, &mut cells.sql))
+            }),
+            Shape::Set => assigned(bytes, 0, &mut rules, &mut cells.sql),
+            Shape::Tuples if bytes.first().is_some_and(|b| *b != b'(') => lex::fault(0, "no row is here"),
+            Shape::Tuples => lex::byte(bytes, 0).and_then(|_| tuple(bytes, 0, &mut rules, &mut cells.sql)),
         };
         let found = found.and_then(|to| self.check_width(0, cells).map(|()| to));
         self.context = there;
@@ -532,7 +561,8 @@ impl Sql {
         match bytes[at] {
             b',' => {
                 at += 1;
-                blanks(bytes, &mut at, &mut rules).is_ok() && bytes[at] == b'('
+                let next = blanks(bytes, &mut at, &mut rules);
+                next.and_then(|()| behind_row_word(bytes, at, &mut rules)).is_ok_and(|at| bytes[at] == b'(')
             }
             b';' => true,
             _ => [&b"on"[..], b"returning", b"insert", b"as", b"go"]
@@ -564,9 +594,21 @@ fn is_rows_start(bytes: &[u8]) -> bool {
     starts.iter().any(|start| bytes.get(..start.len()).is_some_and(|word| word.eq_ignore_ascii_case(start)))
 }
 
-/// Whether these bytes end with a row and a comma.
+/// Behind the word before a row of MySQL's `VALUES ROW(1, 2), ROW(3, 4)`, if it is there.
+fn behind_row_word(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<usize, Stop> {
+    if !matches!(lex::byte(bytes, at)?, b'r' | b'R') || !value::is_word(bytes, at, b"row")? {
+        return Ok(at);
+    }
+    let mut next = at + b"row".len();
+    blanks(bytes, &mut next, rules)?;
+    Ok(if bytes[next] == b'(' { next } else { at })
+}
+
+/// Whether these bytes end with a row and a comma, and perhaps the word before a row.
 fn is_behind_row(bytes: &[u8]) -> bool {
-    let before = bytes.trim_ascii_end().strip_suffix(b",");
+    let bytes = bytes.trim_ascii_end();
+    let word = bytes.len().checked_sub(b"row".len()).filter(|at| bytes[*at..].eq_ignore_ascii_case(b"row"));
+    let before = bytes[..word.unwrap_or(bytes.len())].trim_ascii_end().strip_suffix(b",");
     before.is_some_and(|before| before.trim_ascii_end().ends_with(b")"))
 }
 
@@ -585,6 +627,26 @@ fn tuple(bytes: &[u8], from: usize, rules: &mut Rules, values: &mut Values) -> R
             b',' => at += 1,
             _ => return lex::fault(at, "an expression, where only constants are read"),
         }
+        blanks(bytes, &mut at, rules)?;
+    }
+}
+
+/// The values of the assignments that begin at `from`; gives the offset of what follows them.
+fn assigned(bytes: &[u8], from: usize, rules: &mut Rules, values: &mut Values) -> Result<usize, Stop> {
+    values.clear();
+    let mut at = from;
+    loop {
+        while lex::byte(bytes, at)? != b'=' {
+            at = lex::token(bytes, at, *rules)?;
+            blanks(bytes, &mut at, rules)?;
+        }
+        at += 1;
+        blanks(bytes, &mut at, rules)?;
+        at = values.value(bytes, from, at, rules)?;
+        if bytes[at] != b',' {
+            return Ok(at);
+        }
+        at += 1;
         blanks(bytes, &mut at, rules)?;
     }
 }

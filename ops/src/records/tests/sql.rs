@@ -36,6 +36,34 @@ fn rows_of_one_statement() {
 }
 
 #[test]
+fn rows_as_only_mysql_writes_them() {
+    assert_eq!(values("ROW('1','a'), row ('2','b');"), ["id='1' name='a'", "id='2' name='b'"]);
+    let sets = "INSERT INTO g SET id = 1, `name` = 'a;, b' ON DUPLICATE KEY UPDATE name = 'x', id = 2;
+        insert into other set id = 7;
+        INSERT INTO g SET id=(2), g.name=NULL;";
+    let options = ReadOptions { table: Some("g".to_owned()), ..ReadOptions::default() };
+    let dump = sample("a.sql", sets.as_bytes());
+    let mut records = Records::open_with(&dump.path, std::path::Path::new("/"), &options).unwrap();
+    let mut found = Vec::new();
+    while let Some(record) = records.next().unwrap() {
+        let fields: Vec<(String, String)> =
+            record.fields().map(|(name, field)| (name.to_owned(), format!("{field:?}"))).collect();
+        found.push((record.at, fields));
+    }
+    let field = |name: &str, field: Field<'_>| (name.to_owned(), format!("{field:?}"));
+    assert_eq!(found[0].1, [field("id", Field::Json("1")), field("name", Field::Quoted("a;, b"))]);
+    assert_eq!(found[1].1, [field("id", Field::Json("2")), field("name", Field::Json("null"))]);
+    assert_eq!(found.len(), 2);
+    assert!(records.record_at(found[1].0).is_ok(), "a row is found again by its offset");
+}
+
+#[test]
+fn bytes_may_stand_in_pieces() {
+    assert_eq!(values("('1',X'00'\n'fF');"), ["id='1' name={\"$bytes\":\"00ff\"}"]);
+    assert!(refusal("a.sql", "INSERT INTO g (a, b) VALUES ('1', X'00''ff');").contains("hexadecimal"));
+}
+
+#[test]
 fn constants_in_every_spelling() {
     for (sql, expected) in [
         ("1.50", "1.50"),

@@ -224,7 +224,7 @@ fn the_report_of_a_sample() {
     for line in [
         "  source                               sample.db",
         "  truncated                            1 (12.5 %)",
-        "  not met  truncation at most 2 %: 12.5 % (1 of 8)",
+        "  not met  truncation at most 2 %: 12.5 % (1 of 8); among successes alone it would read 0.0 %",
         "  not met  every row could be read: 1 unreadable",
         "Cost of successful attempts that were not truncated",
         "  implementation  low         1-3           8        7          1      3         7",
@@ -235,7 +235,12 @@ fn the_report_of_a_sample() {
         assert!(text.contains(line), "{line}\nnot in\n{text}");
     }
     let empty = Analysis::default().finish().document("x").markdown();
-    assert!(empty.contains("- [ ] truncation at most 2 %: INSUFFICIENT, – (0 of 0)"), "{empty}");
+    assert!(
+        empty.contains(
+            "- [ ] truncation at most 2 %: INSUFFICIENT, – (0 of 0); among successes alone it would read –"
+        ),
+        "{empty}"
+    );
 }
 
 #[test]
@@ -243,7 +248,7 @@ fn the_artifact_of_one_event() {
     let event = TokenEvent { predicted: 150, underestimated: Some(true), ..EVENT };
     let tally = serde_json::json!({
         "attempts": 1, "success": 1, "truncated": 0, "truncation_unrecorded": 0, "underestimated": 0,
-        "censored": 0,
+        "censored": 0, "success_truncated": 0, "success_underestimated": 0,
     });
     let cost = serde_json::json!({
         "rows": 1, "predicted_mean": 150.0, "actual_mean": 100.0, "smape_percent_mean": 40.0,
@@ -253,7 +258,7 @@ fn the_artifact_of_one_event() {
     let bounds = serde_json::json!({"rows": 0, "ratio_median": null, "ratio_max": null});
     let gate = |name: &str, limit_percent: u64| {
         serde_json::json!({
-            "name": name, "limit_percent": limit_percent, "count": 0, "of": 1, "percent": 0.0,
+            "name": name, "limit_percent": limit_percent, "count": 0, "of": 1, "percent": 0.0, "percent_of_successes": 0.0,
             "verdict": "met",
         })
     };

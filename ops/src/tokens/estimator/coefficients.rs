@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::super::canonical::{Complexity, canonical_category};
-use super::scale;
+use super::deliverable::{FileFeatures, Kind};
 use crate::ids;
 
 /// Tokens per task and per deliverable.
@@ -26,6 +26,113 @@ pub struct Coefficients {
     pub documents: DocumentCoefficients,
     /// Factor on the sum, above 1 because a truncated answer costs a full retry.
     pub safety: f64,
+    /// Tokens of a task whose deliverables are not known.
+    pub without_deliverables: ByComplexity,
+    /// How much harder than an ordinary file another one is to change.
+    pub existing: Existing,
+    /// The ceiling asked for.
+    pub budget: BudgetCoefficients,
+}
+
+/// A number for each complexity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByComplexity {
+    /// Low.
+    pub low: u64,
+    /// Medium.
+    pub medium: u64,
+    /// High.
+    pub high: u64,
+    /// Maintenance.
+    pub maintenance: u64,
+}
+
+impl ByComplexity {
+    /// The number of this complexity.
+    pub fn of(&self, complexity: Complexity) -> u64 {
+        match complexity {
+            Complexity::Low => self.low,
+            Complexity::Medium => self.medium,
+            Complexity::High => self.high,
+            Complexity::Maintenance => self.maintenance,
+        }
+    }
+}
+
+/// Factors on the tokens of a change, by what the file is like; their product is kept within bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Existing {
+    /// By lines.
+    pub lines: Steps,
+    /// By import statements.
+    pub imports: Steps,
+    /// By the deepest indentation in columns.
+    pub max_indent: Steps,
+    /// The least product.
+    pub least: f64,
+    /// The greatest product.
+    pub most: f64,
+}
+
+/// A factor that rises in steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steps {
+    /// Limits, ascending, and the factor of what is below each.
+    pub below: Vec<(u64, f64)>,
+    /// The factor of everything else.
+    pub otherwise: f64,
+}
+
+impl Steps {
+    fn of(&self, value: u64) -> f64 {
+        self.below.iter().find(|(limit, _)| value < *limit).map_or(self.otherwise, |(_, factor)| *factor)
+    }
+}
+
+impl Existing {
+    /// The factor of a file.
+    pub fn factor(&self, file: FileFeatures) -> f64 {
+        let product =
+            self.lines.of(file.lines) * self.imports.of(file.imports) * self.max_indent.of(file.max_indent);
+        product.max(self.least).min(self.most)
+    }
+}
+
+/// What makes a ceiling of a prediction: `min(ceiling, max(floor, ⌊prediction × buffer⌋))`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetCoefficients {
+    /// The usual factor.
+    pub buffer: f64,
+    /// The factor where the confidence is below `unsure_below`.
+    pub unsure_buffer: f64,
+    /// See `unsure_buffer`.
+    pub unsure_below: f64,
+    /// The factor for `many_from` deliverables and more, and for integration of high complexity.
+    pub many_buffer: f64,
+    /// See `many_buffer`.
+    pub many_from: u64,
+    /// The factor of the two models of documents.
+    pub documents_buffer: f64,
+    /// The largest ceiling in output tokens.
+    pub ceiling: u64,
+    /// The least ceilings in output tokens.
+    pub floor: Floors,
+}
+
+/// The least ceilings by category. Of maintenance nothing is known, so it has the floor of small code in every category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floors {
+    /// Documents.
+    pub docs: ByComplexity,
+    /// Tests.
+    pub tests: ByComplexity,
+    /// Everything else.
+    pub other: ByComplexity,
 }
 
 /// Tokens per deliverable of each kind.
@@ -79,7 +186,89 @@ pub struct DocumentCoefficients {
     pub update_percent: u64,
 }
 
+impl Marginals {
+    /// Those of a kind.
+    pub fn of(&self, kind: Kind) -> Marginal {
+        match kind {
+            Kind::Test => self.test,
+            Kind::Document => self.document,
+            Kind::Configuration => self.configuration,
+            Kind::Frontend => self.frontend,
+            Kind::Sql => self.sql,
+            Kind::Source => self.source,
+        }
+    }
+
+    /// Those of a kind, to be changed.
+    pub fn of_mut(&mut self, kind: Kind) -> &mut Marginal {
+        match kind {
+            Kind::Test => &mut self.test,
+            Kind::Document => &mut self.document,
+            Kind::Configuration => &mut self.configuration,
+            Kind::Frontend => &mut self.frontend,
+            Kind::Sql => &mut self.sql,
+            Kind::Source => &mut self.source,
+        }
+    }
+}
+
+/// No coefficient is larger: a prediction stays far from the ends of what is counted.
+const TOKENS_MAX: u64 = 10_000_000;
+
 impl Coefficients {
+    /// The first coefficient that cannot be one: its path and why.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let factor = |path: &str, value: f64| {
+            let fits = (0.01..=100.0).contains(&value);
+            if fits { Ok(()) } else { Err((path.to_owned(), format!("{value} is not between 0.01 and 100"))) }
+        };
+        factor("safety", self.safety)?;
+        for (name, steps) in [
+            ("lines", &self.existing.lines),
+            ("imports", &self.existing.imports),
+            ("max_indent", &self.existing.max_indent),
+        ] {
+            let path = format!("existing.{name}");
+            if !steps.below.is_sorted_by(|a, b| a.0 < b.0) {
+                return Err((path, "the limits do not rise".to_owned()));
+            }
+            for value in steps.below.iter().map(|(_, factor)| *factor).chain([steps.otherwise]) {
+                factor(&path, value)?;
+            }
+        }
+        factor("existing.least", self.existing.least)?;
+        factor("existing.most", self.existing.most)?;
+        if self.existing.least > self.existing.most {
+            return Err(("existing.least".to_owned(), "is above `most`".to_owned()));
+        }
+        let budget = &self.budget;
+        for (name, value) in [
+            ("buffer", budget.buffer),
+            ("unsure_buffer", budget.unsure_buffer),
+            ("many_buffer", budget.many_buffer),
+            ("documents_buffer", budget.documents_buffer),
+        ] {
+            factor(&format!("budget.{name}"), value)?;
+        }
+        let tokens = self.overhead.iter().flat_map(|(category, row)| {
+            row.iter().map(move |(complexity, tokens)| {
+                (format!("overhead.{category}.{}", complexity.as_str()), *tokens)
+            })
+        });
+        let marginals = Kind::ALL.into_iter().flat_map(|kind| {
+            let Marginal { new, modify } = self.marginals.of(kind);
+            [
+                (format!("marginals.{}.new", kind.as_str()), new),
+                (format!("marginals.{}.modify", kind.as_str()), modify),
+            ]
+        });
+        let default = ("overhead_default".to_owned(), self.overhead_default);
+        match tokens.chain(marginals).chain([default]).find(|(_, tokens)| *tokens > TOKENS_MAX) {
+            Some((path, tokens)) => Err((path, format!("{tokens} is more than {TOKENS_MAX}"))),
+            None => Ok(()),
+        }
+    }
+
     /// Tokens per task of a canonical category.
     pub fn overhead(&self, category: &str, complexity: Complexity) -> u64 {
         let known = self.overhead.get(category).and_then(|row| row.get(&complexity));
@@ -92,11 +281,6 @@ impl Coefficients {
         let mut digest = ids::sha256(&json);
         digest.truncate(12);
         digest
-    }
-
-    /// The sum with its safety factor, cut to whole tokens.
-    pub(super) fn with_safety(&self, tokens: u64) -> u64 {
-        scale(tokens, self.safety)
     }
 }
 
@@ -145,8 +329,34 @@ impl Default for Coefficients {
                 update_percent: 15,
             },
             safety: 1.3,
+            without_deliverables: all(8192, 12288, 16384, 8192),
+            existing: Existing {
+                lines: Steps { below: vec![(50, 0.7), (200, 1.0), (500, 1.3)], otherwise: 1.5 },
+                imports: Steps { below: vec![(5, 0.9), (15, 1.0)], otherwise: 1.2 },
+                max_indent: Steps { below: vec![(8, 0.9), (16, 1.0)], otherwise: 1.2 },
+                least: 0.5,
+                most: 2.0,
+            },
+            budget: BudgetCoefficients {
+                buffer: 1.2,
+                unsure_buffer: 1.4,
+                unsure_below: 0.7,
+                many_buffer: 1.6,
+                many_from: 8,
+                documents_buffer: 2.2,
+                ceiling: 64_000,
+                floor: Floors {
+                    docs: all(4096, 8192, 12288, 8192),
+                    tests: all(6144, 8192, 12288, 8192),
+                    other: all(8192, 12288, 16384, 8192),
+                },
+            },
         }
     }
+}
+
+fn all(low: u64, medium: u64, high: u64, maintenance: u64) -> ByComplexity {
+    ByComplexity { low, medium, high, maintenance }
 }
 
 /// Reads the overheads under canonical categories: an entry under an alias would never be found.

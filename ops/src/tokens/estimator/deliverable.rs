@@ -2,8 +2,7 @@
 //!
 //! A deliverable is a path or a sentence around one. Nothing here opens a file.
 
-use super::coefficients::{Coefficients, Marginal};
-use super::scale;
+use serde::{Deserialize, Serialize};
 
 /// Words that say what to do with a file.
 const VERBS: [&str; 5] = ["create", "modify", "update", "add", "new"];
@@ -12,7 +11,8 @@ const VERBS: [&str; 5] = ["create", "modify", "update", "add", "new"];
 const NEW: [&str; 3] = ["create", "add", "new"];
 
 /// The size of an existing file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileFeatures {
     /// Lines.
     pub lines: u64,
@@ -23,37 +23,64 @@ pub struct FileFeatures {
 }
 
 impl FileFeatures {
-    /// How much harder than an ordinary file this one is to change: 0.567 to 2.
-    fn factor(self) -> f64 {
-        let lines = match self.lines {
-            0..50 => 0.7,
-            50..200 => 1.0,
-            200..500 => 1.3,
-            500.. => 1.5,
-        };
-        let imports = match self.imports {
-            0..5 => 0.9,
-            5..15 => 1.0,
-            15.. => 1.2,
-        };
-        let indent = match self.max_indent {
-            0..8 => 0.9,
-            8..16 => 1.0,
-            16.. => 1.2,
-        };
-        f64::clamp(lines * imports * indent, 0.5, 2.0)
+    /// The features of a text.
+    pub fn of(text: &str) -> Self {
+        let mut features = Self { lines: 0, imports: 0, max_indent: 0 };
+        for line in text.lines() {
+            let body = line.trim_start();
+            features.lines += 1;
+            features.imports += u64::from(is_import(body));
+            let blanks = line[..line.len() - body.len()].chars().map(|c| if c == '\t' { 4 } else { 1 }).sum();
+            if !body.is_empty() {
+                features.max_indent = features.max_indent.max(blanks);
+            }
+        }
+        features
     }
 }
 
+/// Whether a line without its indentation names what else is needed, in the languages that deliverables are in.
+fn is_import(line: &str) -> bool {
+    ["import ", "from ", "use ", "pub use ", "#include ", "require "]
+        .iter()
+        .any(|word| line.starts_with(word))
+        || line.contains("= require(")
+}
+
 /// What kind of text a deliverable is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A test.
     Test,
+    /// A document.
     Document,
+    /// A configuration file or a migration.
     Configuration,
+    /// A user interface component.
     Frontend,
+    /// SQL.
     Sql,
+    /// Any other source file.
     Source,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Test, Self::Document, Self::Configuration, Self::Frontend, Self::Sql, Self::Source];
+
+    /// The word in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Document => "document",
+            Self::Configuration => "configuration",
+            Self::Frontend => "frontend",
+            Self::Sql => "sql",
+            Self::Source => "source",
+        }
+    }
 }
 
 /// One deliverable, read.
@@ -61,9 +88,9 @@ enum Kind {
 pub(super) struct Deliverable {
     /// The path in lower case, or what remains of the text without verbs and remarks.
     path: String,
-    kind: Kind,
+    pub(super) kind: Kind,
     /// The file to be changed; `None` for a file to be written.
-    existing: Option<FileFeatures>,
+    pub(super) existing: Option<FileFeatures>,
     has_extension: bool,
     has_verb: bool,
 }
@@ -104,24 +131,16 @@ impl Deliverable {
     pub(super) fn base_name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
-
-    /// The tokens it adds to a task.
-    pub(super) fn marginal(&self, coefficients: &Coefficients) -> u64 {
-        let Marginal { new, modify } = match self.kind {
-            Kind::Test => coefficients.marginals.test,
-            Kind::Document => coefficients.marginals.document,
-            Kind::Configuration => coefficients.marginals.configuration,
-            Kind::Frontend => coefficients.marginals.frontend,
-            Kind::Sql => coefficients.marginals.sql,
-            Kind::Source => coefficients.marginals.source,
-        };
-        self.existing.map_or(new, |file| scale(modify, file.factor()))
-    }
 }
 
 /// The runs of letters and digits of a text.
 pub(super) fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The path that a deliverable names, as it is spelled: where its file would be.
+pub fn path_of(text: &str) -> Option<&str> {
+    path_in(text)
 }
 
 /// The first path with an extension in a text: a run of letters, digits and `_-./` up to the end of what
@@ -250,10 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn large_files_are_harder_to_change() {
-        let factor = |lines, imports, max_indent| FileFeatures { lines, imports, max_indent }.factor();
-        assert!((factor(5, 0, 0) - 0.567).abs() < 1e-12);
-        assert!((factor(100, 10, 10) - 1.0).abs() < 1e-12);
-        assert!((factor(900, 30, 40) - 2.0).abs() < 1e-12);
+    fn a_text_has_lines_imports_and_an_indent() {
+        let features = |text| {
+            let FileFeatures { lines, imports, max_indent } = FileFeatures::of(text);
+            [lines, imports, max_indent]
+        };
+        assert_eq!(features(""), [0, 0, 0]);
+        assert_eq!(
+            features("import a\nfrom b import c\n\ndef f():\n    if x:\n        return\n            \n"),
+            [7, 2, 8]
+        );
+        assert_eq!(features("use a::b;\n\tconst x = require('y');"), [2, 2, 4]);
     }
 }

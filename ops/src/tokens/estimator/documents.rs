@@ -4,18 +4,12 @@
 
 use super::coefficients::Coefficients;
 use super::deliverable::{Deliverable, words_of};
+use super::features::{Model, Term};
 use super::scale;
 
 /// Documents that record what is true about a project; an update must read them whole.
 const SOURCES_OF_TRUTH: [&str; 5] =
     ["build_log.md", "build_history.md", "changelog.md", "history.md", "release_notes.md"];
-
-/// A prediction by one of the two models.
-pub(super) struct DocumentEstimate {
-    pub(super) output_tokens: u64,
-    pub(super) category: &'static str,
-    pub(super) confidence: f64,
-}
 
 /// Whether the words stand in the name one after the other.
 fn holds(name: &str, phrase: &[&str]) -> bool {
@@ -23,49 +17,73 @@ fn holds(name: &str, phrase: &[&str]) -> bool {
     words.windows(phrase.len()).any(|window| window == phrase)
 }
 
-/// The prediction for a task of documents only; `None` for every other task.
-pub(super) fn estimate(
-    coefficients: &Coefficients,
-    deliverables: &[Deliverable],
-    scope_path_count: usize,
-) -> Option<DocumentEstimate> {
+/// The model of a task of documents only; `None` for every other task.
+pub(super) fn model(deliverables: &[Deliverable], scope_path_count: usize) -> Option<Model> {
     if !deliverables.iter().all(Deliverable::is_document) {
         return None;
     }
-    let model = &coefficients.documents;
-    let documents = deliverables.len() as u64;
-    let context = |tokens: [u64; 3]| match scope_path_count {
-        0 => tokens[0],
-        1..=10 => tokens[1],
-        11.. => tokens[2],
-    };
+    let (documents, scope_paths) = (deliverables.len() as u64, scope_path_count as u64);
     if deliverables.iter().any(|d| SOURCES_OF_TRUTH.contains(&d.base_name())) {
-        let writing = model.update_document * documents;
-        let tokens = context(model.update_context) + writing + percent_of(writing, model.update_percent);
-        return Some(DocumentEstimate {
-            output_tokens: coefficients.with_safety(tokens),
-            category: "doc_sot_update",
-            confidence: 0.7,
-        });
+        return Some(Model::Update { documents, scope_paths });
     }
     let any = |phrase: &[&str]| deliverables.iter().any(|d| holds(d.base_name(), phrase));
     let api_reference = any(&["api", "reference"]);
     let examples = any(&["examples"]) || any(&["example"]);
     let synthesis = api_reference || (examples && (any(&["research"]) || any(&["usage", "guide"])));
-    synthesis.then(|| {
-        let writing = model.synthesis_document * documents;
-        let coordination = if documents >= 5 { percent_of(writing, model.coordination_percent) } else { 0 };
-        let tokens = context(model.synthesis_context)
-            + if api_reference { model.api_reference } else { 0 }
-            + if examples { model.examples } else { 0 }
-            + writing
-            + coordination;
-        DocumentEstimate {
-            output_tokens: coefficients.with_safety(tokens),
-            category: "doc_synthesis",
-            confidence: 0.75,
+    synthesis.then_some(Model::Synthesis { documents, api_reference, examples, scope_paths })
+}
+
+/// The summands of the two models; none of any other.
+pub(super) fn terms(coefficients: &Coefficients, model: &Model) -> Vec<Term> {
+    let of = &coefficients.documents;
+    let term = |name: &str, coefficient: &str, count, tokens| Term {
+        name: name.to_owned(),
+        coefficient: format!("documents.{coefficient}"),
+        count,
+        tokens,
+    };
+    match *model {
+        Model::Update { documents, scope_paths } => {
+            let writing = of.update_document.saturating_mul(documents);
+            vec![
+                term(
+                    "finding out what is true now",
+                    "update_context",
+                    1,
+                    context(of.update_context, scope_paths),
+                ),
+                term("document", "update_document", documents, of.update_document),
+                term("keeping what they said", "update_percent", 1, percent_of(writing, of.update_percent)),
+            ]
         }
-    })
+        Model::Synthesis { documents, api_reference, examples, scope_paths } => {
+            let writing = of.synthesis_document.saturating_mul(documents);
+            let mut terms =
+                vec![term("finding out", "synthesis_context", 1, context(of.synthesis_context, scope_paths))];
+            if api_reference {
+                terms.push(term("API reference", "api_reference", 1, of.api_reference));
+            }
+            if examples {
+                terms.push(term("examples", "examples", 1, of.examples));
+            }
+            terms.push(term("document", "synthesis_document", documents, of.synthesis_document));
+            if documents >= 5 {
+                let tokens = percent_of(writing, of.coordination_percent);
+                terms.push(term("keeping them consistent", "coordination_percent", 1, tokens));
+            }
+            terms
+        }
+        Model::Unknown | Model::Sum { .. } => Vec::new(),
+    }
+}
+
+/// What is given need not be found out.
+fn context(tokens: [u64; 3], scope_paths: u64) -> u64 {
+    match scope_paths {
+        0 => tokens[0],
+        1..=10 => tokens[1],
+        11.. => tokens[2],
+    }
 }
 
 fn percent_of(tokens: u64, percent: u64) -> u64 {

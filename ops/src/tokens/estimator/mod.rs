@@ -20,14 +20,21 @@ mod budget;
 mod coefficients;
 mod deliverable;
 mod documents;
+mod explain;
+mod features;
+mod settings;
 
-pub use budget::{BUDGET_CEILING, select_budget};
-pub use coefficients::{Coefficients, DocumentCoefficients, Marginal, Marginals};
-pub use deliverable::FileFeatures;
+pub use budget::{Choice, select_budget};
+pub use coefficients::{
+    BudgetCoefficients, ByComplexity, Coefficients, DocumentCoefficients, Existing, Floors, Marginal,
+    Marginals, Steps,
+};
+pub use deliverable::{FileFeatures, Kind, path_of};
+pub use explain::Explanation;
+pub use features::{Features, Items, Model, Parameter, Term};
+pub use settings::{Calibration, Settings};
 
-use deliverable::Deliverable;
-
-use super::canonical::{Complexity, canonical_category};
+use super::canonical::Complexity;
 
 /// Version of the formulas; stored with every prediction next to the digest of the coefficients.
 pub const ESTIMATOR_VERSION: u32 = 1;
@@ -64,45 +71,7 @@ pub struct Estimate {
 
 /// Predicts a task.
 pub fn estimate(coefficients: &Coefficients, input: &EstimateInput<'_>) -> Estimate {
-    let category = canonical_category(input.category);
-    let deliverables: Vec<Deliverable> = input
-        .deliverables
-        .iter()
-        .enumerate()
-        .filter(|(_, text)| !text.trim().is_empty())
-        .map(|(i, text)| Deliverable::read(text, input.files.get(i).copied().flatten(), &category))
-        .collect();
-    let (output_tokens, category, confidence) = if deliverables.is_empty() {
-        (without_deliverables(input.complexity), category.into_owned(), 0.5)
-    } else if let Some(documents) = documents::estimate(coefficients, &deliverables, input.scope_path_count) {
-        (documents.output_tokens, documents.category.to_owned(), documents.confidence)
-    } else {
-        let pure_docs = deliverables.iter().all(Deliverable::is_document);
-        let category = if pure_docs { "docs" } else { category.as_ref() };
-        let tokens = coefficients.overhead(category, input.complexity)
-            + deliverables.iter().map(|d| d.marginal(coefficients)).sum::<u64>();
-        (coefficients.with_safety(tokens), category.to_owned(), confidence(&deliverables))
-    };
-    let selected_budget =
-        select_budget(output_tokens, deliverables.len(), &category, input.complexity, confidence);
-    Estimate { output_tokens, category, confidence, selected_budget }
-}
-
-/// The prediction when nothing is known about what will be written.
-fn without_deliverables(complexity: Complexity) -> u64 {
-    match complexity {
-        Complexity::Low | Complexity::Maintenance => 8192,
-        Complexity::Medium => 12288,
-        Complexity::High => 16384,
-    }
-}
-
-/// 0.5, plus up to 0.3 for deliverables that name a file, plus up to 0.2 for those that say what to do.
-fn confidence(deliverables: &[Deliverable]) -> f64 {
-    let share = |what: fn(&Deliverable) -> bool| {
-        deliverables.iter().filter(|d| what(d)).count() as f64 / deliverables.len() as f64
-    };
-    (0.5 + 0.3 * share(Deliverable::names_a_file) + 0.2 * share(Deliverable::says_what_to_do)).min(1.0)
+    Features::of(input).estimate(coefficients)
 }
 
 /// `⌊value × factor⌋` of a count, as the recorded predictions were cut.

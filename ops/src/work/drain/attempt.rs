@@ -15,7 +15,7 @@ use crate::phases::{AttemptRecord, Claim, EventWrite, PhaseState, Store, StoreEr
 use crate::telemetry::{Draft, EventRow, Rejection};
 use crate::text;
 use crate::tokens::canonical::Complexity;
-use crate::tokens::estimator::{Coefficients, ESTIMATOR_VERSION, Estimate, EstimateInput, estimate};
+use crate::tokens::estimator::{ESTIMATOR_VERSION, Estimate, EstimateInput, Features};
 
 /// Characters of a detail that the journal keeps; the database keeps all.
 const DETAIL_MAX: usize = 300;
@@ -24,16 +24,14 @@ const DETAIL_MAX: usize = 300;
 pub(super) struct Attempts<'a> {
     policy: &'a Policy,
     clock: Clock,
-    coefficients: Coefficients,
     digest: String,
     version: String,
 }
 
 impl<'a> Attempts<'a> {
     pub(super) fn new(policy: &'a Policy, clock: Clock) -> Self {
-        let coefficients = Coefficients::default();
-        let digest = coefficients.digest();
-        Self { policy, clock, coefficients, digest, version: ESTIMATOR_VERSION.to_string() }
+        let digest = policy.coefficients.digest();
+        Self { policy, clock, digest, version: ESTIMATOR_VERSION.to_string() }
     }
 
     /// Makes one attempt and accounts for it; cut short by `cancel`, it gives its phase back.
@@ -46,7 +44,8 @@ impl<'a> Attempts<'a> {
     ) -> Result<Event, StoreError> {
         let started_at = self.clock.now();
         let (complexity, recognised) = Complexity::or_medium(&claim.complexity);
-        let prediction = self.predict(claim, complexity);
+        let features = features(claim, complexity);
+        let prediction = features.estimate(&self.policy.coefficients);
         let attempted = match &claim.scope_error {
             Some(error) => Execution::Broken { reason: "scope_invalid", detail: error.clone() }.into(),
             None => executor.execute(Order { claim, estimate: &prediction }, cancel),
@@ -63,7 +62,7 @@ impl<'a> Attempts<'a> {
             };
         };
         let finished_at = self.clock.now();
-        let event = self.event(claim, &prediction, &verdict, executor.source(), finished_at);
+        let event = self.event(claim, (&features, &prediction), &verdict, executor.source(), finished_at);
         let record = AttemptRecord {
             session_id: self.policy.session_id.clone(),
             outcome: verdict.outcome,
@@ -94,23 +93,10 @@ impl<'a> Attempts<'a> {
         Ok(account(claim, &record, &written, &milestones, zero_yield, warning))
     }
 
-    fn predict(&self, claim: &Claim, complexity: Complexity) -> Estimate {
-        estimate(
-            &self.coefficients,
-            &EstimateInput {
-                deliverables: &claim.scope.deliverables,
-                files: &[],
-                category: &claim.category,
-                complexity,
-                scope_path_count: claim.scope.paths.len(),
-            },
-        )
-    }
-
     fn event(
         &self,
         claim: &Claim,
-        prediction: &Estimate,
+        (features, prediction): (&Features, &Estimate),
         verdict: &Verdict,
         source: &'static str,
         at: Stamp,
@@ -135,12 +121,24 @@ impl<'a> Attempts<'a> {
             model: report.and_then(|r| r.model.as_deref()).unwrap_or("unknown"),
             estimator_version: &self.version,
             coefficient_digest: &self.digest,
+            features: &features.json(),
             attempt: claim.attempt,
             input_tokens: report.and_then(|r| r.input_tokens),
             outcome_source: source,
             at,
         })
     }
+}
+
+/// What a prediction rests on. A phase is attempted in a new workspace: there are no files yet to be changed.
+fn features(claim: &Claim, complexity: Complexity) -> Features {
+    Features::of(&EstimateInput {
+        deliverables: &claim.scope.deliverables,
+        files: &[],
+        category: &claim.category,
+        complexity,
+        scope_path_count: claim.scope.paths.len(),
+    })
 }
 
 /// A phase is complete after enough good attempts and has failed after too many bad ones; else it waits. One that had

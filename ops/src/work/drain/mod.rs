@@ -42,6 +42,7 @@ pub use zero_yield::ZeroYield;
 use crate::clock::Clock;
 use crate::phases::{Store, StoreError};
 use crate::telemetry::Flag;
+use crate::tokens::estimator::Coefficients;
 use hub::Hub;
 use session::Session;
 
@@ -62,6 +63,8 @@ pub struct Policy {
     pub database: String,
     /// A file that asks the session to stop when it appears.
     pub stop_file: Option<PathBuf>,
+    /// What predictions are made with.
+    pub coefficients: Coefficients,
 }
 
 /// Why a drain ended without an account.

@@ -12,4 +12,4 @@ mod top_up;
 pub use catalogue::{CATALOGUE, Entry, SEED_RUN_ID, seed_run};
 pub use criteria::criteria;
 pub use report::{SeedReport, distribution_document};
-pub use top_up::{Deficit, deficits, top_up_run};
+pub use top_up::{Deficit, Needs, deficits, needed_run, top_up_run};

@@ -1,13 +1,17 @@
 //! Topping up: which strata still lack samples, and a run of just the phases that collect them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue::{CATALOGUE, Entry, new_run};
 use crate::phases::{NewPhase, NewRun, StratumCount};
 use crate::tokens::canonical::{Complexity, canonical_category};
 
+/// A list of needs may ask for more; a top-up has at most this many phases of a stratum.
+const PHASES_MAX: u64 = 1000;
+
 /// What one stratum of the catalogue has and lacks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Deficit {
     /// Canonical category.
     pub category: String,
@@ -34,19 +38,64 @@ pub fn deficits(samples: &[StratumCount], samples_min: u64) -> Vec<Deficit> {
     deficits
 }
 
+/// What a calibration lacks: the list that it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    /// Version of the list.
+    pub format: u32,
+    /// Strata that lack phases.
+    pub strata: Vec<Deficit>,
+}
+
+impl Needs {
+    /// The strata that the catalogue has phases for, and those that it has none for.
+    pub fn by_catalogue(self) -> (Vec<Deficit>, Vec<Deficit>) {
+        let known = |d: &Deficit| {
+            CATALOGUE.iter().any(|e| stratum(e.category, e.complexity) == (d.category.clone(), d.complexity))
+        };
+        let canonical = |d: Deficit| Deficit { category: canonical_category(&d.category).into_owned(), ..d };
+        self.strata.into_iter().map(canonical).partition(known)
+    }
+}
+
 /// A run that collects what is lacking, spread evenly over the entries of each stratum; `None` when nothing
 /// is. Its id is the first free `<base>-topup-<n>`.
 pub fn top_up_run(base: &str, taken: &[String], deficits: &[Deficit]) -> Option<NewRun> {
+    run_of(base, taken, deficits, samples_for)
+}
+
+/// A run of as many phases as are lacking, each attempted until it has one sample: a calibration counts phases, because
+/// attempts at one are alike.
+pub fn needed_run(base: &str, taken: &[String], deficits: &[Deficit]) -> Option<NewRun> {
+    run_of(base, taken, deficits, phases_for)
+}
+
+fn run_of(
+    base: &str,
+    taken: &[String],
+    deficits: &[Deficit],
+    phases_of: fn(&Deficit, u32) -> Vec<NewPhase>,
+) -> Option<NewRun> {
     let number = (1..=u32::MAX).find(|n| !taken.contains(&format!("{base}-topup-{n}")))?;
-    let phases: Vec<NewPhase> = deficits.iter().flat_map(|deficit| phases_for(deficit, number)).collect();
+    let phases: Vec<NewPhase> = deficits.iter().flat_map(|deficit| phases_of(deficit, number)).collect();
     let goal = "Collect token telemetry for the strata that lack samples";
     (!phases.is_empty()).then(|| new_run(&format!("{base}-topup-{number}"), goal, phases))
 }
 
-fn phases_for(deficit: &Deficit, number: u32) -> Vec<NewPhase> {
+fn entries_of(deficit: &Deficit) -> Vec<&'static Entry> {
     let of_stratum =
         |e: &&Entry| stratum(e.category, e.complexity) == (deficit.category.clone(), deficit.complexity);
-    let entries: Vec<&Entry> = CATALOGUE.iter().filter(of_stratum).collect();
+    CATALOGUE.iter().filter(of_stratum).collect()
+}
+
+fn phases_for(deficit: &Deficit, number: u32) -> Vec<NewPhase> {
+    let entries = entries_of(deficit).into_iter().cycle().zip(1..=deficit.need.min(PHASES_MAX));
+    entries.map(|(entry, k)| entry.phase(format!("{}-topup{number}-{k}", entry.template), 1)).collect()
+}
+
+fn samples_for(deficit: &Deficit, number: u32) -> Vec<NewPhase> {
+    let entries = entries_of(deficit);
     let count = entries.len() as u64;
     let share = |i: u64| deficit.need / count + u64::from(i < deficit.need % count);
     let shares = entries.iter().zip(0..).map(|(entry, i)| (entry, share(i)));
@@ -89,6 +138,19 @@ mod tests {
         assert_eq!(samples("implementation", "low"), 5);
         assert_eq!(samples("docs", "low"), 0);
         assert!(run.phases.iter().all(|p| p.phase_id.ends_with("-topup2")));
+    }
+
+    #[test]
+    fn a_list_of_needs_is_planned_as_far_as_the_catalogue_goes() {
+        let json = r#"{"format": 1, "strata": [
+            {"category": "testing", "complexity": "low", "have": 2, "need": 7},
+            {"category": "backend", "complexity": "high", "have": 0, "need": 9}]}"#;
+        let (known, unknown) = serde_json::from_str::<Needs>(json).unwrap().by_catalogue();
+        assert_eq!((known[0].category.as_str(), unknown[0].category.as_str()), ("tests", "backend"));
+        let run = needed_run("base", &[], &known).unwrap();
+        assert!(run.phases.len() == 7 && run.phases.iter().all(|p| p.samples_target == 1));
+        let ids: std::collections::BTreeSet<&str> = run.phases.iter().map(|p| p.phase_id.as_str()).collect();
+        assert_eq!(ids.len(), 7);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 """Whether two answers hold the same rows: `cleanup_agree.py OURS THEIRS`, both arrays of objects; exit 1 and why if not.
 
-Names and descriptions are compared where no repair plays a part that the peers do not make. Of rows with one name we keep
-the first and they the longest, so those are compared by their slugs only.
+Names and descriptions are compared where no repair plays a part that the peers do not make. Of rows with one name all keep
+the longest; where two are equally long after other repairs, those are compared by their slugs only.
 """
 
 import json

@@ -115,6 +115,7 @@ fn event(claim: &Claim) -> EventRow {
         stop_reason: None,
         model: "m",
         estimator_version: "v",
+        features: "{}",
         coefficient_digest: "d",
         attempt: claim.attempt,
         input_tokens: None,
