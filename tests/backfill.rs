@@ -37,6 +37,24 @@ fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+/// Does something while four sessions of live users arrive and are scored.
+fn while_users_arrive<T>(world: &World, work: impl FnOnce() -> T) -> T {
+    let database = world.database();
+    let live = std::thread::spawn(move || {
+        let conn = rusqlite::Connection::open(&database).unwrap();
+        conn.busy_timeout(Duration::from_secs(10)).unwrap();
+        for n in 200..204 {
+            std::thread::sleep(Duration::from_millis(60));
+            session(&conn, n, Profile::None, false);
+            score(&database, "score_fc_session", &uuid(n), true);
+            score(&database, "score_prism", &uuid(n), true);
+        }
+    });
+    let done = work();
+    live.join().unwrap();
+    done
+}
+
 #[test]
 fn a_run_is_taken_back_to_the_bit_and_nobody_else_is_touched() {
     let world = World::new(FAST);
@@ -60,20 +78,9 @@ fn a_run_is_taken_back_to_the_bit_and_nobody_else_is_touched() {
     world.ends(3, &format!("backfill apply --plan {id} --apply --approve 000000000000"));
     assert_eq!(world.dump(), before);
 
-    // Four sessions of live users are scored while the run is under way.
-    let database = world.database();
-    let live = std::thread::spawn(move || {
-        let conn = rusqlite::Connection::open(&database).unwrap();
-        conn.busy_timeout(Duration::from_secs(10)).unwrap();
-        for n in 200..204 {
-            std::thread::sleep(Duration::from_millis(60));
-            session(&conn, n, Profile::None, false);
-            score(&database, "score_fc_session", &uuid(n), true);
-            score(&database, "score_prism", &uuid(n), true);
-        }
+    let ran = while_users_arrive(&world, || {
+        world.ends(0, &format!("backfill apply --plan {id} --apply --approve {id}"))
     });
-    let ran = world.ends(0, &format!("backfill apply --plan {id} --apply --approve {id}"));
-    live.join().unwrap();
     assert!(ran.stdout.contains("39 = 39 verified"), "{}", ran.stdout);
     let conn = world.conn();
     for n in 204..209 {

@@ -3,7 +3,7 @@
 //! Everything is judged by SQL of a superuser and by the request log of the gateway. A test whose stack cannot be had skips
 //! by name, and fails with `OPS_REQUIRE_LIVE=1`.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
+#![expect(clippy::unwrap_used, reason = "a test may")]
 
 #[path = "support/http.rs"]
 mod http;

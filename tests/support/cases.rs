@@ -89,6 +89,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/backfill/status/expected/help.txt",
     "help/backup-plan/expected/help.txt",
     "help/bench/analyze/expected/help.txt",
+    "help/bench/backfill/expected/help.txt",
     "help/bench/change/expected/help.txt",
     "help/bench/cleanup/expected/help.txt",
     "help/bench/expected/help.txt",

@@ -178,7 +178,7 @@ impl Runner<'_, '_> {
     }
 
     fn abandon(&mut self) -> Result<Turn, BackfillError> {
-        self.journal.commit()?;
+        self.commit()?;
         Ok(Turn::Abandoned)
     }
 
@@ -215,7 +215,7 @@ impl Runner<'_, '_> {
         let now = self.context.pace.now();
         let (n, step, tries) = (flight.candidate.n, flight.step, flight.tries);
         self.journal.put(&Line::Call { n, step, tries, at: now.db() });
-        self.journal.commit()?;
+        self.commit()?;
         flight.sent = Some((now, self.context.pace.elapsed()));
         Ok(())
     }
@@ -371,7 +371,7 @@ impl Runner<'_, '_> {
         });
         let n = flight.candidate.n;
         self.journal.end(n, self.context.pace.now(), (end, flight.late, &why), &changes);
-        self.journal.commit()?;
+        self.commit()?;
         self.script.ended(n, self.shapes, &changes)?;
         Ok(Turn::Ended(end))
     }

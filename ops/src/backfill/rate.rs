@@ -66,7 +66,7 @@ mod tests {
 
     /// The most and the fewest starts in any 60 seconds that lie within the whole.
     fn windows(starts: &[Duration]) -> (usize, usize) {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let in_window =
             |from: Duration| starts.iter().filter(|at| **at >= from && **at <= from + minute).count();
         let last = *starts.last().unwrap();

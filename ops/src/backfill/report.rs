@@ -4,6 +4,7 @@
 //! nothing are `n/a`; minutes are rounded half up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -66,6 +67,9 @@ pub struct Report {
     pub rollback: String,
     /// Whether this run found everything done already.
     pub was_done: bool,
+    /// How long the books of this process took to be on disk.
+    #[serde(skip)]
+    pub flushing: Duration,
 }
 
 /// What changed in a table.
@@ -226,6 +230,7 @@ impl Report {
             errors,
             rollback: format!("{LOGS}/{}", header.script),
             was_done: false,
+            flushing: Duration::ZERO,
         })
     }
 

@@ -241,9 +241,10 @@ pub fn apply(
         runner.drive(&mut pool)
     });
     let closed = runner.close(&result, &seat);
+    let flushing = runner.flushing;
     let (end, why) = result?;
     closed?;
-    Report::write(dir, &shapes, end, &why, context)
+    Ok(Report { flushing, ..Report::write(dir, &shapes, end, &why, context)? })
 }
 
 /// A plan is applied once: what it wrote and took back is no longer what it froze.
@@ -313,6 +314,8 @@ pub(super) struct Runner<'r, 'c> {
     began: Duration,
     /// Why nothing goes right now.
     holds: String,
+    /// How long the books took to be on disk.
+    flushing: Duration,
 }
 
 /// How a run ended, and why.
@@ -361,10 +364,8 @@ impl<'r, 'c> Runner<'r, 'c> {
         if let Some(at) = begun_at.as_deref().and_then(Stamp::parse_db) {
             sessions.went_before(context.pace, now.since(at));
         }
-        let calls = match (facts.calls_per_minute, settings.calls_per_minute) {
-            (Some(plan), asked) => Some(slower(plan, asked)),
-            (None, asked) => asked,
-        };
+        let planned = facts.calls_per_minute.or(settings.calls_per_minute);
+        let calls = planned.map(|plan| slower(plan, settings.calls_per_minute));
         // What failed before is tried again, and is not counted against this run.
         let good: u64 = Ended::ALL.iter().filter(|end| end.is_good()).map(|end| past.count(*end)).sum();
         Ok(Self {
@@ -386,6 +387,7 @@ impl<'r, 'c> Runner<'r, 'c> {
             failed: 0,
             began: context.pace.elapsed(),
             holds: String::new(),
+            flushing: Duration::ZERO,
             context,
         })
     }
@@ -544,6 +546,14 @@ impl<'r, 'c> Runner<'r, 'c> {
             self.tell(&state);
             self.context.pace.sleep(span.min(SLICE));
         }
+        Ok(())
+    }
+
+    /// Puts the lines on disk, and counts how long that took.
+    pub(super) fn commit(&mut self) -> Result<(), BackfillError> {
+        let began = self.context.pace.elapsed();
+        self.journal.commit()?;
+        self.flushing += self.context.pace.elapsed().saturating_sub(began);
         Ok(())
     }
 

@@ -131,6 +131,20 @@ fn column(table: &Table, name: &str) -> Result<usize, Refusal> {
     })
 }
 
+/// The column of the ids, where it is a key and every column that is asked about is there.
+fn known_columns(table: &Table, settings: &Settings) -> Result<usize, Refusal> {
+    let id = column(table, &settings.id)?;
+    if !table.is_key(&[id]) {
+        let found = format!("column `{}`", settings.id);
+        return Err(Refusal::new("candidates are named by a key", "a primary or unique key", found));
+    }
+    let asked = settings.conditions.iter().find_map(|condition| condition.missing(table));
+    for name in settings.order.iter().map(String::as_str).chain(asked) {
+        column(table, name)?;
+    }
+    Ok(id)
+}
+
 /// What can be said before a row is read.
 fn facts(
     target: &mut dyn Target,
@@ -139,36 +153,20 @@ fn facts(
     tables: &[Table],
 ) -> Result<Facts, BackfillError> {
     let settings = request.settings;
-    let id = column(table, &settings.id)?;
-    if !table.is_key(&[id]) {
-        let found = format!("column `{}`", settings.id);
-        return Err(Refusal::new("candidates are named by a key", "a primary or unique key", found).into());
-    }
-    for name in &settings.order {
-        column(table, name)?;
-    }
-    if let Some(name) = settings.conditions.iter().find_map(|condition| condition.missing(table)) {
-        column(table, name)?;
-    }
-    let kind = table.columns[id].kind;
+    let kind = table.columns[known_columns(table, settings)?].kind;
     let results = settings.results.iter().zip(tables).map(|(result, table)| touched(result, table, kind));
     let results: Vec<Touched> = results.collect::<Result<_, _>>()?;
     let identity = target.identity()?;
     let (mut batches, mut notes, mut sources) = (Vec::new(), Vec::new(), vec![request.origin.own()]);
-    match request.seed {
-        None => batches.push(Batch {
-            batch_id: request.name.to_owned(),
-            description: String::new(),
-            count: 0,
-            steps: settings.steps.clone(),
-        }),
-        Some((seed, source)) => {
-            sources.push(source.own());
-            require_environment(seed, &identity, request.now, &mut notes)?;
-            for (b, batch) in seed.batches.iter().enumerate() {
-                batches.push(batch_of(settings, b, batch)?);
-            }
+    if let Some((seed, source)) = request.seed {
+        sources.push(source.own());
+        require_environment(seed, &identity, request.now, &mut notes)?;
+        for (b, batch) in seed.batches.iter().enumerate() {
+            batches.push(batch_of(settings, b, batch)?);
         }
+    } else {
+        let (batch_id, steps) = (request.name.to_owned(), settings.steps.clone());
+        batches.push(Batch { batch_id, description: String::new(), count: 0, steps });
     }
     if identity.lineage.is_none() {
         notes.push(

@@ -4,6 +4,7 @@
 //! believed before every contender has given the same answer, and a peer that cannot be had is named.
 
 mod analyze;
+mod backfill;
 mod change;
 mod cleanup;
 mod peers;
@@ -44,6 +45,8 @@ pub(crate) struct Args {
 enum Area {
     /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
     Analyze,
+    /// What a backfill costs beyond its calls, and 100,000 candidates in bounded memory
+    Backfill,
     Change(change::Args),
     Cleanup(cleanup::Args),
     /// Every report over a year of telemetry, ten million events
@@ -123,6 +126,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     ops::files::create_dir(&bench.folder)?;
     let measured = match &args.area {
         Area::Analyze => analyze::run(&bench)?,
+        Area::Backfill => backfill::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
         Area::Reports => reports::run(&bench)?,

@@ -6,7 +6,7 @@
 mod apply;
 mod compare;
 mod postgrest;
-mod server;
+pub(super) mod server;
 
 use std::path::{Path, PathBuf};
 

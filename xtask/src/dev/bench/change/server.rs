@@ -11,11 +11,11 @@ use crate::dev::bench::Bench;
 use crate::output;
 
 /// A running stack; stopped when it is dropped.
-pub(super) struct Server<'a> {
+pub(in crate::dev::bench) struct Server<'a> {
     bench: &'a Bench,
     state: PathBuf,
     /// The URL of the database.
-    pub(super) database: String,
+    pub(in crate::dev::bench) database: String,
     /// The URL of PostgREST itself, with no gateway before it that could take the time.
     pub(super) rest: String,
     /// The key of the service role.
@@ -24,7 +24,7 @@ pub(super) struct Server<'a> {
 
 impl<'a> Server<'a> {
     /// An error is the reason in words.
-    pub(super) fn start(bench: &'a Bench) -> Result<Self, String> {
+    pub(in crate::dev::bench) fn start(bench: &'a Bench) -> Result<Self, String> {
         output::stderr("starting PostgreSQL and PostgREST\n");
         let (program, state) = (&bench.program, bench.folder.join("stack"));
         let sh = &bench.cargo.sh;
@@ -45,7 +45,7 @@ impl<'a> Server<'a> {
     }
 
     /// Runs a script with psql.
-    pub(super) fn script(&self, file: &Path) -> anyhow::Result<()> {
+    pub(in crate::dev::bench) fn script(&self, file: &Path) -> anyhow::Result<()> {
         let (file, url) = (path(file), &self.database);
         let psql = cmd!(self.bench.cargo.sh, "psql -X -q -v ON_ERROR_STOP=1 -f {file} {url}");
         Ok(psql.quiet().ignore_stdout().run()?)
