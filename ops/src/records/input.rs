@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use super::ReadError;
 use super::hash::Hasher;
+use serde::{Deserialize, Serialize};
 
 /// What is smaller than this is unpacked whatever its ratio is.
 const UNPACKED_FREE: u64 = 256 * 1024 * 1024;
@@ -58,13 +58,8 @@ impl Input {
         let length = read_full(&mut file, &mut magic).map_err(fail)?;
         let magic = &magic[..length];
         let compression = Compression::of(magic);
-        let mut input = Self {
-            path: path.to_path_buf(),
-            compression,
-            file,
-            hasher: Hasher::default(),
-            is_copy: false,
-        };
+        let mut input =
+            Self { path: path.to_path_buf(), compression, file, hasher: Hasher::default(), is_copy: false };
         let is_regular = input.file.metadata().map_err(fail)?.is_file();
         if compression.is_some() || !is_regular {
             let copy = tempfile::tempfile_in(scratch)

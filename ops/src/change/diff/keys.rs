@@ -103,7 +103,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = KeyWriter::create(dir.path()).unwrap();
         let text = |n: usize| format!("{n}:{}", "é".repeat(if n == 700 { CHUNK } else { n }));
-        let write = |n| writer.line(|out| out.extend_from_slice(format!("{}\n", text(n)).as_bytes())).unwrap();
+        let write =
+            |n| writer.line(|out| out.extend_from_slice(format!("{}\n", text(n)).as_bytes())).unwrap();
         let places: Vec<u64> = (0..1000).map(write).collect();
         let mut reader = KeyReader::new(writer.finish().unwrap());
         for n in (0..1000).chain([3, 999, 700, 0]) {

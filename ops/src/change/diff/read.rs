@@ -85,8 +85,9 @@ fn read_live(
     let mut take = |row: &[ValueRef<'_>]| {
         side.count(job)?;
         let digest = digest_row(compared.iter().map(|i| row[*i]), &mut scratch);
-        let at = store
-            .push(job, row, || if is_whole { digest } else { digest_row(row.iter().copied(), &mut scratch) })?;
+        let at = store.push(job, row, || {
+            if is_whole { digest } else { digest_row(row.iter().copied(), &mut scratch) }
+        })?;
         if key.iter().any(|i| row[*i] == ValueRef::Null) {
             side.add_unkeyed(|| key.iter().map(|i| row[*i].to_value()).collect());
             return Ok(());

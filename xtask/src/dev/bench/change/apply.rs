@@ -108,7 +108,8 @@ impl Change<'_> {
                 contenders
                     .push(Contender { command: way, ..Contender::new(name, &[]) }.speed(self.goal(4.0)));
             }
-            let about = format!("sqlite{}: apply {batch} rows a batch, {}", layout.about, mode.to_uppercase());
+            let about =
+                format!("sqlite{}: apply {batch} rows a batch, {}", layout.about, mode.to_uppercase());
             let digest = || self.by_hand(&["digest-sqlite", &file]);
             let place = Place { about, reset: &reset, digest: &digest };
             let results = self.applies(&prepared, &place, contenders)?;
