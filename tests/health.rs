@@ -180,7 +180,7 @@ fn what_cannot_be_read_is_unknown_and_replaces_an_older_report() {
         ),
         (
             |db| {
-                db.execute_batch("DROP TABLE profiles; CREATE VIEW profiles AS SELECT id AS session_id, 'v1.2.1' AS results_version FROM assessment_sessions").unwrap()
+                db.execute_batch("DROP TABLE profiles; CREATE VIEW profiles AS SELECT id AS session_id, 'v1.2.1' AS results_version FROM assessment_sessions").unwrap();
             },
             "profiles",
         ),

@@ -68,6 +68,7 @@ fn world(without: u64) -> (tempfile::TempDir, rusqlite::Connection) {
 type Says = fn(session: &str, token: Option<&str>) -> Option<&'static str>;
 
 /// Data for the right token and a row of nulls for any other.
+#[expect(clippy::unnecessary_wraps, reason = "one of several things that the function may say")]
 fn strict(session: &str, token: Option<&str>) -> Option<&'static str> {
     let n = session.rsplit_once('-').and_then(|(_, n)| u64::from_str_radix(n, 16).ok()).unwrap_or(u64::MAX);
     let is_right = token.is_some_and(|given| given == self::token(n));
@@ -260,7 +261,7 @@ fn data_that_is_missing_stuck_or_lying_is_never_go() {
                 db.execute_batch(
                     "UPDATE profiles SET created_at = NULL; UPDATE fc_scores SET created_at = NULL",
                 )
-                .unwrap()
+                .unwrap();
             },
             "INSUFFICIENT",
         ),
@@ -316,6 +317,10 @@ fn a_soak_of_a_plan_needs_its_application_and_no_other() {
     assert_eq!(code, 3, "{stderr}");
 }
 
+fn args(plan: &Plan) -> [&str; 4] {
+    ["--out", "soak", "--plan", &plan.dir]
+}
+
 #[test]
 fn evidence_for_one_plan_is_none_for_another_and_none_from_before_its_application() {
     let (dir, _database) = world(17);
@@ -324,9 +329,6 @@ fn evidence_for_one_plan_is_none_for_another_and_none_from_before_its_applicatio
     let (first, second) = (plan_dir(dir.path(), "a", &[&id(1000)]), plan_dir(dir.path(), "b", &[&id(1000)]));
     applied(dir.path(), &first.id);
     applied(dir.path(), &second.id);
-    fn args(plan: &Plan) -> [&str; 4] {
-        ["--out", "soak", "--plan", &plan.dir]
-    }
     let (_, _, stderr) = soak(dir.path(), &url, &args(&first));
     let evidence = std::fs::read_to_string(dir.path().join("soak/evidence.ndjson")).unwrap();
     assert!(evidence.lines().count() > 2, "{stderr}");

@@ -206,7 +206,7 @@ mod tests {
         }
     }
 
-    fn tried(right: Called, wrong: Called, missing: Called) -> Result<Reading, String> {
+    fn tried(right: &Called, wrong: &Called, missing: &Called) -> Result<Reading, String> {
         let world = || World { right: right.clone(), wrong: wrong.clone(), missing: missing.clone() };
         read(&terms("sessions"), &mut world(), &world(), &[], "t")
     }
@@ -216,15 +216,15 @@ mod tests {
         let denied = || Called::Denied("HTTP 403".to_owned());
         // Two right ones, two wrong ones, two of the other session, none at all, and an expired one.
         let sound = Ok(Reading::Counted { units: 8, good: 8, bad: Vec::new() });
-        assert_eq!(tried(Called::Data, Called::Nothing, Called::Unknown), sound);
-        assert_eq!(tried(Called::Data, denied(), Called::Nothing), sound);
+        assert_eq!(tried(&Called::Data, &Called::Nothing, &Called::Unknown), sound);
+        assert_eq!(tried(&Called::Data, &denied(), &Called::Nothing), sound);
         for (right, wrong, missing, good, why) in [
             (Called::Data, Called::Data, denied(), 3, "s3: an expired token gives data"),
             (Called::Data, denied(), Called::Data, 7, "without a token there is data"),
             (Called::Nothing, denied(), denied(), 6, "s1: its token gives no data"),
             (denied(), denied(), denied(), 6, "s2: its token is refused, HTTP 403"),
         ] {
-            let Ok(Reading::Counted { units, good: found, bad }) = tried(right, wrong, missing) else {
+            let Ok(Reading::Counted { units, good: found, bad }) = tried(&right, &wrong, &missing) else {
                 panic!()
             };
             assert_eq!((units, found), (8, good));
@@ -236,10 +236,10 @@ mod tests {
     #[test]
     fn no_answer_says_nothing() {
         let down = || Called::Denied("down".to_owned());
-        assert_eq!(tried(down(), Called::Nothing, Called::Nothing), Err("HTTP 503".to_owned()));
-        assert_eq!(tried(Called::Data, down(), Called::Nothing), Err("HTTP 503".to_owned()));
+        assert_eq!(tried(&down(), &Called::Nothing, &Called::Nothing), Err("HTTP 503".to_owned()));
+        assert_eq!(tried(&Called::Data, &down(), &Called::Nothing), Err("HTTP 503".to_owned()));
         assert!(
-            tried(Called::Unknown, Called::Nothing, Called::Nothing).unwrap_err().contains("no function")
+            tried(&Called::Unknown, &Called::Nothing, &Called::Nothing).unwrap_err().contains("no function")
         );
         let mut world = World { right: Called::Data, wrong: Called::Nothing, missing: Called::Nothing };
         let public = World { right: Called::Data, wrong: Called::Nothing, missing: Called::Nothing };
