@@ -103,6 +103,7 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     let mut dice = Dice(11);
     let (mut with_events, mut from_spills) = (0, 0);
     let mut world = World::sqlite();
+    let warm_up = warm_up();
     for kill in 0..KILLS {
         // Ten children after each other on one file, then a new one: a file that is long and one that is not there yet.
         if kill % 10 == 0 {
@@ -111,8 +112,8 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
         let writer = i64::from(kill % 10);
         let locker = (dice.below(2) == 0).then(|| world.path());
         let mut child = start(&format!("write {writer}"), world.dir.path());
-        let moment = Duration::from_millis(dice.below(150));
-        let lock_at = Duration::from_millis(dice.below(60));
+        let moment = Duration::from_millis(dice.below(150 + 2 * warm_up));
+        let lock_at = Duration::from_millis(dice.below(60 + warm_up));
         thread::sleep(lock_at.min(moment));
         let lock = locker.and_then(|path| lock(&path));
         thread::sleep(moment.saturating_sub(lock_at));
@@ -137,6 +138,20 @@ fn what_was_acknowledged_survives_being_killed_at_any_moment() {
     }
     assert!(with_events > KILLS / 3, "only {with_events} children got to write");
     assert!(from_spills > 0, "no child left a spill file");
+}
+
+/// Milliseconds until a child has written something, which on a busy machine is longer than what it is then given.
+fn warm_up() -> u64 {
+    let world = World::sqlite();
+    let began = Instant::now();
+    let mut child = start("write 0", world.dir.path());
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let said = stdout.lines().map_while(Result::ok).any(|line| line.contains("acknowledged"));
+    let took = began.elapsed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said, "a child ended by itself");
+    u64::try_from(took.as_millis()).unwrap().min(2_000)
 }
 
 /// Takes the write lock of the database, when it is there already.
