@@ -10,7 +10,7 @@ use super::command::xtask_std;
 pub(crate) struct Moments(pub(crate) u64);
 
 impl Moments {
-    fn next(&mut self, longest_ms: u64) -> Duration {
+    pub(crate) fn next(&mut self, longest_ms: u64) -> Duration {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         Duration::from_millis((self.0 >> 33) % longest_ms)
     }

@@ -26,6 +26,6 @@ pub use header::Header;
 pub use lineage::write_lineage;
 pub use migrator::{MigrateError, MigrateOptions, Outcome as MigrateOutcome, Step, create, migrate};
 pub use open::{OpenError, Snapshot};
-pub use settle::settle;
+pub use settle::{WriteAhead, settle};
 pub use store::SqliteStore;
 pub use telemetry::SqliteTelemetry;

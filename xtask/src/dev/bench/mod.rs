@@ -9,6 +9,7 @@ mod cleanup;
 mod peers;
 mod race;
 mod store;
+mod triage;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,8 @@ enum Area {
     Cleanup(cleanup::Args),
     /// Events through the telemetry store, against SQLite alone, Python and JSON Lines
     Store,
+    /// Tokens saved and yield lost by triage, against draining everything, on simulated backlogs
+    Triage,
 }
 
 /// What an area needs to run.
@@ -108,6 +111,9 @@ impl Comparison {
 
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
+    if matches!(args.area, Area::Triage) {
+        return triage::run(args.quick, &output);
+    }
     let cargo = Cargo::new(settings)?;
     // The store is measured in a program of its own.
     if !matches!(args.area, Area::Store) {
@@ -123,6 +129,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Area::Change(args) => change::run(&bench, args)?,
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
         Area::Store => store::run(&bench, &target)?,
+        Area::Triage => unreachable!("it needs no program and has returned"),
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));
