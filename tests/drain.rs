@@ -5,6 +5,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
+#[path = "drain/sessions.rs"]
+mod sessions;
 #[path = "drain/stopping.rs"]
 mod stopping;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]

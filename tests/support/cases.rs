@@ -95,6 +95,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/bench/expected/help.txt",
     "help/bench/reports/expected/help.txt",
     "help/bench/store/expected/help.txt",
+    "help/bench/triage/expected/help.txt",
     "help/cargo-xtask/expected/help.txt",
     "help/ci/expected/help.txt",
     "help/cleanup/expected/help.txt",

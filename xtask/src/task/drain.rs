@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use ops::config::Config;
+use ops::db::sqlite::WriteAhead;
 use ops::files;
 use ops::guard::Refusal;
 use ops::identity::{self, Identity};
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let identity = args.database.identify(&url, settings, &output)?;
     identity::require_contents(&identity, args.allow_empty)?;
     require_purpose(kind, &identity)?;
+    let log = WriteAhead::begin(url.path());
     let mut store = open_store(&url, &identity)?;
     if args.exclusive {
         require_alone(&mut store, settings)?;
@@ -112,6 +114,8 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     policy.stop_file = Some(stop_file);
     let workers = workers(args, kind, &url, &identity, &out, settings)?;
     let report = work(&mut store, workers, &policy, Some(journal), &history, settings, &output)?;
+    drop(store);
+    log.end();
     write_reports(&report, &folder)?;
     output.json(&report)?;
     output.document(&report.document());

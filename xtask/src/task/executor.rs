@@ -28,6 +28,10 @@ pub(crate) struct ExecutorArgs {
     /// How long one attempt of a program may take, in seconds; then its whole process group is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
+    /// How long a phase stays ours when this process says nothing any more, in seconds; it is renewed while the process
+    /// lives [default: the timeout and a minute]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    lease: Option<u64>,
     /// The program and its arguments, for the executor `command`; it runs in a new directory for each attempt,
     /// so relative paths in its arguments are paths there
     #[arg(last = true, value_name = "PROGRAM")]
@@ -78,9 +82,9 @@ impl ExecutorArgs {
         program
     }
 
-    /// How long a lease must last: longer than any attempt.
+    /// How long a lease lasts without being renewed; longer than any attempt unless it was said.
     pub(crate) fn lease(&self) -> Duration {
-        Duration::from_secs(self.timeout.saturating_add(60))
+        Duration::from_secs(self.lease.unwrap_or(self.timeout.saturating_add(60)))
     }
 }
 

@@ -28,6 +28,6 @@ pub use lineage::write_lineage;
 pub use migrator::{MigrateError, MigrateOptions, Outcome as MigrateOutcome, Step, create, migrate};
 pub use open::{OpenError, Snapshot};
 pub use samples::{PhaseTask, find_phases, read_samples};
-pub use settle::settle;
+pub use settle::{WriteAhead, settle};
 pub use store::SqliteStore;
 pub use telemetry::SqliteTelemetry;

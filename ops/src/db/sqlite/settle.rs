@@ -21,6 +21,52 @@ pub fn settle(path: &Path) -> bool {
     folded && ["-wal", "-shm", "-journal"].iter().all(|suffix| !beside(path, suffix).exists())
 }
 
+/// A database that has a write-ahead log for as long as this lives, where it had none: many connections then write beside
+/// each other, and a commit need not be flushed at once.
+#[derive(Debug)]
+pub struct WriteAhead {
+    /// Set when the mode is to be taken back.
+    path: Option<PathBuf>,
+}
+
+impl WriteAhead {
+    /// Switches the file at `path`. Where that is not possible, it stays as it is, and is slower.
+    pub fn begin(path: &Path) -> Self {
+        let switched = switch(path, "wal", "delete").unwrap_or(false);
+        Self { path: switched.then(|| path.to_path_buf()) }
+    }
+
+    /// Takes the mode back. While others have the database open it stays as it is.
+    pub fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for WriteAhead {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            // Others that still work on it need the log; the last of them folds it in.
+            let _ = switch(&path, "delete", "wal");
+        }
+    }
+}
+
+/// Changes the journal mode of a file that has the mode `from`.
+fn switch(path: &Path, to: &str, from: &str) -> Result<bool, rusqlite::Error> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.busy_timeout(Duration::from_secs(1))?;
+    let mode = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+    if conn.pragma_query_value(None, "journal_mode", mode)? != from {
+        return Ok(false);
+    }
+    let mut now = String::new();
+    conn.pragma_update_and_check(None, "journal_mode", to, |row| {
+        now = row.get(0)?;
+        Ok(())
+    })?;
+    Ok(now == to)
+}
+
 /// The neighbour of a database file with this suffix.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();

@@ -27,6 +27,8 @@ pub struct SqliteStore {
     telemetry: telemetry::Store,
 }
 
+/// Pages of a write-ahead log before it is folded in: folding flushes twice, so it should be rare.
+pub(super) const CHECKPOINT_PAGES: u32 = 16_000;
 /// How long a lock of another process is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,6 +64,11 @@ impl SqliteStore {
             // and an attempt would be lost with its event.
             let keys = tables::exists(&conn, "table", "token_estimation_v2_events")?;
             conn.pragma_update(None, "foreign_keys", keys)?;
+            if conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal" {
+                // A claim that a power cut undoes has claimed nothing.
+                conn.pragma_update(None, "synchronous", "normal")?;
+                conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            }
             Ok(conn)
         };
         let failed = || format!("open `{}`", path.display());

@@ -5,7 +5,7 @@
 //! every group, because SQLite goes on writing into a file that was deleted.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags, ffi};
 
@@ -19,6 +19,8 @@ use crate::text;
 const LOCK_SLICE: Duration = Duration::from_millis(50);
 /// Comes before what a trigger has against a row.
 pub(super) const TRIGGER: &str = "trigger: ";
+/// How old what a guest has committed may become before it is on disk for good, where the database has a write-ahead log.
+const GUEST_FLUSH: Duration = Duration::from_millis(100);
 /// Statements that stay prepared.
 const STATEMENTS: usize = 64;
 
@@ -38,8 +40,9 @@ impl SqliteTelemetry {
         Self { path: Some(path.to_path_buf()), durability, lock_timeout, is_guest: false }
     }
 
-    /// The database in the file at `path`, which is somebody else's: its journal mode stays as it is, and so does the
-    /// care with which SQLite flushes it.
+    /// The database in the file at `path`, which is somebody else's: its journal mode stays as it is. Without a write-ahead
+    /// log every commit is flushed; with one, a commit that follows another within a moment is flushed with a later one:
+    /// a power cut may undo it, no kill can.
     pub(super) fn guest(path: &Path) -> Self {
         Self { is_guest: true, ..Self::file(path, Durability::Power, Duration::ZERO) }
     }
@@ -104,6 +107,8 @@ struct SqliteSink {
     always_durable: bool,
     is_durable: bool,
     is_broken: bool,
+    /// When a guest last flushed; `None` for one that does not wait.
+    flushed: Option<Instant>,
 }
 
 impl SqliteSink {
@@ -128,11 +133,16 @@ impl SqliteSink {
         // Without the table of events SQLite would refuse every statement on a table that refers to it.
         let keys = !is_guest || tables::exists(&conn, "table", "token_estimation_v2_events")?;
         conn.pragma_update(None, "foreign_keys", keys)?;
-        let always_durable = durability == Durability::Power;
+        let has_log = conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal";
+        let flushed = (is_guest && has_log).then(Instant::now);
+        if flushed.is_some() {
+            conn.pragma_update(None, "wal_autocheckpoint", super::store::CHECKPOINT_PAGES)?;
+        }
+        let always_durable = durability == Durability::Power && flushed.is_none();
         conn.pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
         let id = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
         let place = path.map(|path| (path.to_path_buf(), id(path)));
-        Ok(Self { conn, place, always_durable, is_durable: always_durable, is_broken: false })
+        Ok(Self { conn, place, always_durable, is_durable: always_durable, is_broken: false, flushed })
     }
 
     fn run(&self, sql: &str) -> Result<(), SinkError> {
@@ -147,7 +157,11 @@ impl Sink for SqliteSink {
             let text = "the last transaction could not be undone".to_owned();
             return Err(SinkError::Unavailable { text, is_lost: true });
         }
-        let is_durable = is_durable || self.always_durable;
+        let is_due = self.flushed.is_some_and(|at| at.elapsed() >= GUEST_FLUSH);
+        if is_due {
+            self.flushed = Some(Instant::now());
+        }
+        let is_durable = is_durable || self.always_durable || is_due;
         if is_durable != self.is_durable {
             let level = if is_durable { "full" } else { "normal" };
             self.conn.pragma_update(None, "synchronous", level).map_err(|error| classify(&error))?;

@@ -116,7 +116,7 @@ impl<'a> Hub<'a> {
         self.changed.notify_all();
     }
 
-    /// Notes a claim; it is on disk when this returns.
+    /// Notes a claim.
     pub(super) fn claimed(&self, pick: &Pick, claim: &Claim) -> Result<(), DrainError> {
         let mut inner = self.lock();
         inner.session.taken();
@@ -135,16 +135,19 @@ impl<'a> Hub<'a> {
             fencing_token: claim.fencing_token,
             held_out: pick.held_out,
         })))?;
-        if let Some(journal) = &mut inner.journal {
-            journal.sync()?;
-        }
         let done = inner.session.tally.attempts.total;
         let total = done + inner.session.queue.len() + inner.session.in_flight.len() as u64;
         (inner.progress)(done, total, &claim.key.phase_id);
         Ok(())
     }
 
-    /// Notes what became of a claim. It is on disk before the next attempt begins.
+    /// Brings the journal to disk; nobody waits for it.
+    pub(super) fn flush(&self) -> std::io::Result<()> {
+        let file = self.lock().journal.as_mut().and_then(Journal::unflushed);
+        file.map_or(Ok(()), |file| file.sync_data())
+    }
+
+    /// Notes what became of a claim.
     pub(super) fn ended(&self, event: &Event) -> Result<(), DrainError> {
         let recorded = self.lock().record(event);
         self.changed.notify_all();

@@ -1,4 +1,5 @@
-//! The journal of a session: a line for every transition, appended and flushed to disk, never rewritten.
+//! The journal of a session: a line for every transition, appended at once, flushed to disk within a tenth of a second,
+//! never rewritten. A kill loses nothing; a power cut may lose the last moment, which the database then tells.
 //!
 //! Whoever reads it back gets the lines that are whole, in order and numbered without a gap; what follows the first that
 //! is not is cut off and said. The database is the truth about attempts; the journal is the truth about the session.
@@ -6,6 +7,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -199,7 +201,7 @@ pub enum JournalError {
 /// A journal that this process alone appends to.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     seq: u64,
     /// Written and not yet flushed.
@@ -221,7 +223,7 @@ impl Journal {
         let file = file.map_err(|e| FileError::new("create", &path, e))?;
         lock(&file, &path)?;
         files::sync_parent(&path)?;
-        Ok(Self { file, path, seq: 0, is_dirty: false, buffer: Vec::new() })
+        Ok(Self { file: Arc::new(file), path, seq: 0, is_dirty: false, buffer: Vec::new() })
     }
 
     /// Takes up the journal of a session whose process is gone; what is not whole at its end is cut off.
@@ -239,7 +241,7 @@ impl Journal {
             cut().map_err(|e| FileError::new("cut", &path, e))?;
         }
         let seq = history.lines.len() as u64;
-        Ok((Self { file, path, seq, is_dirty: false, buffer: Vec::new() }, history))
+        Ok((Self { file: Arc::new(file), path, seq, is_dirty: false, buffer: Vec::new() }, history))
     }
 
     /// Reads the journal of a session, whoever works on it, and changes nothing.
@@ -260,9 +262,14 @@ impl Journal {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, &line).expect("a line is plain data");
         self.buffer.push(b'\n');
-        self.file.write_all(&self.buffer).map_err(|e| FileError::new("append to", &self.path, e))?;
+        self.file.as_ref().write_all(&self.buffer).map_err(|e| FileError::new("append to", &self.path, e))?;
         self.is_dirty = true;
         Ok(())
+    }
+
+    /// The file, when something was appended since it was last asked for: whoever asks brings it to disk.
+    pub(super) fn unflushed(&mut self) -> Option<Arc<File>> {
+        std::mem::take(&mut self.is_dirty).then(|| Arc::clone(&self.file))
     }
 
     /// Brings what was appended to disk.

@@ -17,6 +17,7 @@ mod recorded;
 mod report;
 mod resume;
 mod session;
+pub mod simulate;
 mod tally;
 mod triage;
 mod worker;
@@ -120,7 +121,7 @@ pub fn drain(
     }
     control.candidates(&policy.settings.selection, &mut |candidate| session.fill(&candidate))?;
     session.queue.settle();
-    session.replay(&history.lines);
+    session.replay(&history.lines, &accounted);
     resume::settle(&mut session, policy, journal.as_mut(), history, &accounted, clock)?;
     let hub = Hub::new(session, journal, clock, progress);
     worker::run_all(control, workers, policy, clock, &hub, stop);

@@ -91,9 +91,9 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// What waits and what is parked.
-    pub(super) fn parked(&self) -> usize {
-        self.parked.len()
+    /// Phases that were never attempted and are not going to be.
+    pub(super) fn skipped(&self) -> u64 {
+        self.parked.iter().filter(|phase| phase.tries == 0).count() as u64
     }
 
     /// Chance that the next attempt is worth something, under a uniform prior.
@@ -219,13 +219,16 @@ impl Queue {
         self.waiting
     }
 
-    /// Parked phases by reason.
-    pub(super) fn skips(&self) -> BTreeMap<&'static str, u64> {
-        let mut skips = BTreeMap::new();
-        for run in self.runs.iter().filter(|run| !run.parked.is_empty()) {
-            *skips.entry(run.stopped.unwrap_or("stopped")).or_insert(0) += run.parked.len() as u64;
+    /// Parked phases by the reason of their run: those that were never attempted, or those that were.
+    pub(super) fn parked_by_reason(&self, attempted: bool) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for run in &self.runs {
+            let count = run.parked.iter().filter(|phase| (phase.tries > 0) == attempted).count() as u64;
+            if count > 0 {
+                *counts.entry(run.stopped.unwrap_or("stopped")).or_insert(0) += count;
+            }
         }
-        skips
+        counts
     }
 
     /// Rows of the parked phases.
@@ -317,11 +320,11 @@ mod tests {
     fn a_stop_parks_and_can_be_taken_back() {
         let mut queue = queue(&[("a", &[(1, 0, None), (2, 1, None), (3, 2, None)])]);
         queue.stop(0, "systemic", |pk| pk == 3);
-        assert_eq!((queue.len(), queue.skips()["systemic"]), (1, 2));
+        assert_eq!((queue.len(), queue.parked_by_reason(false)["systemic"]), (1, 2));
         queue.put(0, phase(9, 9, None), |_| false);
         assert_eq!(queue.parked().count(), 3);
         queue.reopen(0);
         assert_eq!(drain(&mut queue), [1, 2, 3, 9]);
-        assert!(queue.skips().is_empty());
+        assert!(queue.parked_by_reason(false).is_empty());
     }
 }

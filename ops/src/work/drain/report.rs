@@ -73,7 +73,9 @@ pub struct DrainReport {
     pub stopped: Option<&'static str>,
     /// Phases that were not attempted, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
-    /// The runs that they are in, the first 100.
+    /// Phases that were attempted and would have been again, by reason.
+    pub cut_short: BTreeMap<&'static str, u64>,
+    /// The runs with phases that were not attempted, the first 100 by id.
     pub skipped_runs: Vec<SkippedRun>,
     /// What the phases say that were attempted though their run was stopped.
     pub hold_out: HoldOut,
@@ -202,6 +204,7 @@ impl DrainReport {
             left_executing: 0,
             stopped: None,
             skipped: BTreeMap::new(),
+            cut_short: BTreeMap::new(),
             skipped_runs: Vec::new(),
             hold_out: HoldOut::default(),
             reopened: 0,
@@ -223,13 +226,15 @@ impl DrainReport {
         self.stopped = stopped;
         self.worked_ms = session.worked_ms;
         self.skipped = session.skips();
-        for run in session.queue.runs.iter().filter(|run| run.parked() > 0).take(LISTED_MAX) {
-            self.skipped_runs.push(SkippedRun {
-                run_id: run.id.clone(),
-                reason: run.stopped.unwrap_or("stopped"),
-                phases: run.parked() as u64,
-            });
-        }
+        self.cut_short = session.cut_short();
+        let skipped = session.queue.runs.iter().filter(|run| run.skipped() > 0).map(|run| SkippedRun {
+            run_id: run.id.clone(),
+            reason: run.stopped.unwrap_or("stopped"),
+            phases: run.skipped(),
+        });
+        self.skipped_runs = skipped.collect();
+        self.skipped_runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+        self.skipped_runs.truncate(LISTED_MAX);
         let by_triage = ["systemic", "presumed_systemic", "price"];
         let skipped = by_triage.iter().filter_map(|reason| self.skipped.get(reason)).sum();
         let (attempted, yielded) = session.tally.held_out;

@@ -10,7 +10,7 @@ use super::limits::Settings;
 use super::queue::{Queue, Waiting};
 use super::tally::Tally;
 use super::triage::{Decision, Result as TriageResult, Triage};
-use crate::phases::{Candidate, PhaseState};
+use crate::phases::{AccountedAttempt, Candidate, PhaseState};
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +80,17 @@ impl Session {
         self.claimed.insert(pk);
     }
 
-    /// Applies the lines of an earlier process.
-    pub(super) fn replay(&mut self, lines: &[Line]) {
+    /// Applies the lines of an earlier process. An attempt that the database has no account of was undone with it.
+    pub(super) fn replay(&mut self, lines: &[Line], accounted: &[AccountedAttempt]) {
+        let accounted: HashSet<(i64, u64)> =
+            accounted.iter().map(|attempt| (attempt.phase_pk, attempt.attempt)).collect();
         for line in lines {
-            self.apply(&line.event);
+            match &line.event {
+                Event::Ended(ended) if !accounted.contains(&(ended.pk, ended.attempt)) => {
+                    self.apply(&Event::Released { pk: ended.pk });
+                }
+                event => self.apply(event),
+            }
             self.worked_ms = line.worked_ms;
         }
     }
@@ -320,17 +327,22 @@ impl Session {
         self.queue.runs[run].stopped.is_some()
     }
 
-    /// Phases that are not attempted, by reason.
+    /// Phases that were never attempted, by reason.
     pub(super) fn skips(&self) -> BTreeMap<&'static str, u64> {
-        let mut skips = self.queue.skips();
-        for (reason, count) in
-            [("overtaken", self.tally.overtaken), ("attempts_per_phase", self.tally.out_of_attempts)]
-        {
-            if count > 0 {
-                skips.insert(reason, count);
-            }
+        let mut skips = self.queue.parked_by_reason(false);
+        if self.tally.overtaken > 0 {
+            skips.insert("overtaken", self.tally.overtaken);
         }
         skips
+    }
+
+    /// Phases that were attempted and would have been again, by reason.
+    pub(super) fn cut_short(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = self.queue.parked_by_reason(true);
+        if self.tally.out_of_attempts > 0 {
+            counts.insert("attempts_per_phase", self.tally.out_of_attempts);
+        }
+        counts
     }
 }
 

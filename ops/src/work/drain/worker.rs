@@ -3,6 +3,7 @@
 //! A worker has its own connection and its own executor. What it does with a phase is fenced by its lease, which the
 //! watch renews; a worker whose lease is gone is told to stop and can write nothing.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +11,13 @@ use std::time::{Duration, Instant};
 use super::attempt::Attempts;
 use super::executor::Executor;
 use super::hub::Hub;
-use super::{DrainError, Policy};
+use super::{DrainError, JournalError, Policy};
 use crate::clock::Clock;
+use crate::files::FileError;
 use crate::phases::{LeaseKey, Store, StoreError};
 
+/// How long the journal may be behind on disk.
+const FLUSH: Duration = Duration::from_millis(100);
 /// How often the watch looks.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -127,7 +131,7 @@ fn watch(
     is_over: &AtomicBool,
 ) {
     let period = policy.lease / 3;
-    let mut renewed = Instant::now();
+    let (mut renewed, mut flushed) = (Instant::now(), Instant::now());
     while !is_over.load(Ordering::Relaxed) {
         if stop.load(Ordering::Relaxed) {
             hub.stop("interrupted");
@@ -144,6 +148,13 @@ fn watch(
                 hub.fail(error.into());
                 return;
             }
+        }
+        if flushed.elapsed() >= FLUSH {
+            if let Err(error) = hub.flush() {
+                hub.fail(JournalError::from(FileError::new("flush", Path::new("the journal"), error)).into());
+                return;
+            }
+            flushed = Instant::now();
         }
         std::thread::park_timeout(TICK);
     }

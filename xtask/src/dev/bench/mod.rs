@@ -11,6 +11,7 @@ mod peers;
 mod race;
 mod reports;
 mod store;
+mod triage;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,8 @@ enum Area {
     Reports,
     /// Events through the telemetry store, against SQLite alone, Python and tracing-appender
     Store,
+    /// Tokens saved and yield lost by triage, against draining everything, on simulated backlogs
+    Triage,
 }
 
 /// What an area needs to run.
@@ -114,6 +117,9 @@ impl Comparison {
 
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
+    if matches!(args.area, Area::Triage) {
+        return triage::run(args.quick, &output);
+    }
     let cargo = Cargo::new(settings)?;
     // The store is measured in a program of its own.
     if !matches!(args.area, Area::Store) {
@@ -131,6 +137,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
         Area::Reports => reports::run(&bench)?,
         Area::Store => store::run(&bench, &target)?,
+        Area::Triage => unreachable!("it needs no program and has returned"),
     };
     for Missing { peer, why } in &measured.missing {
         output::stderr(&format!("MISSING: {peer}: {why}\n"));

@@ -103,6 +103,28 @@ fn drain(
     }
 }
 
+/// What the database knows of these events.
+fn accounted(events: &[Event]) -> Vec<AccountedAttempt> {
+    let account = |event: &Event| match event {
+        Event::Ended(ended) => Some(AccountedAttempt {
+            phase_pk: ended.pk,
+            key: crate::phases::PhaseKey { run_id: ended.run_id.clone(), phase_id: ended.phase_id.clone() },
+            attempt: ended.attempt,
+            outcome: ended.outcome.clone(),
+            reason: None,
+            detail: None,
+            telemetry: ended.telemetry.clone(),
+            zero_yield: None,
+            milestones: None,
+            fingerprint: None,
+            state: None,
+            took_ms: 0,
+        }),
+        _ => None,
+    };
+    events.iter().filter_map(account).collect()
+}
+
 fn none() -> TriagePolicy {
     TriagePolicy::off()
 }
@@ -231,7 +253,7 @@ fn a_journal_replayed_to_any_point_goes_on_as_if_nothing_had_happened() {
             }
         }
         again.queue.settle();
-        again.replay(&lines);
+        again.replay(&lines, &accounted(&events[..cut]));
         for pk in again.in_flight.keys().copied().collect::<Vec<_>>() {
             again.apply(&Event::Released { pk });
         }
