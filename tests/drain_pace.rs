@@ -92,6 +92,7 @@ fn run(path: &Path, workers: usize, attempts: u64) -> (DrainReport, Duration) {
         owner: "o".to_owned(),
         database: "d".to_owned(),
         stop_file: None,
+        coefficients: ops::tokens::estimator::Coefficients::default(),
     };
     let _log = WriteAhead::begin(path);
     let mut control = SqliteStore::open(path).unwrap();
