@@ -1,6 +1,6 @@
 //! Scorecards: how well extraction works for each publisher, and what should be done about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -8,6 +8,7 @@ use super::source::{Counted, count, real, word};
 use super::{
     BARS_MAX, Basis, Duration, ROWS_MAX, ReportError, Source, TrendDay, Window, head, rest, trend_chart,
 };
+use crate::db::Cell;
 use crate::report::chart::Axis;
 use crate::report::{Align, Chart, Document, Table, percentage};
 use crate::stats::percent;
@@ -124,49 +125,24 @@ pub struct PublisherReport {
 /// Reads the scorecards of the window.
 pub fn publishers(source: &mut Source<'_>, min_attempts: u64) -> Result<PublisherReport, ReportError> {
     let (basis, from) = source.counted(&COUNTED, "extractions")?;
-    let named =
-        format!("(SELECT CASE WHEN publisher <> '' THEN publisher ELSE host END AS name, d.* FROM {from}) n");
-    let mut by_name: HashMap<String, Vec<(String, u64)>> = HashMap::new();
-    let mut overall: HashMap<String, u64> = HashMap::new();
-    for row in source.rows(&format!(
-        "SELECT name, method, sum(attempts) FROM {named} GROUP BY name, method ORDER BY 3 DESC, 2"
-    ))? {
-        let (method, n) = (word(&row[1]), count(&row[2]));
-        *overall.entry(if method.is_empty() { "failed".to_owned() } else { method.clone() }).or_default() +=
-            n;
-        if !method.is_empty() {
-            by_name.entry(word(&row[0])).or_default().push((method, n));
-        }
+    // One pass over the days; what is left is a row for each host and method of a publisher.
+    let rows = source.rows(&format!(
+        "SELECT CASE WHEN publisher <> '' THEN publisher ELSE host END AS name, host, method, sum(attempts), \
+         sum(successes), sum(timed), sum(duration_ms), min(duration_ms_min), max(duration_ms_max), max(day) \
+         FROM {from} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    ))?;
+    let (mut total, mut by_name) = (Sums::default(), HashMap::<String, Sums>::new());
+    for row in &rows {
+        total.add(row);
+        by_name.entry(word(&row[0])).or_default().add(row);
     }
-    let mut methods: Vec<(String, u64)> = overall.into_iter().collect();
-    methods.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    let cards = source.rows(&format!(
-        "SELECT name, count(DISTINCT host), sum(attempts), sum(successes), sum(timed), sum(duration_ms), \
-         min(duration_ms_min), max(duration_ms_max), max(day) FROM {named} GROUP BY name ORDER BY 3 DESC, 1"
-    ))?;
-    let publishers: Vec<PublisherCard> = cards
-        .iter()
-        .map(|row| {
-            let (attempts, successes) = (count(&row[2]), count(&row[3]));
-            let success_rate = percent(successes, attempts);
-            PublisherCard {
-                publisher: word(&row[0]),
-                hosts: count(&row[1]),
-                attempts,
-                successes,
-                success_rate,
-                grade: Grade::of(success_rate, attempts, min_attempts),
-                duration: duration(&row[4..]),
-                methods: by_name.remove(&word(&row[0])).unwrap_or_default(),
-                last_day: word(&row[8]),
-            }
-        })
-        .collect();
-    let total = source.rows(&format!(
-        "SELECT sum(attempts), sum(successes), count(DISTINCT host), sum(timed), sum(duration_ms), \
-         min(duration_ms_min), max(duration_ms_max) FROM {from}"
-    ))?;
-    let (attempts, successes) = (count(&total[0][0]), count(&total[0][1]));
+    let mut publishers: Vec<PublisherCard> =
+        by_name.into_iter().map(|(name, sums)| sums.card(name, min_attempts)).collect();
+    publishers.sort_by(|a, b| b.attempts.cmp(&a.attempts).then_with(|| a.publisher.cmp(&b.publisher)));
+    let (attempts, successes) = (total.attempts, total.successes);
+    let failed = total.methods.remove("").map(|n| ("failed".to_owned(), n));
+    let mut methods: Vec<(String, u64)> = total.methods.into_iter().chain(failed).collect();
+    most_first(&mut methods);
     let trend = trend(source, &from, "attempts", "successes")?;
     Ok(PublisherReport {
         window: source.window.clone(),
@@ -175,16 +151,70 @@ pub fn publishers(source: &mut Source<'_>, min_attempts: u64) -> Result<Publishe
         attempts,
         successes,
         success_rate: percent(successes, attempts),
-        hosts: count(&total[0][2]),
-        duration: duration(&total[0][3..]),
+        hosts: total.hosts.len() as u64,
+        duration: Duration::of(total.timed, total.duration_ms, total.min_ms, total.max_ms),
         methods,
         trend,
         publishers,
     })
 }
 
+/// What rows add up to.
+#[derive(Debug, Default)]
+struct Sums {
+    hosts: HashSet<String>,
+    methods: HashMap<String, u64>,
+    attempts: u64,
+    successes: u64,
+    timed: u64,
+    duration_ms: f64,
+    min_ms: Option<f64>,
+    max_ms: Option<f64>,
+    last_day: String,
+}
+
+impl Sums {
+    /// Adds a row of name, host, method, counts, durations and the last day.
+    fn add(&mut self, row: &[Cell]) {
+        let attempts = count(&row[3]);
+        self.hosts.insert(word(&row[1]));
+        *self.methods.entry(word(&row[2])).or_default() += attempts;
+        self.attempts += attempts;
+        self.successes += count(&row[4]);
+        self.timed += count(&row[5]);
+        self.duration_ms += real(&row[6]).unwrap_or(0.0);
+        let least = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::min);
+        let most = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        (self.min_ms, self.max_ms) = (least(self.min_ms, real(&row[7])), most(self.max_ms, real(&row[8])));
+        self.last_day = std::mem::take(&mut self.last_day).max(word(&row[9]));
+    }
+
+    fn card(self, publisher: String, min_attempts: u64) -> PublisherCard {
+        let success_rate = percent(self.successes, self.attempts);
+        let mut methods: Vec<(String, u64)> =
+            self.methods.into_iter().filter(|(method, _)| !method.is_empty()).collect();
+        most_first(&mut methods);
+        PublisherCard {
+            publisher,
+            hosts: self.hosts.len() as u64,
+            attempts: self.attempts,
+            successes: self.successes,
+            success_rate,
+            grade: Grade::of(success_rate, self.attempts, min_attempts),
+            duration: Duration::of(self.timed, self.duration_ms, self.min_ms, self.max_ms),
+            methods,
+            last_day: self.last_day,
+        }
+    }
+}
+
+/// The most frequent first.
+fn most_first(methods: &mut [(String, u64)]) {
+    methods.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+}
+
 /// From how often a duration is known, the sum, the least and the greatest.
-pub(super) fn duration(cells: &[crate::db::Cell]) -> Duration {
+pub(super) fn duration(cells: &[Cell]) -> Duration {
     Duration::of(count(&cells[0]), real(&cells[1]).unwrap_or(0.0), real(&cells[2]), real(&cells[3]))
 }
 
@@ -197,11 +227,7 @@ pub(super) fn trend(
 ) -> Result<Vec<TrendDay>, ReportError> {
     let rows =
         source.rows(&format!("SELECT day, sum({all}), sum({good}) FROM {from} GROUP BY day ORDER BY day"))?;
-    let day = |row: &Vec<crate::db::Cell>| TrendDay {
-        day: word(&row[0]),
-        count: count(&row[1]),
-        good: count(&row[2]),
-    };
+    let day = |row: &Vec<Cell>| TrendDay { day: word(&row[0]), count: count(&row[1]), good: count(&row[2]) };
     Ok(rows.iter().map(day).collect())
 }
 
