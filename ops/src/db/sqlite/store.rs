@@ -5,9 +5,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
 use super::{SqliteTelemetry, account, tables};
 use crate::clock::Stamp;
@@ -72,7 +72,16 @@ impl SqliteStore {
             Ok(conn)
         };
         let failed = || format!("open `{}`", path.display());
-        let conn = open().map_err(|e| DbError::new(failed(), e))?;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
+        let conn = loop {
+            match open() {
+                // The log of a killed writer is being recovered, for which no timeout waits.
+                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                opened => break opened.map_err(|e| DbError::new(failed(), e))?,
+            }
+        };
         // An attempt takes minutes and is accounted for once: there is nothing to queue, and the answer is needed.
         let options = StoreOptions { debug: true, lock_timeout: LOCK_TIMEOUT, ..StoreOptions::default() };
         let driver = Arc::new(SqliteTelemetry::guest(path));
@@ -135,6 +144,12 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         work(&self.conn).map_err(|error| DbError::new(what, error).into())
     }
+}
+
+/// Whether trying again may help.
+fn is_passing(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::FileLockingProtocolFailed | ErrorCode::DatabaseBusy))
 }
 
 /// What can go wrong inside a transaction.

@@ -314,13 +314,14 @@ fn classify(error: &Error) -> SinkError {
     match code {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
+        // The log of a killed writer is being recovered.
+        | ErrorCode::FileLockingProtocolFailed
         | ErrorCode::DiskFull
         | ErrorCode::OutOfMemory => SinkError::Unavailable { text, is_lost: false },
         ErrorCode::ReadOnly
         | ErrorCode::SystemIoFailure
         | ErrorCode::DatabaseCorrupt
         | ErrorCode::CannotOpen
-        | ErrorCode::FileLockingProtocolFailed
         | ErrorCode::PermissionDenied
         | ErrorCode::NotADatabase
         | ErrorCode::OperationInterrupted => SinkError::Unavailable { text, is_lost: true },
