@@ -164,20 +164,19 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
     let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
     let folded = |text: &'t str| text.chars().flat_map(fold);
-    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| {
-        let (a, b) = (text(a), text(b));
-        let (start_of_a, start_of_b) = (start(a.as_bytes()), start(b.as_bytes()));
-        if start_of_a.is_some() && start_of_b.is_some() && start_of_a != start_of_b {
-            return start_of_a.cmp(&start_of_b);
-        }
-        folded(a).cmp(folded(b))
+    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| match (text(a), text(b)) {
+        (a, b) if a.is_ascii() && b.is_ascii() => alphabetical(a.as_bytes(), b.as_bytes()),
+        (a, b) => folded(a).cmp(folded(b)),
     })
 }
 
-/// The first bytes of a word in small letters, as a number that sorts like them; `None` beyond ASCII.
-fn start(word: &[u8]) -> Option<u64> {
-    let mut bytes = [0; 8];
-    let length = word.len().min(bytes.len());
-    bytes[..length].copy_from_slice(&word[..length]);
-    bytes.is_ascii().then(|| u64::from_be_bytes(bytes.map(|byte| byte.to_ascii_lowercase())))
+/// The order of two ASCII words, whatever the size of their letters.
+fn alphabetical(a: &[u8], b: &[u8]) -> Ordering {
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+        if a != b {
+            return a.cmp(&b);
+        }
+    }
+    a.len().cmp(&b.len())
 }

@@ -540,9 +540,13 @@ impl Sql {
         None
     }
 
-    /// Whether a whole row of this table stands at `at`.
+    /// Whether a whole row of this table stands at `at`; of a table that is not read, whether anything like one does.
     fn is_row(&mut self, bytes: &[u8], at: usize, is_end: bool, cells: &mut Cells) -> bool {
         let mut rules = self.context.rules;
+        if !self.is_wanted {
+            let end = lex::parentheses(bytes, at, rules);
+            return end.is_ok_and(|end| self.is_followed(bytes, end, is_end));
+        }
         let end = tuple(bytes, at, &mut rules, &mut cells.sql);
         end.is_ok_and(|end| self.is_followed(bytes, end, is_end)) && self.check_width(at, cells).is_ok()
     }

@@ -120,9 +120,9 @@ fn write(
         return Err(refusal.next("name the table that is meant with --table").into());
     }
     let written = || -> std::io::Result<()> {
-        let mut sorted = sorter.finish()?;
+        let mut lines = sorter.finish()?;
         let mut out = BufWriter::new(File::create(file)?);
-        while let Some((_, line)) = sorted.next()? {
+        while let Some((_, line)) = lines.next()? {
             out.write_all(line)?;
         }
         out.flush()
