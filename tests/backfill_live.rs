@@ -21,7 +21,8 @@ use support::command::xtask_std;
 use tempfile::TempDir;
 
 const SCHEMA: &str = r#"
-CREATE TABLE assessment_sessions (id uuid PRIMARY KEY, status text, created_at timestamptz, share_token text);
+CREATE TABLE assessment_sessions (id uuid PRIMARY KEY, status text, created_at timestamptz, share_token text,
+    completed_questions int NOT NULL DEFAULT 240);
 CREATE TABLE fc_answers (session_id uuid, weight int);
 CREATE TABLE scoring_config (results_version text);
 CREATE TABLE profiles (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), session_id uuid NOT NULL UNIQUE,

@@ -30,7 +30,7 @@ fn signal(child: &Child, name: &str) {
 
 #[test]
 fn no_phase_is_lost_or_accounted_for_twice_when_drains_are_killed_and_suspended() {
-    let (phases, patience) = if is_long() { (10_000, 1800) } else { (150, 120) };
+    let (phases, patience) = if is_long() { (10_000, 1800) } else { (600, 120) };
     let world = World::new(10);
     world.sql(&format!(
         "CREATE TEMP TABLE t AS SELECT * FROM phases WHERE phase_id = 'p1';
@@ -51,22 +51,19 @@ fn no_phase_is_lost_or_accounted_for_twice_when_drains_are_killed_and_suspended(
     };
     let mut drains: Vec<Child> = (0..4).map(|_| start(&world, next_seed())).collect();
     let began = Instant::now();
-    let (mut killed, mut suspended) = (0, 0);
+    let mut rounds = 0;
     let left = "SELECT count(*) FROM phases WHERE state <> 'COMPLETE'";
     while world.one::<i64>(left) > 0 {
         assert!(began.elapsed() < Duration::from_secs(patience), "{} left", world.one::<i64>(left));
         std::thread::sleep(Duration::from_millis(300) + moments.next(500));
         let at = usize::try_from(moments.next(4).as_millis()).unwrap();
-        if killed <= suspended {
-            drains[at].kill().unwrap();
-            killed += 1;
-        } else {
-            // Longer than its leases last.
-            signal(&drains[at], "STOP");
-            std::thread::sleep(Duration::from_millis(1300));
-            signal(&drains[at], "CONT");
-            suspended += 1;
-        }
+        let other = (at + 1) % 4;
+        signal(&drains[other], "STOP");
+        drains[at].kill().unwrap();
+        // Longer than its leases last.
+        std::thread::sleep(Duration::from_millis(1300));
+        signal(&drains[other], "CONT");
+        rounds += 1;
         for drain in &mut drains {
             if drain.try_wait().unwrap().is_some() {
                 *drain = start(&world, next_seed());
@@ -76,7 +73,7 @@ fn no_phase_is_lost_or_accounted_for_twice_when_drains_are_killed_and_suspended(
     for mut drain in drains {
         drain.wait().unwrap();
     }
-    assert!(killed > 0 && suspended > 0, "{killed} killed, {suspended} suspended");
+    assert!(rounds > 0, "all was done before any drain was killed or suspended");
     let accounts =
         "SELECT count(*), count(DISTINCT phase_id), count(DISTINCT event_id), sum(outcome = 'success'),
                     max(attempt) FROM phase_attempts";

@@ -14,7 +14,6 @@ use ops::identity::{self, Identity};
 use ops::phases::{PhaseState, Selection, Store};
 use ops::telemetry::Flag;
 use ops::text::plural;
-use ops::url::SqliteUrl;
 use ops::work::drain::{
     DrainReport, History, Journal, Policy, Settings as Allowed, Surroundings, TriagePolicy, Worker, drain,
 };
@@ -86,12 +85,15 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let identity = args.database.identify(&url, settings, &output)?;
     identity::require_contents(&identity, args.allow_empty)?;
     require_purpose(kind, &identity)?;
-    let log = WriteAhead::begin(url.path());
+    let out = settings.cwd.join(&args.out);
+    // What refuses comes before anything is written.
+    let executor = |_| args.how.executor(kind, &out.join("attempts"), settings);
+    let executors = (0..args.workers).map(executor).collect::<anyhow::Result<Vec<_>>>()?;
     let mut store = open_store(&url, &identity)?;
+    let log = WriteAhead::begin(url.path());
     if args.exclusive {
         require_alone(&mut store, settings)?;
     }
-    let out = settings.cwd.join(&args.out);
     let mut policy = policy(settings, Selection::default(), &args.how)?;
     policy.database = database(&identity);
     let (folder, journal, history) = match &args.resume {
@@ -112,7 +114,8 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let stop_file = sessions::stop_file(&folder);
     sessions::withdraw_stop(&stop_file)?;
     policy.stop_file = Some(stop_file);
-    let workers = workers(args, kind, &url, &identity, &out, settings)?;
+    let worker = |executor| Ok(Worker { store: Box::new(open_store(&url, &identity)?), executor });
+    let workers = executors.into_iter().map(worker).collect::<anyhow::Result<_>>()?;
     let report = work(&mut store, workers, &policy, Some(journal), &history, settings, &output)?;
     drop(store);
     log.end();
@@ -121,21 +124,6 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     output.document(&report.document());
     output.line(&format!("Report    {}", shown(&folder.join("report.md"), settings)));
     Ok(code(&report))
-}
-
-fn workers(
-    args: &Args,
-    kind: Kind,
-    url: &SqliteUrl,
-    identity: &Identity,
-    out: &Path,
-    settings: &Settings,
-) -> anyhow::Result<Vec<Worker>> {
-    let worker = |_| {
-        let executor = args.how.executor(kind, &out.join("attempts"), settings)?;
-        Ok(Worker { store: Box::new(open_store(url, identity)?), executor })
-    };
-    (0..args.workers).map(worker).collect()
 }
 
 /// What a resumed session must find again: the lineage, or the file when it was never stamped.
