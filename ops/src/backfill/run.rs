@@ -1,6 +1,6 @@
 //! A run over a plan: behind its gate, under its locks, from where the books stand to an end that is stated.
 //!
-//! What happens to one candidate is in [`super::flight`]. Here is when the next one may go, when to stop, and what is left
+//! What happens to one candidate is in `flight`. Here is when the next one may go, when to stop, and what is left
 //! behind. Everything that waits looks at the stop flag and keeps the lease.
 
 use std::path::{Path, PathBuf};
