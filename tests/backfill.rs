@@ -350,9 +350,10 @@ fn an_interrupt_ends_it_cleanly_with_everything_on_disk() {
     let line = format!("backfill apply --plan {id} --apply --approve {id} --json");
     let mut command = support::command::xtask_std(world.dir.path());
     command.args(line.split(' ')).envs(World::variables());
-    let child =
+    let mut child =
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
     while world.scorer.calls() < 9 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
         std::thread::sleep(Duration::from_millis(2));
     }
     let interrupt = ["-INT", &child.id().to_string()];
