@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::change::coerce::{Coerced, Coercion, Dialect, Scratch};
 use crate::change::diff::{Desired, DesiredRow, SourceError};
-use crate::records::{Field, InputFacts, Names, ReadError, Record, Records};
+use crate::records::{Ahead, Field, InputFacts, Names, ReadError, Record, Records};
 use crate::target::schema::{Origin, Table};
 use crate::text::{ellipsis, one_line, plural};
 use crate::value::ValueRef;
@@ -122,7 +122,7 @@ impl fmt::Display for Misfit {
 /// The desired rows of a table, from a file.
 #[derive(Debug)]
 pub struct DesiredFile {
-    records: Records,
+    records: Ahead,
     columns: Vec<ColumnRule>,
     options: DesiredOptions,
     mapping: Mapping,
@@ -178,7 +178,7 @@ impl DesiredFile {
         };
         let columns: Vec<ColumnRule> = table.columns.iter().enumerate().map(rule).collect();
         let mut file = Self {
-            records,
+            records: Ahead::new(records),
             columns,
             options,
             mapping: Mapping::default(),

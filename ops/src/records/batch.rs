@@ -16,6 +16,8 @@ use super::{Format, ReadError, Record, Step};
 const BATCH_BYTES: usize = 512 * 1024;
 /// Records in a batch.
 const BATCH_RECORDS: usize = 4096;
+/// Bytes of text in a batch that is filled with whole records only: it shall be in the cache still when they are looked at.
+const WHOLE_BYTES: usize = 128 * 1024;
 /// Characters that are shown of what was rejected.
 const SNIPPET_CHARS: usize = 120;
 
@@ -94,19 +96,40 @@ impl Batch {
     /// Records and rejects in the order of the file. Lines of NDJSON are parsed here the first time.
     pub fn entries(&mut self) -> impl Iterator<Item = Entry<'_>> {
         self.parse();
-        let Self { text, spans, items, names, rejects, .. } = &*self;
-        items.iter().map(move |item| match *item {
-            Item::Reject(index) => Entry::Reject(&rejects[index]),
-            Item::Record { ordinal, at, line, text: (from, to), spans: (first, last), names: set } => {
-                let (text, spans) = (&text[from..to], &spans[first..last]);
-                Entry::Record { ordinal, record: Record { at, line, names: &names[set], text, spans } }
-            }
-        })
+        let batch = &*self;
+        batch.items.iter().map(move |item| batch.entry(item))
     }
 
     /// How many runs of bytes that are no text were replaced by U+FFFD; known once [`Batch::entries`] was asked for.
     pub fn replaced(&self) -> u64 {
         self.replaced
+    }
+
+    /// How many records and rejects there are, after [`Records::fill_whole`].
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// A record by its place in a batch of whole ones.
+    pub(super) fn record(&self, index: usize) -> Record<'_> {
+        match self.entry(&self.items[index]) {
+            Entry::Record { record, .. } => record,
+            Entry::Reject(_) => unreachable!("a batch of whole records has no rejects"),
+        }
+    }
+
+    fn entry(&self, item: &Item) -> Entry<'_> {
+        match *item {
+            Item::Reject(index) => Entry::Reject(&self.rejects[index]),
+            Item::Record { ordinal, at, line, text: (from, to), spans: (first, last), names } => {
+                let (text, spans) = (&self.text[from..to], &self.spans[first..last]);
+                Entry::Record { ordinal, record: Record { at, line, names: &self.names[names], text, spans } }
+            }
+        }
     }
 
     fn clear(&mut self) {
@@ -247,27 +270,14 @@ impl Records {
         while !batch.is_full() {
             match self.seek()? {
                 Found::Record { from, to, end } => {
-                    let start = batch.text.len();
-                    let taken = self.take(from, to, &mut batch.text);
-                    let (at, line) = self.place(from);
-                    self.mark(at, line);
-                    let ordinal = self.rows;
-                    match taken {
-                        Ok((names, replaced)) => {
-                            let (first, names) = (batch.spans.len(), batch.names(names));
-                            batch.spans.extend_from_slice(&self.cells.spans);
-                            batch.replaced += replaced;
-                            let (text, spans) = ((start, batch.text.len()), (first, batch.spans.len()));
-                            batch.items.push(Item::Record { ordinal, at, line, text, spans, names });
-                        }
-                        Err(fault) => {
-                            batch.text.truncate(start);
-                            let fault = Fault { at: fault.at - from, ..fault };
-                            let bytes = &self.forward.rest()[from..to];
-                            let text_from = self.parser.text_from(&fault);
-                            let found = reject(bytes, (ordinal, at, line), text_from, &fault);
-                            batch.push_reject(Reject { length: (end - from) as u64, ..found });
-                        }
+                    if let Err(fault) = self.push(batch, from, to) {
+                        let (at, line) = self.place(from);
+                        let fault = Fault { at: fault.at - from, ..fault };
+                        let bytes = &self.forward.rest()[from..to];
+                        let text_from = self.parser.text_from(&fault);
+                        let found = reject(bytes, (self.rows, at, line), text_from, &fault);
+                        batch.push_reject(Reject { length: (end - from) as u64, ..found });
+                        self.mark(at, line);
                     }
                     self.rows += 1;
                     self.leave(end);
@@ -287,6 +297,40 @@ impl Records {
             }
         }
         Ok(!batch.items.is_empty())
+    }
+
+    /// Fills a batch with the next records; false when there are none behind them. What is damaged is an error, and
+    /// what stands before it is in the batch.
+    pub(super) fn fill_whole(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
+        batch.clear();
+        while !batch.is_full() && batch.text.len() < WHOLE_BYTES {
+            match self.seek()? {
+                Found::Record { from, to, end } => {
+                    self.push(batch, from, to).map_err(|fault| self.wrong(&fault))?;
+                    self.rows += 1;
+                    self.leave(end);
+                }
+                Found::End => return self.end().map(|()| false),
+                Found::Wrong(fault) => return Err(self.wrong(&fault)),
+                Found::TooLarge => return Err(self.too_large()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Appends a record that was found to a batch, or nothing of it.
+    fn push(&mut self, batch: &mut Batch, from: usize, to: usize) -> Result<(), Fault> {
+        let start = batch.text.len();
+        let taken = self.take(from, to, &mut batch.text);
+        let (names, replaced) = taken.inspect_err(|_| batch.text.truncate(start))?;
+        let (at, line) = self.place(from);
+        self.mark(at, line);
+        let (first, names) = (batch.spans.len(), batch.names(names));
+        batch.spans.extend_from_slice(&self.cells.spans);
+        batch.replaced += replaced;
+        let (text, spans) = ((start, batch.text.len()), (first, batch.spans.len()));
+        batch.items.push(Item::Record { ordinal: self.rows, at, line, text, spans, names });
+        Ok(())
     }
 
     /// Cuts lines.

@@ -115,9 +115,7 @@ impl Cells {
     pub(super) fn object_names(&mut self, bytes: &[u8], known: &mut Known) -> Result<Arc<Names>, Fault> {
         let Self { known: expected, members, .. } = self;
         let raw = |&(from, to): &(u32, u32)| &bytes[from as usize..to as usize];
-        let is_expected = expected.len() == members.names.len()
-            && members.names.iter().map(raw).eq(expected.iter().map(|name| &**name));
-        if let Some(set) = self.set.as_ref().filter(|_| is_expected) {
+        if let Some(set) = self.set.as_ref().filter(|_| members.is_expected) {
             return Ok(Arc::clone(set));
         }
         let set = known.of_object(bytes, &members.names).map_err(|what| Fault::new(0, what))?;

@@ -4,6 +4,7 @@
 //! decided where the column is known. Memory grows by a byte for each KiB of the file and no more. What is not
 //! exactly the format is an error with its line: a row that was understood wrongly is worse than none.
 
+mod ahead;
 mod batch;
 mod cells;
 mod delimited;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use ahead::Ahead;
 pub use batch::{Batch, Entry, Reject};
 pub use error::ReadError;
 pub use input::Compression;

@@ -197,6 +197,10 @@ impl Records {
         self.header.as_deref()
     }
 
+    pub(super) fn shared_header(&self) -> Option<Arc<Names>> {
+        self.header.clone()
+    }
+
     /// The next record; `None` after the last.
     #[expect(
         clippy::should_implement_trait,

@@ -29,6 +29,8 @@ pub(super) type Range = (u32, u32);
 pub(super) struct Members {
     pub(super) names: Vec<Range>,
     pub(super) values: Vec<Range>,
+    /// Whether the names are the ones that were expected, all of them and no others.
+    pub(super) is_expected: bool,
 }
 
 /// Scans the object that starts at `from`. Names are expected in the order of `known`, which makes it faster.
@@ -41,14 +43,19 @@ pub(super) fn object(
 ) -> Result<usize, Stop> {
     out.names.clear();
     out.values.clear();
+    out.is_expected = known.is_empty();
     let mut at = blanks(bytes, from + 1)?;
     if bytes[at] == b'}' {
         return Ok(at + 1);
     }
+    let mut expected_count = 0;
     loop {
         let expected = known.get(out.names.len());
         let name_end = match expected.filter(|name| bytes[at..].starts_with(name)) {
-            Some(name) => at + name.len(),
+            Some(name) => {
+                expected_count += 1;
+                at + name.len()
+            }
             None if bytes[at] == b'"' => string(bytes, at)?,
             None => return fault(at, "expected the name of a field in quotes"),
         };
@@ -63,7 +70,10 @@ pub(super) fn object(
         at = blanks(bytes, end)?;
         match bytes[at] {
             b',' => at = blanks(bytes, at + 1)?,
-            b'}' => return Ok(at + 1),
+            b'}' => {
+                out.is_expected = expected_count == known.len() && expected_count == out.names.len();
+                return Ok(at + 1);
+            }
             _ => return fault(at, "expected `,` or `}` after a field"),
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod ahead;
 mod batch;
 mod hostile;
 mod sql;
@@ -30,7 +31,16 @@ impl Sample {
     }
 }
 
-/// Records as `line: name=field …`, with the spelling of each field.
+/// A record as `line: name=field …`, with the spelling of each field.
+fn shown(record: Record<'_>) -> String {
+    let fields = record.fields().map(|(name, field)| match field {
+        Field::Json(text) | Field::Cell(text) => format!("{name}={text}"),
+        Field::Quoted(text) => format!("{name}='{text}'"),
+    });
+    format!("{}: {}", record.line, fields.collect::<Vec<_>>().join(" "))
+}
+
+/// All records, or what is wrong with the file. Reading ahead must say the same.
 fn read(name: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
     let sample = sample(name, bytes);
     let folder = format!("{}/", sample.dir.path().display());
@@ -38,15 +48,14 @@ fn read(name: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
         let mut records = sample.open()?;
         let mut rows = Vec::new();
         while let Some(record) = records.next()? {
-            let fields = record.fields().map(|(name, field)| match field {
-                Field::Json(text) | Field::Cell(text) => format!("{name}={text}"),
-                Field::Quoted(text) => format!("{name}='{text}'"),
-            });
-            rows.push(format!("{}: {}", record.line, fields.collect::<Vec<_>>().join(" ")));
+            rows.push(shown(record));
         }
         Ok(rows)
     };
-    all().map_err(|error: ReadError| error.to_string().replace(&folder, ""))
+    let read = all().map_err(|error: ReadError| error.to_string().replace(&folder, ""));
+    let ahead = ahead::all(&sample).map_err(|error| error.to_string().replace(&folder, ""));
+    assert_eq!(ahead, read);
+    read
 }
 
 fn rows(name: &str, text: &str) -> Vec<String> {

@@ -98,6 +98,16 @@ impl Repeats {
         }
     }
 
+    /// Adds those of other keys.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.keys += other.keys;
+        self.rows += other.rows;
+        self.listed.extend(other.listed);
+        while self.listed.len() > LISTED_MAX {
+            self.listed.pop_last();
+        }
+    }
+
     /// With what was found at the places.
     pub(super) fn with(&self, listed: Vec<Duplicate>) -> Duplicates {
         Duplicates { keys: self.keys, rows: self.rows, listed }

@@ -1,11 +1,13 @@
 //! The second half: both sides meet partition by partition, and what is not settled by digests becomes a hit.
 
 use std::io;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use super::faults::{Held, Repeats};
 use super::read::{LOOK, Read};
 use super::spill::{Entry, Partitions};
-use super::{DiffError, Job};
+use super::{DiffError, Job, both};
 use crate::sort::{Sorted, Sorter};
 use crate::value::Digest128;
 
@@ -84,36 +86,38 @@ pub(super) struct Joined {
     pub(super) read: Read,
 }
 
-/// Joins both sides.
+/// Joins both sides: half of the partitions on a thread of its own.
 pub(super) fn join(job: &Job<'_>, mut read: Read) -> Result<Joined, DiffError> {
-    let mut join = Join {
-        job,
-        hits: Sorter::new(job.dir, job.limits.sort_bytes),
-        live: Held::default(),
-        desired: Held::default(),
-        unchanged: 0,
-        only_live: 0,
-        sample: Vec::new(),
-        live_repeats: Repeats::default(),
-        desired_repeats: Repeats::default(),
-    };
-    join.partitions(&mut read.live.partitions, &mut read.desired.partitions, 0)?;
+    let hits = Mutex::new(Sorter::new(job.dir, job.limits.sort_bytes));
+    let (live, desired) = (&read.live.partitions, &read.desired.partitions);
+    let (count, half) = (live.count(), live.count() / 2);
+    let run = |parts: Range<usize>| job.part(|| Join::new(job, &hits).run(live, desired, parts));
+    let (mut first, second) = std::thread::scope(|scope| {
+        let second = scope.spawn(|| run(half..count));
+        let first = run(0..half);
+        both(first, second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    read.live.partitions.clear();
+    read.desired.partitions.clear();
+    first.sample.extend(second.sample);
+    first.sample.truncate(job.limits.sample_rows);
+    first.live_repeats.merge(second.live_repeats);
+    first.desired_repeats.merge(second.desired_repeats);
+    let hits = hits.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Joined {
-        hits: job.scratch(join.hits.finish())?,
-        unchanged: join.unchanged,
-        only_live: join.only_live,
-        sample: join.sample,
-        live_repeats: join.live_repeats,
-        desired_repeats: join.desired_repeats,
+        hits: job.scratch(hits.finish())?,
+        unchanged: first.unchanged + second.unchanged,
+        only_live: first.only_live + second.only_live,
+        sample: first.sample,
+        live_repeats: first.live_repeats,
+        desired_repeats: first.desired_repeats,
         read,
     })
 }
 
-struct Join<'a> {
-    job: &'a Job<'a>,
-    hits: Sorter,
-    live: Held,
-    desired: Held,
+/// What one thread found.
+#[derive(Debug, Default)]
+struct Part {
     unchanged: u64,
     only_live: u64,
     sample: Vec<u64>,
@@ -121,44 +125,78 @@ struct Join<'a> {
     desired_repeats: Repeats,
 }
 
-impl Join<'_> {
+struct Join<'a> {
+    job: &'a Job<'a>,
+    /// Of both threads.
+    hits: &'a Mutex<Sorter>,
+    /// Of this one, until a partition is done.
+    waiting: Vec<Hit>,
+    live: Held,
+    desired: Held,
+    found: Part,
+}
+
+impl<'a> Join<'a> {
+    fn new(job: &'a Job<'a>, hits: &'a Mutex<Sorter>) -> Self {
+        let (live, desired) = (Held::default(), Held::default());
+        Self { job, hits, waiting: Vec::new(), live, desired, found: Part::default() }
+    }
+
+    fn run(
+        mut self,
+        live: &Partitions,
+        desired: &Partitions,
+        parts: Range<usize>,
+    ) -> Result<Part, DiffError> {
+        self.partitions(live, desired, parts, 0)?;
+        Ok(self.found)
+    }
+
     fn partitions(
         &mut self,
-        live: &mut Partitions,
-        desired: &mut Partitions,
+        live: &Partitions,
+        desired: &Partitions,
+        parts: Range<usize>,
         depth: u32,
     ) -> Result<(), DiffError> {
         let entries_max = self.job.limits.entries_max;
-        for part in 0..live.count() {
+        for part in parts {
             self.job.check()?;
             let entries = live.entries(part) + desired.entries(part);
             if entries > entries_max as u64 && depth < DEPTH_MAX {
-                let mut live = self.split(live, part, depth + 1)?;
-                let mut desired = self.split(desired, part, depth + 1)?;
-                self.partitions(&mut live, &mut desired, depth + 1)?;
+                let live = self.split(live, part, depth + 1)?;
+                let desired = self.split(desired, part, depth + 1)?;
+                self.partitions(&live, &desired, 0..live.count(), depth + 1)?;
                 continue;
             }
-            for (side, held) in [(&mut *live, &mut self.live), (&mut *desired, &mut self.desired)] {
+            for (side, held) in [(live, &mut self.live), (desired, &mut self.desired)] {
                 held.clear();
-                let drained = side.drain(part, &mut |entry| {
+                let read = side.each(part, &mut |entry| {
                     held.push(entry, entries_max);
                     Ok(())
                 });
-                self.job.scratch(drained)?;
+                self.job.scratch(read)?;
                 held.sort();
             }
-            self.merge()?;
+            self.merge();
+            self.hand_over()?;
         }
         Ok(())
     }
 
-    fn split(&self, from: &mut Partitions, part: usize, depth: u32) -> Result<Partitions, DiffError> {
+    fn split(&self, from: &Partitions, part: usize, depth: u32) -> Result<Partitions, DiffError> {
         let mut parts = Partitions::new(self.job.dir, self.job.limits.partitions, depth);
-        self.job.scratch(from.drain(part, &mut |entry| parts.push(entry)))?;
+        self.job.scratch(from.each(part, &mut |entry| parts.push(entry)))?;
         Ok(parts)
     }
 
-    fn merge(&mut self) -> Result<(), DiffError> {
+    fn hand_over(&mut self) -> Result<(), DiffError> {
+        let mut hits = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
+        let pushed = self.waiting.drain(..).try_for_each(|hit| hit.push(&mut hits));
+        self.job.scratch(pushed)
+    }
+
+    fn merge(&mut self) {
         let (live, desired) = (std::mem::take(&mut self.live), std::mem::take(&mut self.desired));
         let same_key = |a: &Entry, b: &Entry| a.key == b.key;
         let mut lives = live.entries.chunk_by(same_key).peekable();
@@ -172,41 +210,36 @@ impl Join<'_> {
                 (Some(_), _) => (lives.next(), None),
             };
             for (group, held, repeats) in
-                [(l, &live, &mut self.live_repeats), (d, &desired, &mut self.desired_repeats)]
+                [(l, &live, &mut self.found.live_repeats), (d, &desired, &mut self.found.desired_repeats)]
             {
                 if let Some(group) = group.filter(|g| held.rows(g) > 1) {
                     repeats.add(group, held.rows(group));
                 }
             }
-            self.job.scratch(self.meet(l.map(|g| g[0]), d.map(|g| g[0])))?;
+            self.meet(l.map(|g| g[0]), d.map(|g| g[0]));
         }
         (self.live, self.desired) = (live, desired);
-        Ok(())
     }
 
-    fn meet(&mut self, live: Option<Entry>, desired: Option<Entry>) -> io::Result<()> {
-        match (live, desired) {
+    fn meet(&mut self, live: Option<Entry>, desired: Option<Entry>) {
+        let found = &mut self.found;
+        let hit = match (live, desired) {
             (Some(live), Some(desired)) if live.row == desired.row && desired.row != LOOK => {
-                self.unchanged += 1;
-                Ok(())
+                found.unchanged += 1;
+                return;
             }
-            (Some(live), Some(desired)) => {
-                Hit::Pair { live: live.at, desired: desired.at }.push(&mut self.hits)
-            }
-            (None, Some(desired)) => {
-                Hit::Insert { desired: desired.at, key: desired.key }.push(&mut self.hits)
-            }
-            (Some(live), None) if self.job.options.allow_delete => {
-                Hit::Delete { live: live.at }.push(&mut self.hits)
-            }
+            (Some(live), Some(desired)) => Hit::Pair { live: live.at, desired: desired.at },
+            (None, Some(desired)) => Hit::Insert { desired: desired.at, key: desired.key },
+            (Some(live), None) if self.job.options.allow_delete => Hit::Delete { live: live.at },
             (Some(live), None) => {
-                self.only_live += 1;
-                if self.sample.len() < self.job.limits.sample_rows {
-                    self.sample.push(live.at);
+                found.only_live += 1;
+                if found.sample.len() < self.job.limits.sample_rows {
+                    found.sample.push(live.at);
                 }
-                Ok(())
+                return;
             }
-            (None, None) => Ok(()),
-        }
+            (None, None) => return,
+        };
+        self.waiting.push(hit);
     }
 }

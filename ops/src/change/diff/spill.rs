@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::value::Digest128;
 
@@ -52,7 +53,8 @@ pub(super) struct Partitions {
     shape: Shape,
     /// How far a key is shifted so that its lowest bits name the partition.
     shift: u32,
-    file: Option<File>,
+    /// Locked for as long as one block is read.
+    file: Option<Mutex<File>>,
     written: u64,
     parts: Vec<Part>,
 }
@@ -99,31 +101,38 @@ impl Partitions {
         }
         let file = match &mut self.file {
             Some(file) => file,
-            None => self.file.insert(tempfile::tempfile_in(&self.dir)?),
+            None => self.file.insert(Mutex::new(tempfile::tempfile_in(&self.dir)?)),
         };
-        file.write_all(&part.buffer)?;
+        file.get_mut().unwrap_or_else(PoisonError::into_inner).write_all(&part.buffer)?;
         part.blocks.push((self.written, u32::try_from(part.buffer.len()).expect("a small block")));
         self.written += part.buffer.len() as u64;
         part.buffer.clear();
         Ok(())
     }
 
-    /// Hands out the entries of one partition in the order in which they came, and forgets them.
-    pub(super) fn drain(
-        &mut self,
-        part: usize,
-        entry: &mut dyn FnMut(Entry) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let Part { buffer, blocks, .. } = std::mem::take(&mut self.parts[part]);
+    /// Hands out the entries of one partition in the order in which they came.
+    pub(super) fn each(&self, part: usize, entry: &mut dyn FnMut(Entry) -> io::Result<()>) -> io::Result<()> {
+        let Part { buffer, blocks, .. } = &self.parts[part];
         let mut block = Vec::new();
         for (at, bytes) in blocks {
-            let file = self.file.as_mut().expect("blocks are in a file");
-            file.seek(SeekFrom::Start(at))?;
-            block.resize(bytes as usize, 0);
-            file.read_exact(&mut block)?;
+            block.resize(*bytes as usize, 0);
+            self.read(*at, &mut block)?;
             block.chunks_exact(ENTRY_BYTES).try_for_each(|bytes| entry(Entry::read(bytes)))?;
         }
         buffer.chunks_exact(ENTRY_BYTES).try_for_each(|bytes| entry(Entry::read(bytes)))
+    }
+
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        self.file = None;
+        self.parts.clear();
+    }
+
+    fn read(&self, at: u64, block: &mut [u8]) -> io::Result<()> {
+        let file = self.file.as_ref().expect("blocks are in a file");
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(block)
     }
 }
 
@@ -152,7 +161,7 @@ mod tests {
             for part in 0..partitions.count() {
                 let (before, entries) = (seen.len(), partitions.entries(part));
                 partitions
-                    .drain(part, &mut |entry| {
+                    .each(part, &mut |entry| {
                         let bits = (entry.key << (bits * depth)) >> (128 - bits);
                         assert_eq!(bits, part as u128);
                         seen.push(entry);
