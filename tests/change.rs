@@ -340,3 +340,56 @@ fn killed_at_exactly_every_write_it_ends_as_if_it_had_not_been() {
     let died = errand::there_and_back("errand_on_sqlite", &variables, 16, &mut plan, &|| world.rows());
     assert_eq!(died, 54, "eight batches and the end, in three ways, there and back");
 }
+
+/// Starts a command that waits for something.
+fn started(world: &World, line: &str) -> std::process::Child {
+    let mut command = support::command::xtask_std(world.dir.path());
+    command.args(line.split('|')).stdout(std::process::Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Whether it is still running and has written nothing, a second later than it would have needed.
+fn is_held(child: &mut std::process::Child, world: &World, before: &str) -> bool {
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    child.try_wait().unwrap().is_none() && world.rows() == before
+}
+
+#[test]
+fn a_run_is_held_by_a_file_and_by_a_query_and_goes_on_by_itself() {
+    let world = World::new();
+    world.sql("CREATE TABLE load (now INTEGER); INSERT INTO load VALUES (5)");
+    let (id, before) = (world.plan(), world.rows());
+    fs::write(world.path("pause"), "").unwrap();
+    let line = format!(
+        "upsert|--plan|{id}|--apply|--approve|{id}|--pause-file|pause|--throttle-query|SELECT max(now) FROM load|--throttle-max|4"
+    );
+    let mut child = started(&world, &line);
+    assert!(is_held(&mut child, &world, &before), "the file holds it");
+    fs::remove_file(world.path("pause")).unwrap();
+    assert!(is_held(&mut child, &world, &before), "the query holds it");
+    world.sql("UPDATE load SET now = 4");
+    assert!(child.wait().unwrap().success());
+    assert!(world.rows().contains("New willow"));
+    let report = fs::read_to_string(world.path(&format!(".ops/plans/plan-{id}/apply/report.json"))).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert!(report["effort"]["throttled_ms"].as_u64().unwrap() >= 2_000, "{}", report["effort"]);
+}
+
+#[test]
+fn rows_go_no_faster_than_they_may() {
+    let (world, id) = large();
+    let begun = std::time::Instant::now();
+    world.ends(0, &format!("upsert --plan {id} --apply --approve {id} --max-rows-per-second 2000"));
+    assert!(begun.elapsed().as_millis() >= 1_400, "3,000 rows, the first 200 at once: {:?}", begun.elapsed());
+}
+
+#[test]
+fn columns_that_the_table_lacks_are_left_out_when_that_is_said() {
+    let world = World::new();
+    fs::write(world.path("desired.ndjson"), r#"{"id":"a","name":"Quiet","score":0.9}"#).unwrap();
+    let ran = world.ends(1, PLAN);
+    assert!(ran.stderr.contains("`score` (line 1)"), "{}", ran.stderr);
+    let ran = world.ends(1, &format!("{PLAN} --ignore-columns score,extra"));
+    assert!(ran.stderr.contains("not in the file: `extra`"), "{}", ran.stderr);
+    world.ends(0, &format!("{PLAN} --ignore-columns score"));
+}
