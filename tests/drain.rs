@@ -319,6 +319,22 @@ fn an_event_that_the_database_refuses_is_counted_and_stops_nothing() {
 }
 
 #[test]
+fn an_event_that_the_database_refuses_is_an_error_at_once_for_who_debugs() {
+    let world = World::new(3);
+    world.sql("ALTER TABLE token_estimation_v2_events RENAME TO elsewhere");
+    let drained = world.start(&[], GOOD, &[("TELEMETRY_DEBUG", "1")]).end();
+    assert_eq!(drained.code, 1, "{drained:?}");
+    let said = ["failed to write the event of", "no such table"];
+    assert!(said.iter().all(|words| drained.stderr.contains(words)), "{drained:?}");
+    // The attempt itself is accounted for, and no other was made.
+    assert_eq!(world.rows("SELECT outcome, telemetry FROM phase_attempts"), "success | database_error");
+    world.sql("ALTER TABLE elsewhere RENAME TO token_estimation_v2_events");
+    let resumed = world.drain(&["--resume"], GOOD);
+    assert_eq!((resumed.code, world.rows("SELECT count(*) FROM phase_attempts").as_str()), (0, "3"));
+    assert_eq!(world.rows("SELECT count(*) FROM token_estimation_v2_events"), "2");
+}
+
+#[test]
 fn the_phase_that_is_attempted_is_the_one_that_was_claimed() {
     let world = World::new(3);
     world.sql(

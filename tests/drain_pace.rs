@@ -88,6 +88,7 @@ fn run(path: &Path, workers: usize, attempts: u64) -> (DrainReport, Duration) {
         },
         lease: Duration::from_mins(1),
         telemetry: Flag::On,
+        telemetry_debug: false,
         session_id: "s".to_owned(),
         owner: "o".to_owned(),
         database: "d".to_owned(),

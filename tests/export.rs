@@ -133,6 +133,34 @@ fn prometheus_accepts_the_metrics() {
     assert!(!accepted, "promtool refuses what is wrong");
 }
 
+#[test]
+fn prometheus_accepts_the_health_of_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [("TELEMETRY_DB_ENABLED", "1"), ("TELEMETRY_DATABASE_URL", "seed.db")];
+    for _ in 0..2 {
+        let told = xtask(dir.path()).args(["pipeline", "status"]).envs(variables).output().unwrap();
+        assert_eq!(told.status.code(), Some(3));
+    }
+    fs::write(dir.path().join("seed.db-telemetry-0011223344556677.0.spill"), "1234567").unwrap();
+    let (code, text, stderr) = export(dir.path(), &["--format", "prometheus"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    for line in [
+        "ops_telemetry_writers{state=\"closed\"} 2",
+        "ops_telemetry_jobs_submitted_total 4",
+        "ops_telemetry_jobs_written_total 4",
+        "ops_telemetry_jobs_dropped_total{reason=\"queue full\"} 0",
+        "ops_telemetry_queue_jobs 0",
+        "ops_telemetry_spill_file_bytes 7",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(!text.contains("ops_token_"), "there are no token events: {text}");
+    match promtool(&text) {
+        Some((accepted, said)) => assert!(accepted && said.trim().is_empty(), "{said}\n{text}"),
+        None => missing("prometheus_accepts_the_health_of_a_store", "promtool"),
+    }
+}
+
 /// A python that has DuckDB and pyarrow, made once; `None` where that cannot be.
 fn python() -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parquet-readers");

@@ -348,3 +348,57 @@ fn the_whole_way_is_gone_step_by_step_and_each_step_needs_the_one_before() {
     let stdout = later(6, &["gates", "audit", ".ops"]);
     assert!(stdout.contains("3 successful and 1 failed") && stdout.contains("unsealed"), "{stdout}");
 }
+
+/// The rows of a query over the telemetry of `dir`, columns joined by `|`.
+fn told(dir: &Path, sql: &str) -> Vec<String> {
+    let conn = rusqlite::Connection::open(dir.join("telemetry.db")).unwrap();
+    let mut statement = conn.prepare(sql).unwrap();
+    let width = statement.column_count();
+    let cell = |value: rusqlite::types::Value| match value {
+        rusqlite::types::Value::Integer(n) => n.to_string(),
+        rusqlite::types::Value::Text(text) => text,
+        other => format!("{other:?}"),
+    };
+    let row = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
+        let cells: rusqlite::Result<Vec<String>> = (0..width).map(|i| Ok(cell(row.get(i)?))).collect();
+        Ok(cells?.join("|"))
+    };
+    statement.query_map([], row).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn tasks_and_their_gates_are_told_to_the_store_that_is_named() {
+    let dir = small();
+    let tell = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = xtask(dir.path());
+        command.args(args).env("TELEMETRY_DATABASE_URL", "telemetry.db");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let on = ("TELEMETRY_DB_ENABLED", "1");
+    let plan = ["backfill", "plan", "--target", "app.db"];
+    let (code, stderr) = tell(&["pipeline", "status"], &[]);
+    assert!(code == 3 && stderr.starts_with("telemetry: off: TELEMETRY_DB_ENABLED is not set"), "{stderr}");
+    assert!(!dir.path().join("telemetry.db").exists(), "what is off makes nothing");
+    assert_eq!(tell(&["pipeline", "status"], &[on]).0, 3);
+    assert_eq!(tell(&plan, &[on]), (0, String::new()));
+    let jobs = "SELECT job_type, exit_status, exit_code, errors_count, finished_at IS NOT NULL FROM jobs ORDER BY rowid";
+    assert_eq!(told(dir.path(), jobs), ["pipeline status|failed|3|1|1", "backfill plan|success|0|0|1"]);
+    let stages = told(
+        dir.path(),
+        "SELECT sequence, stage, decision, at, detail, length(plan) FROM pipeline_stages ORDER BY sequence",
+    );
+    assert_eq!(
+        stages,
+        ["1|plan|pass|2026-01-02 03:04:05.000000|{\"candidates\":3,\"kind\":\"backfill\"}|64"]
+    );
+    let digest = &told(dir.path(), "SELECT digest FROM pipeline_stages")[0];
+    assert!(lines(dir.path())[0].contains(digest.as_str()), "the record of the chain, and no other");
+    // A store that cannot be had stops nothing, and only who debugs.
+    write_atomic(&dir.path().join("broken.db"), "no database ".repeat(500).as_bytes()).unwrap();
+    let broken = ("TELEMETRY_DATABASE_URL", "broken.db");
+    let (code, stderr) = tell(&["gates", "show"], &[on, broken]);
+    assert!(code == 0 && stderr.contains("failed to write telemetry to"), "{code} {stderr}");
+    let (code, stderr) = tell(&["gates", "show"], &[on, broken, ("TELEMETRY_DEBUG", "1")]);
+    assert!(code == 1 && stderr.contains("not a database"), "{code} {stderr}");
+}

@@ -16,8 +16,9 @@ use ops::clock::{Clock, Stamp};
 use ops::telemetry::events::{Event, Events, Fields, Snippets, Stored};
 use ops::telemetry::producers::discovery::{Discovered, DiscoveryOutcome, HttpAnswer, MethodTry};
 use ops::telemetry::producers::{
-    Article, Byline, BylineResult, BylineSource, BylineStep, Cleaning, CleaningTerms, Extraction,
-    ExtractionOutcome, Found, Locality, MethodEnd, Operation, Outcome, Proxy, Segment, TABLES, WireEvent,
+    Article, Byline, BylineResult, BylineSource, BylineStep, Cleaning, CleaningTerms, Detection, Extraction,
+    ExtractionOutcome, Found, JobRun, Locality, MethodEnd, Operation, Outcome, Proxy, Segment, Stage, TABLES,
+    WireEvent,
 };
 use ops::telemetry::store::{Full, Job, Store, StoreOptions, Value};
 use ops::url::{DbUrl, SqliteUrl};
@@ -238,6 +239,43 @@ fn discover(store: &Store) {
     assert_eq!(events.stats().dropped, 0);
 }
 
+fn detect_and_run(store: &Store) {
+    let (text, now) = (text(), at());
+    let json = json!({"why": &text});
+    let detection = Detection {
+        operation_id: "op",
+        article_id: "a",
+        url: "https://planteduser:plantedpass@host.example/path?api_key=plantedapikey0123",
+        publisher: None,
+        detected_type: "opinion",
+        method: "rules",
+        confidence: None,
+        score: None,
+        reason: Some(&text),
+        evidence: &json,
+        version: None,
+        at: now,
+    };
+    store.record(&detection).unwrap();
+    let (object, artifacts) = (Some(&json), [text.as_str()]);
+    let (log, began) = (Some(text.as_str()), JobRun::begin("j", "extract", now));
+    let run = JobRun { params: object, environment: object, artifacts: &artifacts, log, ..began };
+    store.record(&run).unwrap();
+    let stage = Stage {
+        digest: "d",
+        at: "2026-01-02 03:04:05.000000",
+        sequence: 1,
+        stage: "plan",
+        decision: "pass",
+        plan: "p",
+        target: "t",
+        lineage: None,
+        detail: &json.to_string(),
+        tool: "1",
+    };
+    store.record(&stage).unwrap();
+}
+
 fn write(dir: &Path, file: &str, close_timeout: Duration) -> Store {
     let url = DbUrl::Sqlite(SqliteUrl::from_path(dir.join(file)));
     let linger = if close_timeout.is_zero() { Duration::from_mins(1) } else { Duration::from_millis(2) };
@@ -252,6 +290,7 @@ fn write(dir: &Path, file: &str, close_timeout: Duration) -> Store {
     extract(&store);
     clean(&store);
     discover(&store);
+    detect_and_run(&store);
     store
 }
 
@@ -272,9 +311,18 @@ fn nothing_that_was_planted_is_found_in_anything_that_was_written() {
     // Once with the log of the database beside it, before it is closed.
     assert!(store.flush(Duration::from_mins(1)).is_acknowledged(), "{:?}", store.stats());
     assert_eq!(search(dir.path()), []);
-    let broken = "SELECT count(*) FROM content_cleaning_wire_events WHERE NOT json_valid(metadata_json)";
-    let broken = store.read(|reader| reader.rows(broken)).unwrap();
-    assert_eq!(broken[0][0].count(), Some(0), "what is masked is JSON still");
+    for (table, column) in [
+        ("content_cleaning_wire_events", "metadata_json"),
+        ("content_type_detection_telemetry", "evidence"),
+        ("jobs", "params"),
+        ("jobs", "artifact_paths"),
+        ("pipeline_stages", "detail"),
+    ] {
+        let valid = format!("SELECT count(*), sum(json_valid({column})) FROM {table}");
+        let counts = store.read(|reader| reader.rows(&valid)).unwrap();
+        assert!(counts[0][0].count() > Some(0), "{table} has rows");
+        assert_eq!(counts[0][0], counts[0][1], "what is masked is JSON still");
+    }
     assert!(store.shutdown().is_all_written(), "{:?}", store.stats());
     let spilling = write(dir.path(), "spilled.db", Duration::ZERO);
     let ledger = spilling.shutdown();

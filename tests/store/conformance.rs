@@ -32,6 +32,7 @@ cases!(
     a_job_cannot_end_the_transaction_of_others,
     a_column_that_is_missing_is_added,
     a_table_of_a_newer_version_is_refused,
+    a_table_of_another_program_is_used_if_rows_go_into_it,
     threads_and_stores_may_make_the_same_table_at_once,
     a_table_that_was_dropped_is_made_again,
     a_closed_store_refuses_and_counts,
@@ -350,6 +351,46 @@ fn an_upsert_counts(world: &World) {
     }
     flushed(&store);
     assert_eq!(rows(&store, "SELECT host, count FROM hosts ORDER BY host"), "a|100 b|100");
+}
+
+/// A table that lacks the key of the counts, one that wants what nobody gives, and one that has more than is needed.
+fn a_table_of_another_program_is_used_if_rows_go_into_it(world: &World) {
+    let other = world.store();
+    let remade = |columns: &str| {
+        for sql in ["DROP TABLE IF EXISTS hosts", &format!("CREATE TABLE hosts ({columns})")] {
+            other.submit(&Job::statement(sql, &[])).unwrap();
+        }
+        flushed(&other);
+    };
+    for (columns, why) in [
+        ("host TEXT, count BIGINT", "ON CONFLICT"),
+        ("host TEXT, count BIGINT, UNIQUE (host, count)", "ON CONFLICT"),
+        (
+            "host TEXT PRIMARY KEY, count BIGINT, city TEXT NOT NULL, zip TEXT NOT NULL",
+            "demands `city`, `zip`",
+        ),
+    ] {
+        remade(columns);
+        let opened = Store::open(&world.url, StoreOptions { tables: vec![&HOSTS], ..world.options() });
+        let error = opened.map(|_| ()).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            cause.starts_with("the table `hosts` is another program's") && cause.contains(why),
+            "{cause}"
+        );
+        let store = world.store();
+        store.record(&Host("a")).unwrap();
+        store.record(&Note { writer: 1, n: i64::try_from(columns.len()).unwrap() }).unwrap();
+        flushed(&store);
+        let ledger = store.shutdown();
+        assert_eq!((ledger.written, ledger.dropped.ddl_error), (1, 1), "{:?}", store.stats());
+    }
+    remade("host TEXT PRIMARY KEY, city TEXT NOT NULL DEFAULT 'here'");
+    let store = world.open(StoreOptions { tables: vec![&HOSTS], ..world.options() });
+    store.record(&Host("a")).unwrap();
+    store.record(&Host("a")).unwrap();
+    flushed(&store);
+    assert_eq!(rows(&store, "SELECT host, city, count FROM hosts"), "a|here|2");
 }
 
 /// Whether it is closed, and its counts, as its row in the database has them.

@@ -161,7 +161,7 @@ fn lock(path: &Path) -> Option<Connection> {
     conn.execute_batch("BEGIN IMMEDIATE").ok().map(|()| conn)
 }
 
-fn is_long() -> bool {
+pub(super) fn is_long() -> bool {
     std::env::var("OPS_STORE_LONG").is_ok_and(|value| value == "1")
 }
 

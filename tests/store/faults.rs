@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ops::telemetry::store::{Full, Job, Refused, Store, StoreOptions};
 use rusqlite::Connection;
 
-use super::crash::{lines, open, slow, start_through};
+use super::crash::{is_long, lines, open, slow, start_through};
 use super::kit::{Note, PATIENCE, World, assert_balanced, assert_unbroken, count, rows};
 
 /// How long a foreign process holds the write lock; `OPS_STORE_LONG=1` makes it a minute.
@@ -25,7 +25,7 @@ fn lock(world: &World) -> Connection {
 
 #[test]
 fn a_foreign_lock_costs_callers_nothing_and_loses_nothing() {
-    let locked = if std::env::var("OPS_STORE_LONG").is_ok() { Duration::from_mins(1) } else { LOCKED };
+    let locked = if is_long() { Duration::from_mins(1) } else { LOCKED };
     let world = World::sqlite();
     let store = world.open(StoreOptions { queue_bytes: 4 << 20, ..world.options() });
     store.record(&Note { writer: 1, n: 0 }).unwrap();

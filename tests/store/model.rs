@@ -1,6 +1,8 @@
 //! A model against the store: random steps, after each of which the books must add up, and at the end every event must
 //! be where the books say.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use ops::telemetry::store::{Full, Ledger, Refused, Store, StoreOptions};
@@ -123,4 +125,57 @@ fn finish(world: &World, model: &mut Model, round: u64) {
     if found > 0 {
         assert_unbroken(&store);
     }
+}
+
+const CROWD: i64 = 16;
+const EACH: i64 = 2_000;
+
+/// Threads hand over good jobs, bad ones and more than there is room for, and flush; the store is closed in the middle of
+/// it. Somebody reads the books all the time.
+#[test]
+fn the_books_add_up_at_every_moment_in_a_crowd() {
+    let world = World::sqlite();
+    let small = StoreOptions { queue_bytes: 32 << 10, full: Full::DropNewest, ..world.options() };
+    let store = world.open(small);
+    let is_over = AtomicBool::new(false);
+    let all = u64::try_from(CROWD * EACH).unwrap();
+    let part = |writer: i64| {
+        for n in 0..EACH {
+            let n = if n % 50 == 49 { -1 } else { n };
+            let _ = store.record(&Note { writer, n });
+            if n % 300 == 0 {
+                store.flush(Duration::from_millis(20));
+            }
+        }
+    };
+    let looks = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let (mut looks, mut before) = (0_u64, Ledger::default());
+            while !is_over.load(Ordering::Acquire) {
+                let ledger = store.ledger();
+                assert_balanced(&ledger);
+                assert!(ledger.submitted >= before.submitted && ledger.written >= before.written);
+                (looks, before) = (looks + 1, ledger);
+            }
+            looks
+        });
+        let part = &part;
+        let crowd: Vec<_> = (0..CROWD).map(|writer| scope.spawn(move || part(writer))).collect();
+        while store.ledger().submitted < all * 3 / 4 {
+            thread::yield_now();
+        }
+        store.shutdown();
+        let ended: Vec<_> = crowd.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::Release);
+        assert!(ended.iter().all(Result::is_ok));
+        watcher.join().unwrap()
+    });
+    let ledger = store.ledger();
+    assert_balanced(&ledger);
+    assert_eq!((ledger.submitted, ledger.pending), (all, 0), "{}", ledger.equation());
+    let dropped = ledger.dropped;
+    assert!(looks > 100 && dropped.sql_error > 0 && dropped.closed > 0, "{looks} {}", ledger.equation());
+    let next = world.store();
+    assert!(next.flush(PATIENCE).pending == 0);
+    assert_eq!(count(&next, "notes"), ledger.written + next.ledger().recovered.written);
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ops::clock::{Clock, Stamp};
 use ops::telemetry::producers::discovery::{Discovered, DiscoveryOutcome, HttpAnswer, MethodTry};
 use ops::telemetry::producers::{
-    Article, Byline, BylineResult, BylineSource, BylineStep, Cleaning, CleaningTerms, Extraction,
-    ExtractionOutcome, Found, Locality, MethodEnd, Operation, Outcome, Progress, Proxy, Segment, TABLES,
-    WireEvent,
+    Article, Byline, BylineResult, BylineSource, BylineStep, Cleaning, CleaningTerms, Detection, Exit,
+    Extraction, ExtractionOutcome, Found, JobRun, Locality, MethodEnd, Operation, Outcome, Progress, Proxy,
+    Segment, Stage, TABLES, Verification, WireEvent,
 };
 use ops::telemetry::store::{Store, StoreOptions};
 use serde_json::{Value, json};
@@ -39,6 +39,9 @@ fn all(world: &World) {
     cleaning(&store);
     outcomes(&store);
     discovery(&store);
+    detections(&store);
+    verifications(&store);
+    runs_and_stages(&store);
     let ledger = store.shutdown();
     assert!(ledger.is_all_written(), "{} {:?}", ledger.equation(), store.stats());
 }
@@ -418,5 +421,111 @@ fn discovery(store: &Store) {
             FROM discovery_outcomes"
         ),
         "mixed_results|2|rss_feed,newspaper4k|1|1|0"
+    );
+}
+
+fn detections(store: &Store) {
+    let detection = Detection {
+        operation_id: "op1",
+        article_id: "art1",
+        url: "https://user:secret@good.example/opinion/1",
+        publisher: Some("Good"),
+        detected_type: "opinion",
+        method: "content_type_detector",
+        confidence: Some("high"),
+        score: Some(0.83),
+        reason: Some("the title says so; ask bob@example.org"),
+        evidence: &json!({"title": ["opinion"]}),
+        version: Some("2"),
+        at: day(11),
+    };
+    store.record(&detection).unwrap();
+    for (confidence, score) in [(Some("very_high"), None), (Some("sure"), Some(f64::NAN)), (None, None)] {
+        store.record(&Detection { confidence, score, evidence: &json!({}), ..detection }).unwrap();
+    }
+    flush(store);
+    assert_eq!(
+        rows(
+            store,
+            "SELECT url, host, detected_type, detection_method, confidence, confidence_score, reason, evidence, version, \
+            detected_at FROM content_type_detection_telemetry ORDER BY id LIMIT 1"
+        ),
+        "https://good.example/opinion/1|good.example|opinion|content_type_detector|high|0.83|\
+         the title says so; ask [redacted-email]|{\"title\":[\"opinion\"]}|2|2026-01-11 10:00:00.000000"
+    );
+    assert_eq!(
+        rows(
+            store,
+            "SELECT confidence, confidence_score FROM content_type_detection_telemetry WHERE id > 1 ORDER BY id"
+        ),
+        "very_high|0.95 sure|null null|null"
+    );
+}
+
+fn verifications(store: &Store) {
+    let batch = Verification {
+        job: "verify",
+        batch_size: 10,
+        articles: 7,
+        others: 2,
+        errors: 1,
+        sources: &["s1", "s2"],
+        began: day(12),
+        ended: day(12).plus(Duration::from_millis(2500)),
+    };
+    store.record(&batch).unwrap();
+    store.record(&Verification { articles: 0, others: 0, errors: 0, sources: &[], ..batch }).unwrap();
+    flush(store);
+    assert_eq!(
+        rows(
+            store,
+            "SELECT job_name, batch_size, verified_articles, verified_non_articles, verification_errors, \
+            total_processed, batch_time_seconds, avg_verification_time_ms, total_time_ms, sources_processed \
+            FROM verification_telemetry ORDER BY id"
+        ),
+        "verify|10|7|2|1|10|2.5|250|2500|[\"s1\",\"s2\"] verify|10|0|0|0|0|2.5|null|2500|[]"
+    );
+}
+
+fn runs_and_stages(store: &Store) {
+    let params = json!({"limit": 5, "mail": "bob@example.org"});
+    let began = JobRun { params: Some(&params), ..JobRun::begin("j1", "extract", day(13)) };
+    store.record(&began).unwrap();
+    store.record(&JobRun::begin("j2", "extract", day(14))).unwrap();
+    let finished = Some((day(13).plus(Duration::from_mins(1)), Exit::Failed));
+    let records = [Some(9), Some(4), None];
+    let ended = JobRun { finished, exit_code: Some(5), artifacts: &["a.json"], records, errors: 2, ..began };
+    store.record(&ended).unwrap();
+    let stage = Stage {
+        digest: "d1",
+        at: "2026-01-13 10:00:00.000000",
+        sequence: 1,
+        stage: "plan",
+        decision: "pass",
+        plan: "p1",
+        target: "t1",
+        lineage: None,
+        detail: "{\"insert\":3}",
+        tool: "1.0.0",
+    };
+    for _ in 0..2 {
+        store.record(&stage).unwrap();
+    }
+    flush(store);
+    assert_eq!(
+        rows(
+            store,
+            "SELECT id, job_type, finished_at, exit_status, exit_code, params, artifact_paths, records_processed, \
+            records_created, records_updated, errors_count FROM jobs ORDER BY id"
+        ),
+        "j1|extract|2026-01-13 10:01:00.000000|failed|5|{\"limit\":5,\"mail\":\"[redacted-email]\"}|[\"a.json\"]|9|4|null|2 \
+         j2|extract|null|null|null|{}|[]|null|null|null|0"
+    );
+    assert_eq!(
+        rows(
+            store,
+            "SELECT digest, at, sequence, stage, decision, plan, target, lineage, detail, tool FROM pipeline_stages"
+        ),
+        "d1|2026-01-13 10:00:00.000000|1|plan|pass|p1|t1|null|{\"insert\":3}|1.0.0"
     );
 }

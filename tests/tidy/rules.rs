@@ -115,7 +115,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tokens", &["report", "export"]),
     ("telemetry", &["tokens", "db"]),
     ("glyphs", &["report", "telemetry"]),
-    ("analytics", &["report", "db", "telemetry"]),
+    ("analytics", &["report", "export", "db", "telemetry"]),
     ("phases", &["db", "telemetry", "fingerprint"]),
     ("db::sqlite", &["db", "export", "migrate", "tokens", "telemetry", "phases", "fingerprint"]),
     ("db::postgres", &["db", "telemetry"]),

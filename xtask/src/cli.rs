@@ -1,6 +1,6 @@
 //! The command line: every task by name, each with its arguments in its own file.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::dev;
 use crate::exit::{self, Code};
@@ -46,6 +46,19 @@ enum Task {
 }
 
 impl Cli {
+    /// Reads the command line; also the names of the task and of what it is made of, such as `analyze publishers`.
+    pub(crate) fn read() -> Result<(Self, String), clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let mut names = Vec::new();
+        let mut at = &matches;
+        while let Some((name, inner)) = at.subcommand() {
+            names.push(name);
+            at = inner;
+        }
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok((cli, names.join(" ")))
+    }
+
     /// Runs the task that was asked for.
     pub(crate) fn run(self, settings: &Settings) -> anyhow::Result<Code> {
         match self.task {

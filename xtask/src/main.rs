@@ -11,10 +11,10 @@ mod output;
 mod settings;
 mod signal;
 mod task;
+mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use ops::change::error::RunError;
 use ops::change::gate::GateError;
 use ops::guard::Refusal;
@@ -22,15 +22,21 @@ use ops::guard::Refusal;
 use crate::exit::Code;
 
 fn main() -> ExitCode {
-    let cli = match cli::Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, name) = match cli::Cli::read() {
+        Ok(read) => read,
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { Code::Usage.into() } else { Code::Done.into() };
         }
     };
-    let result = settings::Settings::read().and_then(|settings| cli.run(&settings));
-    result.unwrap_or_else(|error| report(&error)).into()
+    let code = match settings::Settings::read() {
+        Ok(settings) => {
+            let task = || cli.run(&settings).unwrap_or_else(|error| report(&error));
+            telemetry::recorded(&settings, &name, task)
+        }
+        Err(error) => report(&error),
+    };
+    code.into()
 }
 
 /// Prints why a task stopped: a refusal with both sides, an error with its causes.

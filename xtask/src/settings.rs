@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) events_flag: Option<String>,
     /// `TELEMETRY_DEBUG` as it was set.
     telemetry_debug: Option<String>,
+    /// `TELEMETRY_DATABASE_URL` as it was set.
+    telemetry_url: Option<String>,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_colour: bool,
     /// The time: the machine's, or `OPS_NOW` for golden tests.
@@ -67,6 +69,7 @@ impl Settings {
             telemetry_flag: std::env::var("TELEMETRY_DB_ENABLED").ok(),
             events_flag: std::env::var(ops::telemetry::events::VARIABLE).ok(),
             telemetry_debug: var("TELEMETRY_DEBUG"),
+            telemetry_url: var("TELEMETRY_DATABASE_URL"),
             no_colour: var("NO_COLOR").is_some(),
             clock,
             seed,
@@ -94,6 +97,12 @@ impl Settings {
             anyhow::bail!("{}", flag.explain_as("TELEMETRY_DEBUG"));
         }
         Ok(StoreOptions { debug: flag.is_on(), clock: self.clock, ..StoreOptions::default() })
+    }
+
+    /// The store that tasks say in what they do, where there is one: what `TELEMETRY_DATABASE_URL` names.
+    pub(crate) fn telemetry_url(&self) -> anyhow::Result<Option<DbUrl>> {
+        let text = self.telemetry_url.as_deref();
+        text.map(|text| self.parse(text, "TELEMETRY_DATABASE_URL")).transpose()
     }
 
     /// Decides what is chosen at random: `OPS_SEED`, or another number each time.

@@ -16,6 +16,7 @@ use crate::text::thousands;
 const COUNTED: Counted<'_> = Counted {
     events: "byline_cleaning_telemetry",
     at: "created_at",
+    only: "1 = 1",
     days: "byline_days",
     count: "bylines",
     select: "coalesce(source_name, '') AS source, count(*) AS bylines, \

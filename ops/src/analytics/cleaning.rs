@@ -16,6 +16,7 @@ use crate::text::thousands;
 const SESSIONS: Counted<'_> = Counted {
     events: "content_cleaning_sessions",
     at: "created_at",
+    only: "1 = 1",
     days: "content_cleaning_days",
     count: "sessions",
     select: "domain, count(*) AS sessions, sum(article_count) AS articles, sum(segments_detected) AS segments, \

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::source::{count, literal, word};
+use super::source::{Counted, count, literal, word};
 use super::{BARS_MAX, Basis, ROWS_MAX, ReportError, Source, Window, at, head, rest};
 use crate::report::chart::{Axis, Series};
 use crate::report::{Align, Chart, Document, Table, percentage};
@@ -47,25 +47,19 @@ pub struct HttpErrorReport {
     pub errors: Vec<HttpErrors>,
 }
 
-const SUMMARY: &str = "http_error_summary";
-const EVENTS: &str = "extraction_telemetry_v2";
-
-/// The counts of the window. They are kept for each day, so that a window holds what happened in it and nothing else.
-fn counted(source: &mut Source<'_>) -> Result<(Basis, String), ReportError> {
-    if source.has(SUMMARY)? {
-        let in_window = source.window.holds_day("day");
-        return Ok((Basis::Days, format!("(SELECT * FROM {SUMMARY} WHERE {in_window}) d")));
-    }
-    source.require(EVENTS, "HTTP errors")?;
-    let in_window = source.window.holds_time("created_at");
-    let from = format!(
-        "(SELECT substr(CAST(created_at AS TEXT), 1, 10) AS day, coalesce(host, '') AS host, \
-         http_status_code AS status_code, http_error_type AS error_type, count(*) AS count, \
-         min(CAST(created_at AS TEXT)) AS first_seen, max(CAST(created_at AS TEXT)) AS last_seen FROM {EVENTS} \
-         WHERE {in_window} AND http_error_type IS NOT NULL GROUP BY 1, 2, 3, 4) d"
-    );
-    Ok((Basis::Events, from))
-}
+/// Errors are counted for each day in the job of their extraction, so that a window holds what happened in it and
+/// nothing else.
+const COUNTED: Counted<'_> = Counted {
+    events: "extraction_telemetry_v2",
+    at: "created_at",
+    only: "http_error_type IS NOT NULL",
+    days: "http_error_summary",
+    count: "count",
+    select: "coalesce(host, '') AS host, http_status_code AS status_code, http_error_type AS error_type, count(*) AS \
+             count, min(CAST(created_at AS TEXT)) AS first_seen, max(CAST(created_at AS TEXT)) AS last_seen",
+    join: "",
+    group: "1, 2, 3, 4",
+};
 
 /// Reads the errors of the window, of one host, of one status or all.
 pub fn http_errors(
@@ -73,7 +67,7 @@ pub fn http_errors(
     host: Option<&str>,
     status: Option<u16>,
 ) -> Result<HttpErrorReport, ReportError> {
-    let (basis, from) = counted(source)?;
+    let (basis, from) = source.counted(&COUNTED, "HTTP errors")?;
     let mut only = "1 = 1".to_owned();
     if let Some(host) = host {
         only.push_str(&format!(" AND host = {}", literal(host)));

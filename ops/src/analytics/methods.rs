@@ -79,6 +79,7 @@ pub fn methods(source: &mut Source<'_>, publisher: Option<&str>) -> Result<Metho
     let counted = Counted {
         events: "extraction_telemetry_v2",
         at: "created_at",
+        only: "1 = 1",
         days: "extraction_days",
         count: "attempts",
         select: &select,

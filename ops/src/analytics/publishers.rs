@@ -23,6 +23,7 @@ const PAUSE: f64 = 25.0;
 const COUNTED: Counted<'_> = Counted {
     events: "extraction_telemetry_v2",
     at: "created_at",
+    only: "1 = 1",
     days: "extraction_days",
     count: "attempts",
     select: "coalesce(host, '') AS host, coalesce(publisher, '') AS publisher, coalesce(successful_method, '') AS method, \

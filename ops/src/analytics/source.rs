@@ -55,6 +55,8 @@ pub(super) struct Counted<'a> {
     pub(super) events: &'a str,
     /// When an event was.
     pub(super) at: &'a str,
+    /// Which events count.
+    pub(super) only: &'a str,
     pub(super) days: &'a str,
     /// How many events a row of `days` counts.
     pub(super) count: &'a str,
@@ -108,11 +110,12 @@ impl<'a> Source<'a> {
         counted: &Counted<'_>,
         what: &str,
     ) -> Result<(Basis, String), ReportError> {
-        let Counted { events, at, days, count, select, join, group } = counted;
-        let has_days = self.has(days)?;
+        let Counted { events, at, only, days, count, select, join, group } = counted;
+        // A table of that name without days is another program's.
+        let has_days = self.reader.columns(days)?.iter().any(|column| column == "day");
         if !has_days || self.has(events)? {
             self.require(events, what)?;
-            let in_window = self.window.holds_time(at);
+            let in_window = format!("{} AND {only}", self.window.holds_time(at));
             let there = self.number(&format!("SELECT count(*) FROM {events} WHERE {in_window}"))?;
             let sum = format!("SELECT sum({count}) FROM {days} WHERE {}", self.window.holds_day("day"));
             let in_days = if has_days { self.number(&sum)? } else { 0 };

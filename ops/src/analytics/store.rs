@@ -9,6 +9,7 @@ use super::source::{count, maybe, word};
 use super::{ROWS_MAX, ReportError, Source, rest};
 use crate::clock::Stamp;
 use crate::db::Cell;
+use crate::export::prometheus::{Family, Kind};
 use crate::report::chart::Axis;
 use crate::report::{Align, Chart, Check, Document, Table};
 use crate::text::{bytes, plural, thousands};
@@ -20,6 +21,9 @@ const WRITERS: &str = "SELECT id, process, started_at, seen_at, closed_at, submi
                        queue_bytes, dropped_queue_full, dropped_closed, dropped_sql_error, dropped_ddl_error, \
                        dropped_spill_lost, recovered, retries, groups, last_error FROM ops_telemetry_writers \
                        ORDER BY seen_at DESC, id";
+
+/// Why jobs are given up, in the order of [`WriterCard::dropped`].
+const REASONS: [&str; 5] = ["queue full", "store closed", "job refused", "table refused", "spill file lost"];
 
 /// How a writer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -200,6 +204,45 @@ impl StoreReport {
         ]
     }
 
+    /// The books of all writers as metrics. A writer that is forgotten takes its counts along, as a restart would.
+    pub fn metrics(&self) -> Vec<Family> {
+        let of = |name: &str, kind, help: &str, count: fn(&WriterCard) -> u64| {
+            let mut family = Family::new(format!("ops_telemetry_{name}"), kind, help);
+            family.sample([], self.writers.iter().map(count).sum::<u64>() as f64);
+            family
+        };
+        let alive = |writer: &WriterCard| writer.state == WriterState::Alive;
+        let mut writers = Family::new("ops_telemetry_writers", Kind::Gauge, "Writers by how they are.");
+        for state in [WriterState::Alive, WriterState::Closed, WriterState::Gone] {
+            let count = self.writers.iter().filter(|writer| writer.state == state).count();
+            writers.sample([("state", state.shown())], count as f64);
+        }
+        let mut dropped = Family::new("ops_telemetry_jobs_dropped_total", Kind::Counter, "Jobs given up.");
+        for (i, reason) in REASONS.iter().enumerate() {
+            let count: u64 = self.writers.iter().map(|writer| writer.dropped[i]).sum();
+            dropped.sample([("reason", *reason)], count as f64);
+        }
+        let mut depth =
+            Family::new("ops_telemetry_queue_jobs", Kind::Gauge, "Jobs in queues of living writers.");
+        depth.sample([], self.writers.iter().filter(|w| alive(w)).map(|w| w.pending).sum::<u64>() as f64);
+        let mut spill =
+            Family::new("ops_telemetry_spill_file_bytes", Kind::Gauge, "Size of spill files that wait.");
+        spill.sample([], self.spill_files.iter().map(|file| file.bytes).sum::<u64>() as f64);
+        vec![
+            writers,
+            of("jobs_submitted_total", Kind::Counter, "Jobs handed over.", |writer| writer.submitted),
+            of("jobs_written_total", Kind::Counter, "Jobs committed.", |writer| writer.written),
+            dropped,
+            of("jobs_recovered_total", Kind::Counter, "Jobs of others brought in.", |writer| {
+                writer.recovered
+            }),
+            of("groups_total", Kind::Counter, "Groups committed.", |writer| writer.groups),
+            of("retries_total", Kind::Counter, "Groups tried again.", |writer| writer.retries),
+            depth,
+            spill,
+        ]
+    }
+
     /// The report for people.
     pub fn document(&self, source: &str) -> Document {
         let mut document = Document::new();
@@ -256,8 +299,6 @@ impl StoreReport {
     }
 
     fn losses(&self, document: &mut Document) {
-        const REASONS: [&str; 5] =
-            ["queue full", "store closed", "job refused", "table refused", "spill file lost"];
         let lost = REASONS.iter().enumerate().map(|(i, reason)| {
             (*reason, self.writers.iter().map(|writer| writer.dropped[i]).sum::<u64>() as f64)
         });

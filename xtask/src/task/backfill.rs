@@ -260,7 +260,7 @@ fn make(args: &MakeArgs, settings: &Settings) -> anyhow::Result<Code> {
     };
     let plan = dir.plan();
     let made = rules::entry(plan, Stage::Plan, Decision::Pass).with("candidates", plan.plan.candidates);
-    Gates::append(&settings.cwd.join(&args.gates), made, settings.clock.now(), VERSION)?;
+    super::gates::append(&settings.cwd.join(&args.gates), made, settings)?;
     output.json(plan)?;
     let folder = shown(dir.path(), settings);
     output.document(&dir.review());
@@ -323,8 +323,7 @@ impl GateArgs {
     }
 
     fn append(&self, entry: Entry, settings: &Settings) -> Result<(), GateError> {
-        Gates::append(&self.path(settings), entry, settings.clock.now(), VERSION)?;
-        Ok(())
+        super::gates::append(&self.path(settings), entry, settings)
     }
 
     /// Takes the approval that was typed into the chain; without one, the chain must have it already.

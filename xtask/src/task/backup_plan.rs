@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ops::change::gate::{self, Decision, Entry, Gates, Stage};
+use ops::change::gate::{self, Decision, Entry, Stage};
 use ops::change::plan::PlanDir;
 use ops::change::planner::{self, Request, Surroundings};
 use ops::records::Format;
@@ -114,8 +114,7 @@ pub(crate) fn record(plan: &PlanDir, gates: &Path, settings: &Settings) -> anyho
         .with("insert", counts.insert)
         .with("update", counts.update)
         .with("delete", counts.delete);
-    Gates::append(gates, entry, settings.clock.now(), VERSION)?;
-    Ok(())
+    Ok(super::gates::append(gates, entry, settings)?)
 }
 
 pub(crate) fn show(plan: &PlanDir, output: &Output, settings: &Settings) -> anyhow::Result<()> {

@@ -29,7 +29,8 @@ use crate::signal;
 ///
 /// Samples one phase of every run first, then goes on where attempts yield. Claims each phase by key with a lease,
 /// attempts it, and records one outcome and one telemetry event for each attempt, or the one reason why there is none.
-/// Events are written when TELEMETRY_DB_ENABLED is 1, true, yes or on.
+/// Events are written when TELEMETRY_DB_ENABLED is 1, true, yes or on. One that the database refuses is counted, and the drain
+/// goes on; with TELEMETRY_DEBUG=1 it ends there (exit 1), to go on with --resume.
 ///
 /// A session keeps a journal under DIR/drain/. One that was killed or stopped by a limit goes on with --resume; limits
 /// and time count over the whole session.
@@ -169,6 +170,7 @@ pub(crate) fn policy(
         settings: Allowed { selection, triage: TriagePolicy::off(), ..Allowed::default() },
         lease: how.lease(),
         telemetry: Flag::parse(settings.telemetry_flag.as_deref()),
+        telemetry_debug: settings.store_options()?.debug,
         session_id: format!("drain-{}-{}", settings.clock.now().compact(), ids.hex("session", 3)),
         owner: format!("worker-{}", ids.hex("owner", 6)),
         database: String::new(),

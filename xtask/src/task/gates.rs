@@ -1,15 +1,17 @@
 //! `gates`: who let what through, and whether the record of it can be relied on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ops::artifacts::{self, Known};
-use ops::change::gate::{self, Audit, Detail, Gates};
+use ops::change::gate::{self, Audit, Detail, Entry, GateError, Gates};
 use ops::clock::Stamp;
 use ops::report::Document;
 
+use super::db_identity::VERSION;
 use crate::exit::Code;
 use crate::output::Output;
 use crate::settings::Settings;
+use crate::telemetry;
 
 /// Show or audit the chain of plans, approvals, runs and rollbacks
 #[derive(Debug, clap::Args)]
@@ -61,6 +63,13 @@ struct FileArgs {
 
 fn time(text: &str) -> Result<Stamp, String> {
     Stamp::parse(text).ok_or_else(|| "expected a time with a zone, as 2026-01-02T03:04:05Z".to_owned())
+}
+
+/// Appends a record to a chain, and says it in the telemetry store when there is one.
+pub(super) fn append(path: &Path, entry: Entry, settings: &Settings) -> Result<(), GateError> {
+    let record = Gates::append(path, entry, settings.clock.now(), VERSION)?;
+    telemetry::stage(settings, &record);
+    Ok(())
 }
 
 /// The digests of files that records hold.

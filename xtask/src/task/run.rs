@@ -9,7 +9,6 @@ use ops::change::gate::{self, Decision, Entry, GateError, Gates, Stage, Typed, a
 use ops::change::plan::{Manifest, PlanDir, PlanKind};
 use ops::change::throttle::{Limits, QueryLimit};
 
-use super::db_identity::VERSION;
 use crate::exit::Code;
 use crate::output;
 use crate::settings::Settings;
@@ -124,14 +123,9 @@ impl ApprovalArgs {
     pub(crate) fn approve(&self, manifest: &Manifest, settings: &Settings) -> Result<(), GateError> {
         let path = self.path(settings);
         match self.typed() {
-            Some(typed) => {
-                Gates::append(&path, approve(manifest, &typed)?, settings.clock.now(), VERSION)?;
-            }
-            None => {
-                Gates::load(&path)?.require_approval(manifest)?;
-            }
+            Some(typed) => super::gates::append(&path, approve(manifest, &typed)?, settings),
+            None => Ok(Gates::load(&path)?.require_approval(manifest).map(drop)?),
         }
-        Ok(())
     }
 
     /// Whether the chain knows that the plan was applied, wholly or partly.
@@ -141,8 +135,7 @@ impl ApprovalArgs {
 
     /// Adds a record to the chain.
     pub(crate) fn append(&self, entry: Entry, settings: &Settings) -> Result<(), GateError> {
-        Gates::append(&self.path(settings), entry, settings.clock.now(), VERSION)?;
-        Ok(())
+        super::gates::append(&self.path(settings), entry, settings)
     }
 }
 

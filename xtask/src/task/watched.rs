@@ -86,8 +86,7 @@ pub(super) fn record(gates: &Path, entry: Entry, file: &str, settings: &Settings
     if last.is_some_and(|last| last.detail.get(file) == entry.detail.get(file)) {
         return Ok(());
     }
-    Gates::append(gates, entry, settings.clock.now(), env!("CARGO_PKG_VERSION"))?;
-    Ok(())
+    Ok(super::gates::append(gates, entry, settings)?)
 }
 
 /// The digest of a file that was just written.

@@ -101,6 +101,17 @@ impl PostgresSink {
         Ok(statement)
     }
 
+    /// The names of the columns of a table for which `which` is true.
+    fn attributes(&mut self, table: &str, which: &str) -> Result<Vec<String>, SinkError> {
+        let sql = format!(
+            "SELECT attname::text FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass($1::text) \
+             AND attnum > 0 AND NOT attisdropped AND {which} ORDER BY attnum"
+        );
+        let rows = self.connection.client.query(&sql, &[&table]);
+        let rows = rows.map_err(|error| classify(&self.connection, &error))?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     /// Runs a statement with these values for its parameters.
     fn execute(&mut self, statement: &Statement, values: &[Parameter<'_>]) -> Result<(), SinkError> {
         if values.len() != statement.params().len() {
@@ -141,11 +152,11 @@ impl Sink for PostgresSink {
     }
 
     fn columns(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
-        const SQL: &str = "SELECT attname::text FROM pg_catalog.pg_attribute \
-             WHERE attrelid = pg_catalog.to_regclass($1::text) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-        let rows = self.connection.client.query(SQL, &[&table]);
-        let rows = rows.map_err(|error| classify(&self.connection, &error))?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        self.attributes(table, "true")
+    }
+
+    fn demanded(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
+        self.attributes(table, "attnotnull AND NOT atthasdef AND attidentity = ''")
     }
 
     fn ensure_sql(&mut self, sql: &str) -> Result<(), SinkError> {

@@ -21,6 +21,16 @@ pub(super) fn columns(conn: &Connection, table: &str) -> Result<Vec<String>> {
     statement.query_map([table], |row| row.get(0))?.collect()
 }
 
+/// The columns of a table that are never NULL, have no default and are not the row id.
+pub(super) fn demanded(conn: &Connection, table: &str) -> Result<Vec<String>> {
+    let mut statement = conn.prepare(
+        "SELECT name FROM pragma_table_xinfo(?1) WHERE \"notnull\" AND dflt_value IS NULL AND hidden = 0
+         AND NOT (pk = 1 AND upper(type) = 'INTEGER' AND (SELECT max(pk) FROM pragma_table_info(?1)) = 1)
+         ORDER BY cid",
+    )?;
+    statement.query_map([table], |row| row.get(0))?.collect()
+}
+
 /// The number of rows of every table of [`names`].
 pub(super) fn row_counts(conn: &Connection) -> Result<BTreeMap<String, u64>> {
     let counted = |table: String| {

@@ -205,6 +205,10 @@ impl Sink for SqliteSink {
         tables::columns(&self.conn, table).map_err(|error| classify(&error))
     }
 
+    fn demanded(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
+        tables::demanded(&self.conn, table).map_err(|error| classify(&error))
+    }
+
     fn ensure_sql(&mut self, sql: &str) -> Result<(), SinkError> {
         self.conn.execute(sql, []).map(drop).map_err(|error| classify(&error))
     }

@@ -59,13 +59,13 @@ pub static EXTRACTIONS: Table = Table {
         Column::required("created_at", Kind::Text),
     ],
     constraints: &[],
-    indexes: &["created_at", "host"],
+    indexes: &["created_at, http_error_type", "host"],
     on_conflict: "",
 };
 
 pub use self::days::{EXTRACTION_DAYS, METHOD_DAYS};
 
-/// How often a host answered with an error on a day.
+/// How often a host answered with an error on a day; empty where the host is not known.
 pub static HTTP_ERRORS: Table = Table {
     name: "http_error_summary",
     version: 1,
@@ -333,7 +333,8 @@ impl Extraction {
         job.add(self);
         self.add_days(&mut job);
         let class = self.http_status.and_then(http_error_class);
-        if let (Some(host), Some(status), Some(class)) = (self.host.as_deref(), self.http_status, class) {
+        if let (Some(status), Some(class)) = (self.http_status, class) {
+            let host = self.host.as_deref().unwrap_or_default();
             job.add(&HttpError { host, status, class, at: self.ended.unwrap_or(self.began) });
         }
         store.submit(&job)

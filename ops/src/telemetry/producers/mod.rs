@@ -7,16 +7,24 @@
 pub mod byline;
 pub mod cleaning;
 mod days;
+pub mod detection;
 pub mod discovery;
 pub mod extraction;
+pub mod job_run;
 pub mod operation;
 pub mod outcome;
+pub mod stage;
+pub mod verification;
 
 pub use byline::{Byline, BylineResult, BylineSource, BylineStep};
 pub use cleaning::{Cleaning, CleaningTerms, Locality, Segment, WireEvent};
+pub use detection::Detection;
 pub use extraction::{Extraction, Found, MethodEnd, Proxy};
+pub use job_run::{Exit, JobRun};
 pub use operation::{Operation, Progress};
 pub use outcome::{Article, ExtractionOutcome, Outcome};
+pub use stage::Stage;
+pub use verification::Verification;
 
 use crate::clock::Stamp;
 use crate::telemetry::store::Table;
@@ -33,6 +41,7 @@ pub static TABLES: &[&Table] = &[
     &cleaning::BOILERPLATE_PATTERNS,
     &cleaning::CLEANING_DAYS,
     &cleaning::PATTERN_DAYS,
+    &detection::DETECTIONS,
     &discovery::DISCOVERY_OUTCOMES,
     &discovery::HTTP_STATUS,
     &discovery::METHOD_EFFECTIVENESS,
@@ -40,8 +49,11 @@ pub static TABLES: &[&Table] = &[
     &extraction::EXTRACTION_DAYS,
     &extraction::METHOD_DAYS,
     &extraction::HTTP_ERRORS,
+    &job_run::JOBS,
     &operation::OPERATIONS,
     &outcome::OUTCOMES,
+    &stage::STAGES,
+    &verification::VERIFICATIONS,
 ];
 
 fn milliseconds(from: Stamp, to: Stamp) -> f64 {

@@ -23,6 +23,18 @@ pub(super) struct Segment {
     pub(super) jobs: u64,
 }
 
+impl Segment {
+    /// Makes room for so many bytes more, and never for more than `most`: a vector that grows by itself would take up
+    /// to twice that.
+    fn reserve(&mut self, more: usize, most: usize) {
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let needed = length + more;
+        if needed > capacity {
+            self.bytes.reserve_exact((2 * capacity).min(most).max(needed) - length);
+        }
+    }
+}
+
 /// The queue and the books.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -144,6 +156,7 @@ impl Queue {
         bytes[ROW_HEAD - 4..ROW_HEAD].copy_from_slice(&values);
         let pushed = self.room_for(bytes.len()).map(|mut state| {
             let at = state.filling.bytes.len() + ROW_TABLE;
+            state.filling.reserve(bytes.len(), self.half);
             state.filling.bytes.extend_from_slice(&bytes);
             let index = state.index_of(E::TABLE);
             state.filling.bytes[at..at + 2].copy_from_slice(&index);
@@ -156,6 +169,7 @@ impl Queue {
     /// Adds a job.
     pub(super) fn push_job(&self, job: &Job) -> Result<(), Refused> {
         let mut state = self.room_for(job.bytes.len() + 4)?;
+        state.filling.reserve(job.bytes.len() + 4, self.half);
         state.append(job);
         self.accept(state);
         Ok(())

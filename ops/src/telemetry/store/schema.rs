@@ -1,4 +1,7 @@
 //! Making and checking tables: one version number for each, kept in the database; columns are only added.
+//!
+//! A table of that name may have been made by another program. It is used as long as rows go into it; when none can, that
+//! is said when the store is opened, and not by every job.
 
 use super::sink::{Sink, SinkError};
 use super::table::{Dialect, Table};
@@ -11,7 +14,7 @@ const SET_VERSION: &str = "INSERT INTO ops_telemetry_tables (name, version) VALU
                            UPDATE SET version = excluded.version";
 
 /// Makes a table within the open transaction, or adds the columns that it lacks. A table that a newer program has
-/// changed is refused: what its columns mean may be different.
+/// changed is refused: what its columns mean may be different. So is one that no row can go into.
 pub(super) fn ensure(sink: &mut dyn Sink, table: &Table, dialect: Dialect) -> Result<(), SinkError> {
     sink.ensure_sql(VERSIONS)?;
     let known = sink.number(GET_VERSION, table.name)?;
@@ -25,12 +28,34 @@ pub(super) fn ensure(sink: &mut dyn Sink, table: &Table, dialect: Dialect) -> Re
     for sql in table.add_columns(&present, dialect).into_iter().chain(table.create_indexes()) {
         sink.ensure_sql(&sql)?;
     }
+    require_fit(sink, table)?;
     if known != Some(version) {
         let mut bytes = Vec::new();
         RowWriter::new(&mut bytes).put(table.name).put(version);
         sink.rows(SET_VERSION, &mut std::iter::once(Row::new(&bytes)))?;
     }
     Ok(())
+}
+
+/// Refuses a table that wants what no row of ours has, or that lacks the key by which rows are counted together.
+fn require_fit(sink: &mut dyn Sink, table: &Table) -> Result<(), SinkError> {
+    let refuse = |why: &str| {
+        SinkError::Rejected(format!(
+            "the table `{}` is another program's and takes no rows of this one: {why}; rename it, or name another \
+             database",
+            table.name
+        ))
+    };
+    let is_ours = |name: &String| table.written().any(|column| column.name.eq_ignore_ascii_case(name));
+    let mut demanded = sink.demanded(table.name)?;
+    demanded.retain(|name| !is_ours(name));
+    if !demanded.is_empty() {
+        return Err(refuse(&format!("it demands `{}`", demanded.join("`, `"))));
+    }
+    sink.ensure_sql(&table.insert_nothing()).map_err(|error| match error {
+        SinkError::Rejected(text) => refuse(&text),
+        other @ SinkError::Unavailable { .. } => other,
+    })
 }
 
 /// Refuses statements that would end the transaction of the group, or change the connection for all that follow.

@@ -64,6 +64,9 @@ pub trait Sink: Send {
     /// The columns of a table; none when there is no such table.
     fn columns(&mut self, table: &str) -> Result<Vec<String>, SinkError>;
 
+    /// The columns of a table that are never NULL and that nothing fills in when a row does not name them.
+    fn demanded(&mut self, table: &str) -> Result<Vec<String>, SinkError>;
+
     /// Runs a statement of the schema. No other process changes the schema at the same time.
     fn ensure_sql(&mut self, sql: &str) -> Result<(), SinkError>;
 

@@ -129,10 +129,19 @@ impl Table {
 
     /// The insert, with its parameters numbered in the order of [`Table::written`].
     pub fn insert(&self) -> String {
+        let places: Vec<String> = (1..=self.written().count()).map(|i| format!("${i}")).collect();
+        self.insert_from(&format!("VALUES ({})", places.join(", ")))
+    }
+
+    /// The insert without a row: fails as every row would when a column or the key of `on_conflict` is not there.
+    pub(super) fn insert_nothing(&self) -> String {
+        let nulls = vec!["NULL"; self.written().count()];
+        self.insert_from(&format!("SELECT {} WHERE 1 = 0", nulls.join(", ")))
+    }
+
+    fn insert_from(&self, rows: &str) -> String {
         let names: Vec<&str> = self.written().map(|column| column.name).collect();
-        let places: Vec<String> = (1..=names.len()).map(|i| format!("${i}")).collect();
-        let (names, places) = (names.join(", "), places.join(", "));
-        let insert = format!("INSERT INTO {} ({names}) VALUES ({places}) {}", self.name, self.on_conflict);
+        let insert = format!("INSERT INTO {} ({}) {rows} {}", self.name, names.join(", "), self.on_conflict);
         insert.trim_end().to_owned()
     }
 }
@@ -174,6 +183,10 @@ mod tests {
         assert_eq!(
             TABLE.insert(),
             "INSERT INTO seen (host, ok) VALUES ($1, $2) ON CONFLICT (host) DO NOTHING"
+        );
+        assert_eq!(
+            TABLE.insert_nothing(),
+            "INSERT INTO seen (host, ok) SELECT NULL, NULL WHERE 1 = 0 ON CONFLICT (host) DO NOTHING"
         );
         let indexes: Vec<String> = TABLE.create_indexes().collect();
         assert_eq!(indexes, ["CREATE INDEX IF NOT EXISTS ix_seen_host_ok_DESC ON seen (host, ok DESC)"]);

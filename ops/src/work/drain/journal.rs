@@ -65,6 +65,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The phase whose event the database refused, and why; `None` when it was written, or not to be.
+    pub(super) fn refused(&self) -> Option<(String, String)> {
+        let Self::Ended(ended) = self else { return None };
+        let is_refused = ended.telemetry == "database_error" || ended.telemetry.starts_with("rejected:");
+        let why = || ended.warning.as_ref().unwrap_or(&ended.telemetry).clone();
+        is_refused.then(|| (format!("{}/{}", ended.run_id, ended.phase_id), why()))
+    }
+}
+
 /// A claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claimed {

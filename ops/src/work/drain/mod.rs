@@ -56,6 +56,8 @@ pub struct Policy {
     pub lease: Duration,
     /// Whether events are written.
     pub telemetry: Flag,
+    /// Whether an event that the database refuses ends the session at once instead of being counted.
+    pub telemetry_debug: bool,
     /// The name of this session in the database.
     pub session_id: String,
     /// Who holds the leases.
@@ -77,6 +79,14 @@ pub enum DrainError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The database refused an event, and the session was told not to go on then. The attempt is accounted for.
+    #[error("failed to write the event of {phase}: {why}")]
+    Telemetry {
+        /// Its run and phase.
+        phase: String,
+        /// What the database has against it.
+        why: String,
+    },
 }
 
 /// What a session is told and what it tells while it works.

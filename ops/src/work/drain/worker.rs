@@ -117,7 +117,12 @@ fn attempt(
     post.hold(Some(claim.lease()));
     let event = attempts.make(worker.store.as_mut(), worker.executor.as_mut(), &claim, &post.cancel);
     post.hold(None);
-    hub.ended(&event?)
+    let event = event?;
+    hub.ended(&event)?;
+    match event.refused() {
+        Some((phase, why)) if policy.telemetry_debug => Err(DrainError::Telemetry { phase, why }),
+        _ => Ok(()),
+    }
 }
 
 /// Renews leases, gives back those that others let expire, and passes on who asks to stop.

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use ops::db::sqlite::{self, TableRows};
+use ops::analytics::StoreReport;
+use ops::db::Reader;
+use ops::db::sqlite::{self, Snapshot, TableRows};
 use ops::export::{self, FileOut, Format, Written, prometheus};
 use ops::guard::Refusal;
 use ops::identity;
@@ -15,6 +17,7 @@ use ops::url::SqliteUrl;
 use serde::Serialize;
 
 use super::super::database::{DatabaseArgs, only_sqlite};
+use super::reports;
 use crate::exit::Code;
 use crate::output::{self, Output};
 use crate::settings::Settings;
@@ -25,7 +28,8 @@ const EVENTS: &str = "token_estimation_v2_events";
 /// Write tables as CSV, JSON Lines or Parquet, or metrics for Prometheus
 ///
 /// Every value is written as it is stored. Parquet has one type for each column, taken from the values: a column of
-/// several types becomes two, and both are counted. Files are complete or not there.
+/// several types becomes two, and both are counted. Files are complete or not there. Metrics are those of the token events and
+/// of the health of the telemetry store, as far as the database has them.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
@@ -152,20 +156,42 @@ fn metrics(args: &ExportArgs, settings: &Settings, url: &SqliteUrl, source: Stri
         let refusal = Refusal::new("only the token events have metrics", EVENTS, args.tables.join(", "));
         return Err(refusal.next("leave --table out").into());
     }
-    let analysis = sqlite::analyse_events(url.path(), &settings.scratch, || {
-        Analysis::new(Options { success_only: false })
-    })?;
-    let summary = analysis.finish();
-    let text = prometheus::render(&summary.metrics())?;
+    let (has_events, health) = store_health(settings, url)?;
+    let (mut families, mut read) = (Vec::new(), Vec::new());
+    if has_events || health.is_none() {
+        let all = || Analysis::new(Options { success_only: false });
+        let summary = sqlite::analyse_events(url.path(), &settings.scratch, all)?.finish();
+        families.extend(summary.metrics());
+        read.push((EVENTS, summary.attempts.attempts));
+    }
+    if let Some(health) = health {
+        families.extend(health.metrics());
+        read.push(("ops_telemetry_writers", health.writers.len() as u64));
+    }
+    let text = prometheus::render(&families)?;
     let Some(out) = &args.out else {
         output::stdout(&text);
         return Ok(Code::Done);
     };
     let path = settings.cwd.join(out);
     ops::files::write_atomic(&path, text.as_bytes())?;
-    let written = Written { rows: summary.attempts.attempts, ..Written::default() };
-    let file = FileReport { table: EVENTS.to_owned(), file: path.display().to_string(), written };
-    report(args, settings, &Report { format: 1, source, files: vec![file] })
+    let file = |(table, rows): (&str, u64)| FileReport {
+        table: table.to_owned(),
+        file: path.display().to_string(),
+        written: Written { rows, ..Written::default() },
+    };
+    let files = read.into_iter().map(file).collect();
+    report(args, settings, &Report { format: 1, source, files })
+}
+
+/// Whether there are token events, and the health of the store that writes to the file, if one does.
+fn store_health(settings: &Settings, url: &SqliteUrl) -> anyhow::Result<(bool, Option<StoreReport>)> {
+    let mut snapshot = Snapshot::open(url.path(), &settings.scratch)?;
+    let has_events = !snapshot.columns(EVENTS)?.is_empty();
+    let has_store = !snapshot.columns("ops_telemetry_tables")?.is_empty();
+    let health = has_store.then(|| reports::health_of(url, &mut snapshot, settings)).transpose()?;
+    snapshot.require_unchanged()?;
+    Ok((has_events, health))
 }
 
 fn report(args: &ExportArgs, settings: &Settings, report: &Report) -> anyhow::Result<Code> {

@@ -12,7 +12,7 @@ use ops::guard::Refusal;
 use ops::identity::{self, Expectation};
 use ops::report::Document;
 use ops::telemetry::store::Dialect;
-use ops::url::DbUrl;
+use ops::url::{DbUrl, SqliteUrl};
 use serde::Serialize;
 
 use crate::exit::Code;
@@ -164,15 +164,26 @@ pub(super) fn cleaning(args: &CleaningArgs, settings: &Settings) -> anyhow::Resu
 
 pub(super) fn health(args: &HealthArgs, settings: &Settings) -> anyhow::Result<Code> {
     let now = settings.clock.now();
-    let files = |url: &DbUrl| {
-        let files = ops::stores::spill_files(url);
-        files.into_iter().map(|(file, bytes)| Waiting { file, bytes }).collect()
-    };
-    let (source, report) = args
-        .common
-        .read(settings, Window::last(1, now), |source, url| analytics::store(source, files(url), now))?;
+    let read = |source: &mut Source<'_>, url: &DbUrl| analytics::store(source, waiting(url), now);
+    let (source, report) = args.common.read(settings, Window::last(1, now), read)?;
     args.common.show(settings, &source, &report, &report.document(&source))?;
     Ok(if report.is_healthy() { Code::Done } else { Code::GateNotMet })
+}
+
+/// The health of the store in a file that is open.
+pub(super) fn health_of(
+    url: &SqliteUrl,
+    snapshot: &mut Snapshot,
+    settings: &Settings,
+) -> Result<analytics::StoreReport, ReportError> {
+    let now = settings.clock.now();
+    let mut source = Source::new(snapshot, Dialect::Sqlite, Window::last(1, now));
+    analytics::store(&mut source, waiting(&DbUrl::Sqlite(url.clone())), now)
+}
+
+fn waiting(url: &DbUrl) -> Vec<Waiting> {
+    let files = ops::stores::spill_files(url);
+    files.into_iter().map(|(file, bytes)| Waiting { file, bytes }).collect()
 }
 
 impl WindowArgs {

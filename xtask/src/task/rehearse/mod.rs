@@ -14,7 +14,6 @@ use ops::target::Target;
 
 use super::backup_plan::surroundings;
 use super::database::shown;
-use super::db_identity::VERSION;
 use super::plan::PlanArgs;
 use super::target::{self, TargetArgs};
 use super::upsert;
@@ -138,7 +137,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         }
         result => result?,
     };
-    Gates::append(&gates, rehearsal.entry(plan.manifest()), settings.clock.now(), VERSION)?;
+    super::gates::append(&gates, rehearsal.entry(plan.manifest()), settings)?;
     show(&rehearsal, &plan, &output, settings)?;
     Ok(if rehearsal.passed { Code::Done } else { Code::Failed })
 }
