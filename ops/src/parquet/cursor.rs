@@ -447,17 +447,18 @@ impl<'l> Cursor<'l> {
             Kind::Int { .. } => Cell::Int(self.ints[row]),
             Kind::Real { .. } => Cell::Real(self.reals[row]),
             Kind::Time { per_second } => Cell::Time(self.ints[row], per_second),
-            Kind::Text => match (self.numbers.get(row), &self.dictionary) {
-                (Some(number), Dictionary::Texts(all)) => {
-                    all[*number as usize].as_deref().map_or(Cell::Bytes, Cell::Text)
-                }
-                _ => {
-                    let (at, length) = self.spans[row];
-                    std::str::from_utf8(&self.page[at..at + length]).map_or(Cell::Bytes, Cell::Text)
-                }
-            },
+            Kind::Text => self.text(row).map_or(Cell::Bytes, Cell::Text),
             Kind::Other(_) => Cell::Null,
         }
+    }
+
+    /// The text of a row that has a value; none when its bytes are no text.
+    fn text(&self, row: usize) -> Option<&str> {
+        if let (Some(number), Dictionary::Texts(all)) = (self.numbers.get(row), &self.dictionary) {
+            return all[*number as usize].as_deref();
+        }
+        let (at, length) = self.spans[row];
+        std::str::from_utf8(&self.page[at..at + length]).ok()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Only the columns that are asked for are read, and each thread may read other row groups of one file. Values come as they
 //! are stored. Whatever a file says, reading it ends in values or in an error that names the column; nothing is made up for
-//! what is not understood. Nested columns, DELTA_BYTE_ARRAY, and compression with LZ4, LZO and Brotli are not read.
+//! what is not understood. Nested columns, `DELTA_BYTE_ARRAY`, and compression with LZ4, LZO and Brotli are not read.
 //! `ops::export` writes.
 
 mod cursor;

@@ -89,14 +89,15 @@ impl<'a> Reader<'a> {
         let mut id = 0_i64;
         loop {
             let head = self.byte()?;
-            if head & 15 == 0 {
+            let (step, kind) = (head >> 4, head % 16);
+            if kind == 0 {
                 return Ok(());
             }
-            id = match head >> 4 {
+            id = match step {
                 0 => self.zigzag()?,
                 step => id.checked_add(i64::from(step)).ok_or(Broken::Wrong)?,
             };
-            each(id, head & 15, self)?;
+            each(id, kind, self)?;
         }
     }
 

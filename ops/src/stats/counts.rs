@@ -113,7 +113,9 @@ mod tests {
 
     fn counts(values: &[f64]) -> Counts {
         let mut counts = Counts::default();
-        values.iter().for_each(|value| counts.add(*value));
+        for value in values {
+            counts.add(*value);
+        }
         counts
     }
 

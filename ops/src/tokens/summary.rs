@@ -322,7 +322,9 @@ fn measure(strata: &[NamedStratum]) -> (Vec<(Cost, Bounds)>, Cost) {
     .map(|(all, _)| all)
     .collect();
     let mut all = Spread::default();
-    spreads.iter().for_each(|spread| all.merge(spread));
+    for spread in &spreads {
+        all.merge(spread);
+    }
     let mut percentiles = [None; PERCENTILES.len()];
     in_turn(
         PERCENTILES.iter().zip(&mut percentiles),
@@ -333,7 +335,9 @@ fn measure(strata: &[NamedStratum]) -> (Vec<(Cost, Bounds)>, Cost) {
     );
     // In the order of the strata, so that they round alike whoever measured which.
     let mut sums = Sums::default();
-    found.iter().for_each(|(own, ..)| sums.merge(*own));
+    for (own, ..) in &found {
+        sums.merge(*own);
+    }
     let cost = Cost::of(&sums, &all, percentiles);
     (found.into_iter().map(|(_, cost, bounds)| (cost, bounds)).collect(), cost)
 }

@@ -363,7 +363,9 @@ fn is_free(problem: &Problem<'_>, free: &[bool], parameter: &Parameter) -> bool 
 
 /// Upper budgets of the strata with evidence, and what each lacks.
 fn strata(tasks: &[Task<'_>], moved: &[Moved], rules: &estimator::Calibration) -> Vec<Stratum> {
-    let mut strata: BTreeMap<(&str, Complexity), (Vec<&Sample>, BTreeSet<String>)> = BTreeMap::new();
+    // The samples of each, and the coefficients that count once in their predictions.
+    type Found<'a> = (Vec<&'a Sample>, BTreeSet<String>);
+    let mut strata: BTreeMap<(&str, Complexity), Found<'_>> = BTreeMap::new();
     for task in tasks {
         let (samples, bases) = strata.entry(task.stratum()).or_default();
         samples.push(task.sample);
