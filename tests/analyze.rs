@@ -145,6 +145,115 @@ fn a_database_and_its_export_say_the_same() {
     }
 }
 
+/// The events of the fixture in the file that `name` wrote, and in NDJSON.
+fn parquet(names: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for name in names.iter().copied().chain(["events.ndjson"]) {
+        let fixture = support::root().join("fixtures/analyze/parquet").join(name);
+        fs::copy(fixture, dir.path().join(name)).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn parquet_of_every_program_says_what_ndjson_says() {
+    let names =
+        ["duckdb.parquet", "pandas.parquet", "polars.parquet", "pyarrow-1.parquet", "pyarrow-2.parquet"];
+    let dir = parquet(&names);
+    let expected = json(dir.path(), &FROM);
+    assert_eq!(expected["input"]["accepted"], 200);
+    assert!(expected["analysis"]["mismatches"]["rows"].as_u64() > Some(5));
+    for name in names {
+        let found = json(dir.path(), &["--from", name]);
+        for part in ["input", "analysis", "study"] {
+            assert_eq!(found[part], expected[part], "{name}: {part}");
+        }
+        // What is in two files counts once, whatever their formats.
+        let both = json(dir.path(), &[&FROM[..], &["--from", name]].concat());
+        assert_eq!(
+            (&both["input"]["accepted"], &both["input"]["duplicates"]),
+            (&200.into(), &200.into()),
+            "{name}"
+        );
+        assert_eq!(both["analysis"], expected["analysis"], "{name}");
+    }
+}
+
+#[test]
+fn a_database_and_its_own_parquet_say_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| xtask(dir.path()).args(args).output().unwrap().status.code();
+    assert_eq!(run(&["seed-telemetry", "--db", "seed.db"]), Some(0));
+    let conn = Connection::open(dir.path().join("seed.db")).unwrap();
+    // More rows than single ones are looked at, in more than one row group.
+    conn.execute_batch(
+        "INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
+             deliverables_json, predicted_output_tokens, actual_output_tokens, selected_budget, success, truncated,
+             smape_percent, waste_ratio, model)
+         WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 210000)
+         SELECT 'r', 'p' || n, '2026-01-02', iif(n % 2, 'docs', 'Testing'), iif(n % 3, 'low', 'HIGH'), n % 20, '[]',
+             1000 + n * 37 % 900, 500 + n * 101 % 1700, iif(n % 5, 4096, NULL), n % 7 > 0, n % 11 = 0, 12.5, NULL, 'm' FROM c",
+    )
+    .unwrap();
+    assert_eq!(
+        run(&["analyze", "export", "--db", "seed.db", "--format", "parquet", "--out", "x.parquet"]),
+        Some(0)
+    );
+    let (database, file) =
+        (json(dir.path(), &["--db", "seed.db"]), json(dir.path(), &["--from", "x.parquet"]));
+    assert_eq!(file["analysis"], database["analysis"]);
+    let rows = database["analysis"]["attempts"]["attempts"].as_u64().unwrap();
+    assert_eq!((&file["input"]["accepted"], &file["input"]["unchecked"]), (&rows.into(), &rows.into()));
+    assert!(file["study"].is_null() && database["study"].is_null());
+}
+
+#[test]
+fn parquet_that_holds_no_events_is_refused_by_file_and_column() {
+    let dir = parquet(&["pyarrow-1.parquet"]);
+    let run = |args: &[&str]| xtask(dir.path()).args(args).output().unwrap().status.code();
+    assert_eq!(run(&["seed-telemetry", "--db", "seed.db"]), Some(0));
+    let conn = Connection::open(dir.path().join("seed.db")).unwrap();
+    conn.execute_batch(
+        "CREATE TABLE wrong AS SELECT category, complexity, deliverable_count, 'many' AS predicted_output_tokens,
+             actual_output_tokens, success, truncated FROM token_estimation_v2_events;
+         CREATE TABLE dirty AS SELECT category, iif(rowid = 3, NULL, complexity) AS complexity,
+             iif(rowid = 4, -1, deliverable_count) AS deliverable_count, predicted_output_tokens,
+             iif(rowid = 5, 5000000000, actual_output_tokens) AS actual_output_tokens, success, truncated
+             FROM token_estimation_v2_events",
+    )
+    .unwrap();
+    for table in ["phases", "wrong", "dirty"] {
+        let out = format!("{table}.parquet");
+        let args =
+            ["analyze", "export", "--db", "seed.db", "--format", "parquet", "--table", table, "--out", &out];
+        assert_eq!(run(&args), Some(0));
+    }
+    let whole = fs::read(dir.path().join("pyarrow-1.parquet")).unwrap();
+    fs::write(dir.path().join("cut.parquet"), &whole[..whole.len() - 9]).unwrap();
+    fs::write(dir.path().join("text.parquet"), line("p").repeat(3)).unwrap();
+    for (file, says) in [
+        ("phases.parquet", "there is no column `category`, `deliverable_count`"),
+        ("wrong.parquet", "column `predicted_output_tokens` holds texts, not whole numbers"),
+        ("cut.parquet", "is cut: its end is missing"),
+        ("text.parquet", "this is not a Parquet file"),
+        ("absent.parquet", "the file cannot be read"),
+    ] {
+        let (code, stdout, stderr) = analyze(dir.path(), &["--from", file]);
+        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+        assert!(stderr.contains(says) && stderr.contains(&format!("failed to read `{file}`")), "{stderr}");
+    }
+    // A row that is no event is counted, and named by its number.
+    let (code, _, _) = analyze(dir.path(), &["--from", "dirty.parquet"]);
+    let found = json(dir.path(), &["--from", "dirty.parquet"]);
+    assert_eq!(code, 6);
+    let rejects = serde_json::json!([
+        {"line": 3, "reason": "`complexity` is missing"},
+        {"line": 4, "reason": "`deliverable_count` is negative"},
+    ]);
+    assert_eq!(found["input"]["rejects"], rejects);
+    assert_eq!(found["analysis"]["unreadable"]["first"][0]["column"], "actual_output_tokens");
+}
+
 /// The 25 clean samples of a published run: group, predicted, actual.
 const PUBLISHED: [(&str, &str, u64, &[u64]); 6] = [
     ("implementation", "low", 5200, &[1218, 1117, 1588, 1768, 1459, 1670, 2302, 2280]),

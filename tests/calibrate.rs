@@ -164,6 +164,145 @@ fn a_proposal_is_applied_by_its_id_and_taken_back_to_the_byte() {
 }
 
 #[test]
+fn an_approval_stands_in_the_chain_and_is_good_for_one_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("events.ndjson"), events(300, |_| {})).unwrap();
+    fs::write(at("ops.toml"), ops::config::SHIPPED).unwrap();
+    assert_eq!(analyze(dir.path(), &CALIBRATE).0, 0);
+    let id = |file: &str| {
+        let patch: Value = serde_json::from_slice(&fs::read(at(file)).unwrap()).unwrap();
+        patch["id"].as_str().unwrap().to_owned()
+    };
+    let (forth, back) = (id("proposal/patch.json"), id("proposal/inverse.json"));
+    let apply = |file: &str, id: &str, more: &[&str]| {
+        analyze(dir.path(), &[&["calibrate", "--apply", file, "--approve", id], more].concat())
+    };
+    let (patch, inverse) = ("proposal/patch.json", "proposal/inverse.json");
+    // What no calibration of this chain proposed gets nowhere, and there is nothing to take back yet.
+    let (code, _, stderr) = apply(patch, &forth, &["--gates", "other.ndjson"]);
+    assert!(code == 6 && stderr.contains("no calibration in this chain proposed this patch"), "{stderr}");
+    let (code, _, stderr) = apply(inverse, &back, &[]);
+    assert!(code == 6 && stderr.contains("there is nothing to take back"), "{stderr}");
+    // A chain in which a record was edited, or an old one repeated, lets nothing through.
+    let chain = fs::read_to_string(at(".ops/gates.ndjson")).unwrap();
+    for (broken, says) in [(chain.replace("pass", "fail"), "edited"), (chain.repeat(2), "replayed")] {
+        fs::write(at(".ops/gates.ndjson"), broken).unwrap();
+        let (code, _, stderr) = apply(patch, &forth, &[]);
+        assert!(code == 3 && stderr.contains(says), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(at("ops.toml")).unwrap(), ops::config::SHIPPED);
+    fs::write(at(".ops/gates.ndjson"), chain).unwrap();
+    assert_eq!(apply(patch, &forth, &[]).0, 0);
+    assert_eq!(apply(inverse, &back, &[]).0, 0);
+    // The file is what it was made for once more; but the approval was used, and so was taking it back.
+    assert_eq!(fs::read_to_string(at("ops.toml")).unwrap(), ops::config::SHIPPED);
+    let (code, _, stderr) = apply(patch, &forth, &[]);
+    assert!(code == 3 && stderr.contains("this patch was applied before"), "{stderr}");
+    let (code, _, stderr) = apply(inverse, &back, &[]);
+    assert!(code == 3 && stderr.contains("this patch was taken back before"), "{stderr}");
+    let text = fs::read_to_string(at(".ops/gates.ndjson")).unwrap();
+    let words: Vec<(String, String)> = text
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&record["detail"]["kind"], &record["target"]),
+                (&json!("calibration"), &json!("ops.toml"))
+            );
+            assert!(record["plan"].as_str().unwrap().starts_with(&forth), "{record}");
+            let word = |name: &str| record[name].as_str().unwrap().to_owned();
+            (word("stage"), word("decision"))
+        })
+        .collect();
+    let words: Vec<(&str, &str)> =
+        words.iter().map(|(stage, decision)| (&stage[..], &decision[..])).collect();
+    assert_eq!(
+        words,
+        [
+            ("plan", "pass"),
+            ("approve", "pass"),
+            ("apply", "begun"),
+            ("apply", "pass"),
+            ("rollback", "begun"),
+            ("rollback", "pass"),
+        ]
+    );
+    let audit = xtask(dir.path()).args(["gates", "audit"]).output().unwrap();
+    assert_eq!(audit.status.code(), Some(0), "{}", String::from_utf8_lossy(&audit.stdout));
+}
+
+#[test]
+fn a_change_that_was_cut_short_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("events.ndjson"), events(300, |_| {})).unwrap();
+    fs::write(at("ops.toml"), ops::config::SHIPPED).unwrap();
+    assert_eq!(analyze(dir.path(), &CALIBRATE).0, 0);
+    let patch: Value = serde_json::from_slice(&fs::read(at("proposal/patch.json")).unwrap()).unwrap();
+    let args = ["calibrate", "--apply", "proposal/patch.json", "--approve", patch["id"].as_str().unwrap()];
+    assert_eq!(analyze(dir.path(), &args).0, 0);
+    // As if the program had been killed after it wrote the file, and before it wrote that it had.
+    let chain = fs::read_to_string(at(".ops/gates.ndjson")).unwrap();
+    let lines: Vec<&str> = chain.lines().collect();
+    fs::write(at(".ops/gates.ndjson"), lines[..lines.len() - 1].join("\n") + "\n").unwrap();
+    let changed = fs::read_to_string(at("ops.toml")).unwrap();
+    let (code, _, stderr) = analyze(dir.path(), &args);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(fs::read_to_string(at("ops.toml")).unwrap(), changed);
+    let (code, _, stderr) = analyze(dir.path(), &args);
+    assert!(code == 3 && stderr.contains("this patch was applied before"), "{stderr}");
+}
+
+#[test]
+fn the_models_of_documents_are_fitted_too() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("ops.toml"), ops::config::SHIPPED).unwrap();
+    let names = ["BUILD_HISTORY.md", "docs/notes.md", "docs/plan.md"];
+    let text = events(300, |event| {
+        let i = event["event_id"].as_u64().unwrap() - 1;
+        let deliverables: Vec<String> =
+            names[..usize::try_from(1 + i % 3).unwrap()].iter().map(|n| (*n).into()).collect();
+        let features = Features::of(&EstimateInput {
+            deliverables: &deliverables,
+            files: &[],
+            category: "docs",
+            complexity: Complexity::Low,
+            scope_path_count: usize::try_from(i / 3 % 2 * 4).unwrap(),
+        });
+        let estimate = features.estimate(&Coefficients::default());
+        event["category"] = json!("doc_sot_update");
+        event["deliverable_count"] = json!(deliverables.len());
+        event["predicted_output_tokens"] = json!(estimate.output_tokens);
+        event["actual_output_tokens"] = json!(estimate.output_tokens * (25 + i % 11) / 100);
+        event["selected_budget"] = json!(estimate.selected_budget);
+        event["features_json"] = json!(features.json());
+    });
+    fs::write(dir.path().join("events.ndjson"), text).unwrap();
+    let (code, stdout, stderr) = analyze(dir.path(), &[&CALIBRATE[..], &["--json"]].concat());
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let moved: Vec<(&str, bool)> = report["calibration"]["coefficients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| (m["path"].as_str().unwrap(), m["to"].as_u64() < m["from"].as_u64()))
+        .collect();
+    let expected = ["documents.update_context.0", "documents.update_context.1", "documents.update_document"]
+        .map(|p| (p, true));
+    assert_eq!(moved, expected);
+    let id = report["patch"]["id"].as_str().unwrap();
+    let (code, _, stderr) =
+        analyze(dir.path(), &["calibrate", "--apply", "proposal/patch.json", "--approve", id]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let after = fs::read_to_string(dir.path().join("ops.toml")).unwrap();
+    assert!(
+        after.contains(", 1500]\nupdate_document = ") && !after.contains("update_context = [3000"),
+        "{after}"
+    );
+}
+
+#[test]
 fn what_cannot_be_applied_or_proposed_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let write = |text: &str| fs::write(dir.path().join("events.ndjson"), text).unwrap();
@@ -250,6 +389,26 @@ fn two_runs_are_compared() {
         analyze(dir.path(), &["compare", "run-0", "run-1", "--from", "events.ndjson"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert_golden("analyze/compare/expected/stdout.txt", &stdout);
+    // Versions of the formulas and sets of coefficients are told apart in the same way.
+    let digest = Coefficients::default().digest();
+    fs::write(
+        dir.path().join("two.ndjson"),
+        events(500, |event| {
+            if event["event_id"].as_u64().unwrap().is_multiple_of(2) {
+                (event["estimator_version"], event["coefficient_digest"]) =
+                    (json!("2"), json!("0123456789ab"));
+            }
+        }),
+    )
+    .unwrap();
+    for (by, first, second) in [("version", "1", "2"), ("coefficients", digest.as_str(), "0123456789ab")] {
+        let args = ["compare", first, second, "--by", by, "--from", "two.ndjson", "--json"];
+        let (code, stdout, stderr) = analyze(dir.path(), &args);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{by}");
+        let report: Value = serde_json::from_str(&stdout).unwrap();
+        let attempts = |at: usize| report["comparison"]["sides"][at]["attempts"].as_u64();
+        assert_eq!((attempts(0), attempts(1)), (Some(80), Some(80)), "{by}");
+    }
     let (code, _, stderr) = analyze(dir.path(), &["compare", "run-0", "run-9", "--from", "events.ndjson"]);
     assert!(code == 3 && stderr.contains("run-0, run-1, run-2, run-3"), "{stderr}");
 }

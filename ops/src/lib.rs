@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod os;
 pub mod pace;
+pub mod parquet;
 pub mod phases;
 pub mod probe;
 pub mod random;

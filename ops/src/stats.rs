@@ -5,10 +5,9 @@
 
 pub mod binomial;
 pub mod cluster;
+pub mod counts;
 pub mod lognormal;
 pub mod survival;
-
-use std::cmp::Ordering;
 
 /// Arithmetic mean; `None` for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
@@ -45,37 +44,22 @@ impl Sum {
 
 /// The `p`-th percentile (`0.0..=1.0`) by selection, in O(n); reorders `values`. `None` for no values.
 pub fn percentile(values: &mut [f64], p: f64) -> Option<f64> {
-    let [value] = percentiles_by(values, [p], |a, b| a.total_cmp(&b), |value| value);
-    value
+    let (below, fraction) = rank_of(p, values.len())?;
+    let (_, low, above) = values.select_nth_unstable_by(below, f64::total_cmp);
+    let low = *low;
+    if fraction == 0.0 {
+        return Some(low);
+    }
+    let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
+    Some(low + (high - low) * fraction)
 }
 
-/// Percentiles, in ascending order, of what `value` makes of the items; reorders `items`, which lets a
-/// caller rank items without first writing their values down. `order` must rank the items as `value` does.
-/// `None` for no items.
-pub fn percentiles_by<T: Copy, const N: usize>(
-    items: &mut [T],
-    ascending: [f64; N],
-    order: impl Fn(T, T) -> Ordering,
-    value: impl Fn(T) -> f64,
-) -> [Option<f64>; N] {
-    debug_assert!(ascending.is_sorted(), "a percentile is looked for above the one before");
-    let mut settled = 0;
-    ascending.map(|p| {
-        let last = items.len().checked_sub(1)?;
-        let rank = p.clamp(0.0, 1.0) * last as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= rank <= last")]
-        let below = rank.floor() as usize;
-        let unsettled = &mut items[settled..];
-        let (_, low, above) = unsettled.select_nth_unstable_by(below - settled, |a, b| order(*a, *b));
-        settled = below;
-        let low = value(*low);
-        let fraction = rank - below as f64;
-        if fraction == 0.0 {
-            return Some(low);
-        }
-        let high = above.iter().copied().min_by(|a, b| order(*a, *b)).map_or(low, &value);
-        Some(low + (high - low) * fraction)
-    })
+/// The rank at or below the `p`-th percentile of so many values, from 0, and how far it lies beyond; `None` for no values.
+fn rank_of(p: f64, count: usize) -> Option<(usize, f64)> {
+    let rank = p.clamp(0.0, 1.0) * count.checked_sub(1)? as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 <= rank < count")]
+    let below = rank.floor() as usize;
+    Some((below, rank - below as f64))
 }
 
 /// The median; reorders `values`. `None` for no values.
@@ -118,16 +102,6 @@ mod tests {
         let mut merged = sum(&[1.0, 1e100]);
         merged.merge(sum(&[1.0, -1e100]));
         assert_eq!(merged.total().to_bits(), 2.0_f64.to_bits());
-    }
-
-    #[test]
-    fn ranks_items_by_what_they_are_worth() {
-        let mut fractions = [(3_u32, 1_u32), (1, 2), (2, 1)];
-        let worth = |(p, q): (u32, u32)| f64::from(p) / f64::from(q);
-        let order = |a: (u32, u32), b: (u32, u32)| (a.0 * b.1).cmp(&(b.0 * a.1));
-        let found = percentiles_by(&mut fractions, [0.0, 0.25, 0.5, 0.75, 1.0], order, worth);
-        assert_eq!(found, [0.5, 1.25, 2.0, 2.5, 3.0].map(Some));
-        assert_eq!(percentiles_by(&mut [], [0.5], order, worth), [None]);
     }
 
     proptest! {

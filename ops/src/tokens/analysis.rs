@@ -335,10 +335,19 @@ impl Stratum {
         }
     }
 
-    fn merge(&mut self, mut other: Self) {
+    fn merge(&mut self, other: Self) {
         self.tally.add(other.tally);
-        self.cost.append(&mut other.cost);
-        self.bounds.append(&mut other.bounds);
+        append(&mut self.cost, other.cost);
+        append(&mut self.bounds, other.bounds);
+    }
+}
+
+/// Moves pairs behind others; where there are none, the vector itself.
+pub(super) fn append(all: &mut Vec<Pair>, mut more: Vec<Pair>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.append(&mut more);
     }
 }
 

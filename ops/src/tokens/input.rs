@@ -18,6 +18,9 @@ pub struct Input {
     pub accepted: u64,
     /// Lines that repeat the run, phase, time and token counts of an earlier one.
     pub duplicates: u64,
+    /// Rows of a table that is too long to look for repeated ones: as with a database, each of its rows counts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unchecked: u64,
     /// Lines that are no event.
     pub reject_count: u64,
     /// The first of these.
@@ -27,6 +30,11 @@ pub struct Input {
     pub file: Option<String>,
     #[serde(skip)]
     seen: HashSet<u128>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A line that is no event.
@@ -55,6 +63,20 @@ impl Input {
         let repeated = !self.seen.insert(key);
         self.duplicates += u64::from(repeated);
         repeated
+    }
+
+    /// The account of a part of the same file.
+    pub(super) fn part(&self) -> Self {
+        Self { file: self.file.clone(), ..Self::default() }
+    }
+
+    /// Adds what became of later lines of the same file.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.accepted += later.accepted;
+        self.duplicates += later.duplicates;
+        self.reject_count += later.reject_count;
+        self.rejects.extend(later.rejects);
+        self.rejects.truncate(LISTED);
     }
 
     /// What makes two lines the same event, of texts and counts.

@@ -5,6 +5,7 @@
 pub mod analysis;
 pub mod calibration;
 pub mod canonical;
+pub mod columns;
 mod document;
 pub mod estimator;
 pub mod event;

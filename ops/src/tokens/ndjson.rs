@@ -60,32 +60,32 @@ fn parse(line: &[u8]) -> Result<Row<'_>, String> {
 /// The fields of a line, whatever they hold: a wrong type must name its field, not end the parse.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     #[serde(borrow)]
-    event_id: Value<'a>,
-    run_id: Value<'a>,
-    phase_id: Value<'a>,
-    timestamp: Value<'a>,
-    category: Value<'a>,
-    complexity: Value<'a>,
-    deliverable_count: Value<'a>,
-    predicted_output_tokens: Value<'a>,
-    actual_output_tokens: Value<'a>,
-    selected_budget: Value<'a>,
-    success: Value<'a>,
-    truncated: Value<'a>,
-    smape_percent: Value<'a>,
-    waste_ratio: Value<'a>,
-    underestimated: Value<'a>,
-    is_truncated_output: Value<'a>,
-    outcome_source: Value<'a>,
-    verified: Value<'a>,
-    estimator_version: Value<'a>,
-    coefficient_digest: Value<'a>,
-    features_json: Value<'a>,
-    deliverables_json: Value<'a>,
+    pub(super) event_id: Value<'a>,
+    pub(super) run_id: Value<'a>,
+    pub(super) phase_id: Value<'a>,
+    pub(super) timestamp: Value<'a>,
+    pub(super) category: Value<'a>,
+    pub(super) complexity: Value<'a>,
+    pub(super) deliverable_count: Value<'a>,
+    pub(super) predicted_output_tokens: Value<'a>,
+    pub(super) actual_output_tokens: Value<'a>,
+    pub(super) selected_budget: Value<'a>,
+    pub(super) success: Value<'a>,
+    pub(super) truncated: Value<'a>,
+    pub(super) smape_percent: Value<'a>,
+    pub(super) waste_ratio: Value<'a>,
+    pub(super) underestimated: Value<'a>,
+    pub(super) is_truncated_output: Value<'a>,
+    pub(super) outcome_source: Value<'a>,
+    pub(super) verified: Value<'a>,
+    pub(super) estimator_version: Value<'a>,
+    pub(super) coefficient_digest: Value<'a>,
+    pub(super) features_json: Value<'a>,
+    pub(super) deliverables_json: Value<'a>,
     #[serde(borrow)]
-    deliverables: Option<&'a RawValue>,
+    pub(super) deliverables: Option<&'a RawValue>,
 }
 
 impl Row<'_> {
@@ -111,7 +111,7 @@ impl Row<'_> {
     }
 
     /// The event with everything else that the line says of it. What is of the wrong type there counts as not said.
-    fn sample(&self, event: &TokenEvent<'_>) -> Sample {
+    pub(super) fn sample(&self, event: &TokenEvent<'_>) -> Sample {
         let said = |value: &'_ Value<'_>| value.text("").ok().map(str::to_owned);
         let (run, phase) = (said(&self.run_id).unwrap_or_default(), said(&self.phase_id).unwrap_or_default());
         Sample::new(
@@ -132,7 +132,7 @@ impl Row<'_> {
     }
 
     /// What makes two lines the same event; `None` when a part is missing and they cannot be told apart.
-    fn key(&self) -> Option<u128> {
+    pub(super) fn key(&self) -> Option<u128> {
         let mut texts: [Cow<'_, str>; 3] = Default::default();
         for (text, part) in texts.iter_mut().zip([&self.run_id, &self.phase_id, &self.timestamp]) {
             *text = match part {
@@ -149,7 +149,7 @@ impl Row<'_> {
 
 /// A scalar of JSON, or that there was something else.
 #[derive(Debug, Default)]
-enum Value<'a> {
+pub(super) enum Value<'a> {
     #[default]
     Missing,
     Flag(bool),
@@ -161,7 +161,7 @@ enum Value<'a> {
 }
 
 impl Value<'_> {
-    fn count(&self, field: &str) -> Result<u64, String> {
+    pub(super) fn count(&self, field: &str) -> Result<u64, String> {
         match self {
             Self::Count(n) => Ok(*n),
             Self::Negative => Err(format!("`{field}` is negative")),
@@ -169,7 +169,7 @@ impl Value<'_> {
         }
     }
 
-    fn real(&self, field: &str) -> Result<f64, String> {
+    pub(super) fn real(&self, field: &str) -> Result<f64, String> {
         match self {
             Self::Real(x) => Ok(*x),
             Self::Count(n) => Ok(*n as f64),
@@ -177,7 +177,7 @@ impl Value<'_> {
         }
     }
 
-    fn flag(&self, field: &str) -> Result<bool, String> {
+    pub(super) fn flag(&self, field: &str) -> Result<bool, String> {
         match self {
             Self::Flag(flag) => Ok(*flag),
             Self::Count(n @ 0..=1) => Ok(*n == 1),
@@ -185,14 +185,14 @@ impl Value<'_> {
         }
     }
 
-    fn text(&self, field: &str) -> Result<&str, String> {
+    pub(super) fn text(&self, field: &str) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text),
             _ => Err(self.wrong(field, "text")),
         }
     }
 
-    fn optional<T>(
+    pub(super) fn optional<T>(
         &self,
         read: fn(&Self, &str) -> Result<T, String>,
         field: &str,

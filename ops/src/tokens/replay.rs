@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::canonical::Complexity;
 use super::estimator::{Coefficients, Features};
 use super::sample::{Sample, Samples};
-use super::study::measures::Judged;
+use super::study::measures::{Judged, Measures};
 use super::study::paired::Paired;
+use crate::report::chart::{Axis, Chart};
 use crate::report::{Align, Document, Table, number};
 use crate::text::{one_line, plural, thousands};
 
@@ -131,6 +132,22 @@ impl Replay {
             ]);
         }
         document.heading(2, "By category and complexity").table(table);
+        document
+    }
+
+    /// What the tables say, drawn: for which share of attempts the old and the new predictions are enough.
+    pub fn charts(&self) -> Document {
+        let rows = self.strata.iter().flat_map(|(category, complexity, paired)| {
+            let name = format!("{}, {}", one_line(category), complexity.as_str());
+            let percent = |measures: &Measures| measures.covered_percent.unwrap_or_default();
+            [
+                (format!("{name}: before"), percent(&paired.old)),
+                (format!("{name}: after"), percent(&paired.new)),
+            ]
+        });
+        let mut document = Document::new();
+        let chart = Chart::bars("Predictions that are enough", Axis::linear("% of attempts"), rows);
+        document.heading(2, "Charts").chart(chart);
         document
     }
 }

@@ -3,15 +3,15 @@
 //! A truncated attempt says how long the output was at least; it never enters a mean or a percentile. An
 //! empty sample is insufficient, not a pass.
 
-use std::cmp::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde::Serialize;
 
-use super::analysis::{Analysis, Bucket, NamedStratum, Options, Pair};
+use super::analysis::{Analysis, Bucket, NamedStratum, Options, Pair, Stratum, append};
 use super::canonical::Complexity;
 use crate::stats;
+use crate::stats::counts::Counts;
 
 /// The share of attempts that may be truncated, in percent.
 pub const TRUNCATION_LIMIT_PERCENT: u64 = 2;
@@ -250,27 +250,23 @@ impl Summary {
 impl Analysis {
     /// Computes the metrics of everything pushed.
     pub fn finish(mut self) -> Summary {
-        let mut strata = self.take_strata();
-        let metrics = measure(&mut strata);
+        let strata = self.take_strata();
+        let (metrics, cost) = measure(&strata);
         let mut attempts = Tally::default();
         let mut summaries = Vec::new();
-        // The measurements of all strata one after the other: each stratum is a slice of it, so that the
-        // totals need no second copy.
-        let mut all_cost = Vec::new();
-        let mut all_sums = Sums::default();
         let mut all_bounds = Vec::new();
-        for ((category, complexity, deliverables, stratum), metrics) in strata.into_iter().zip(metrics) {
+        for ((category, complexity, deliverables, stratum), (cost, lower_bounds)) in
+            strata.into_iter().zip(metrics)
+        {
             attempts.add(stratum.tally);
-            append(&mut all_cost, stratum.cost);
-            all_sums.merge(metrics.sums);
             append(&mut all_bounds, stratum.bounds);
             summaries.push(StratumSummary {
                 category,
                 complexity,
                 deliverables,
                 attempts: stratum.tally,
-                cost: metrics.cost,
-                lower_bounds: metrics.lower_bounds,
+                cost,
+                lower_bounds,
             });
         }
         Summary {
@@ -278,8 +274,8 @@ impl Analysis {
             options: self.options,
             attempts,
             gates: gates(&attempts),
-            cost: Cost::of(&mut all_cost, all_sums),
-            lower_bounds: Bounds::of(&mut all_bounds),
+            cost,
+            lower_bounds: Bounds::of(all_bounds),
             strata: summaries,
             mismatches: self.take_mismatches(),
             unreadable: self.take_unreadable(),
@@ -288,39 +284,86 @@ impl Analysis {
     }
 }
 
-/// What the measurements of one stratum come to.
-#[derive(Debug, Default)]
-struct StratumMetrics {
-    sums: Sums,
-    cost: Cost,
-    lower_bounds: Bounds,
+/// The percentiles of all measurements, in the order of [`Spread::percentile`].
+const PERCENTILES: [(Metric, f64); 3] = [(Metric::Smape, 0.5), (Metric::Waste, 0.5), (Metric::Waste, 0.9)];
+
+/// What is ranked.
+#[derive(Debug, Clone, Copy)]
+enum Metric {
+    Smape,
+    Waste,
 }
 
-/// Measures every stratum; each thread takes the next one that nobody has taken.
-fn measure(strata: &mut [NamedStratum]) -> Vec<StratumMetrics> {
-    let mut metrics: Vec<_> = strata.iter().map(|_| StratumMetrics::default()).collect();
-    let work = Mutex::new(strata.iter_mut().zip(&mut metrics));
-    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Some(((.., stratum), metrics)) = next() {
-                    metrics.sums = Sums::of(&stratum.cost);
-                    metrics.cost = Cost::of(&mut stratum.cost, metrics.sums);
-                    metrics.lower_bounds = Bounds::of(&mut stratum.bounds);
-                }
-            });
+impl Metric {
+    fn of(self, pair: Pair) -> f64 {
+        match self {
+            Self::Smape => pair.smape_percent(),
+            Self::Waste => pair.waste_ratio(),
         }
-    });
-    metrics
+    }
 }
 
-fn append(all: &mut Vec<Pair>, mut more: Vec<Pair>) {
-    if all.is_empty() {
-        *all = more;
-    } else {
-        all.append(&mut more);
+/// Measures every stratum, and all of them together. Each thread takes the next work that nobody has taken.
+fn measure(strata: &[NamedStratum]) -> (Vec<(Cost, Bounds)>, Cost) {
+    let mut found: Vec<_> =
+        strata.iter().map(|_| (Sums::default(), Cost::default(), Bounds::default())).collect();
+    let spreads: Vec<Spread> = in_turn(
+        strata.iter().zip(&mut found),
+        || (Spread::default(), Spread::default()),
+        |(all, own), ((.., stratum), found)| {
+            own.clear();
+            let sums = own.count(&stratum.cost);
+            all.merge(own);
+            let percentiles = PERCENTILES.map(|(metric, p)| own.percentile(metric, p, [stratum]));
+            *found = (sums, Cost::of(&sums, own, percentiles), Bounds::of(stratum.bounds.clone()));
+        },
+    )
+    .into_iter()
+    .map(|(all, _)| all)
+    .collect();
+    let mut all = Spread::default();
+    for spread in &spreads {
+        all.merge(spread);
     }
+    let mut percentiles = [None; PERCENTILES.len()];
+    in_turn(
+        PERCENTILES.iter().zip(&mut percentiles),
+        || (),
+        |(), ((metric, p), found)| {
+            *found = all.percentile(*metric, *p, strata.iter().map(|(.., stratum)| stratum));
+        },
+    );
+    // In the order of the strata, so that they round alike whoever measured which.
+    let mut sums = Sums::default();
+    for (own, ..) in &found {
+        sums.merge(*own);
+    }
+    let cost = Cost::of(&sums, &all, percentiles);
+    (found.into_iter().map(|(_, cost, bounds)| (cost, bounds)).collect(), cost)
+}
+
+/// Does all work, each thread with its own `state`; the states afterwards.
+fn in_turn<T: Send, S: Send>(
+    work: impl Iterator<Item = T> + Send,
+    state: impl Fn() -> S + Sync,
+    each: impl Fn(&mut S, T) + Sync,
+) -> Vec<S> {
+    let work = Mutex::new(work);
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || {
+        let mut state = state();
+        while let Some(item) = next() {
+            each(&mut state, item);
+        }
+        state
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(run)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn gates(attempts: &Tally) -> Vec<Gate> {
@@ -368,26 +411,12 @@ impl Pair {
     fn waste_ratio(self) -> f64 {
         f64::from(self.predicted) / f64::from(self.actual)
     }
-
-    /// Ranks by SMAPE exactly and without a division: `|p − a| / (p + a)` by cross-multiplication.
-    fn by_smape(self, other: Self) -> Ordering {
-        let parts = |pair: Self| {
-            (pair.predicted.abs_diff(pair.actual), u64::from(pair.predicted) + u64::from(pair.actual))
-        };
-        let ((gap, total), (other_gap, other_total)) = (parts(self), parts(other));
-        (u128::from(gap) * u128::from(other_total)).cmp(&(u128::from(other_gap) * u128::from(total)))
-    }
-
-    /// Ranks by waste exactly and without a division.
-    fn by_waste(self, other: Self) -> Ordering {
-        let cross = |p: u32, a: u32| u64::from(p) * u64::from(a);
-        cross(self.predicted, other.actual).cmp(&cross(other.predicted, self.actual))
-    }
 }
 
 /// What the means are made of.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
+    rows: u64,
     predicted: u64,
     actual: u64,
     smape_percent: stats::Sum,
@@ -395,19 +424,8 @@ struct Sums {
 }
 
 impl Sums {
-    /// In the order of the source, so that they round alike however many threads read the events.
-    fn of(pairs: &[Pair]) -> Self {
-        let mut sums = Self::default();
-        for pair in pairs {
-            sums.predicted += u64::from(pair.predicted);
-            sums.actual += u64::from(pair.actual);
-            sums.smape_percent.add(pair.smape_percent());
-            sums.waste_ratio.add(pair.waste_ratio());
-        }
-        sums
-    }
-
     fn merge(&mut self, other: Self) {
+        self.rows += other.rows;
         self.predicted += other.predicted;
         self.actual += other.actual;
         self.smape_percent.merge(other.smape_percent);
@@ -415,17 +433,67 @@ impl Sums {
     }
 }
 
+/// How the metrics of measurements are spread.
+#[derive(Debug, Default)]
+struct Spread {
+    smape: Counts,
+    waste: Counts,
+    waste_max: f64,
+}
+
+impl Spread {
+    /// Counts pairs; their sums, added up in the order of the source, so that they round alike however many threads read
+    /// the events.
+    fn count(&mut self, pairs: &[Pair]) -> Sums {
+        let mut sums = Sums { rows: pairs.len() as u64, ..Sums::default() };
+        for pair in pairs {
+            let (smape, waste) = (pair.smape_percent(), pair.waste_ratio());
+            sums.predicted += u64::from(pair.predicted);
+            sums.actual += u64::from(pair.actual);
+            sums.smape_percent.add(smape);
+            sums.waste_ratio.add(waste);
+            self.smape.add(smape);
+            self.waste.add(waste);
+            self.waste_max = self.waste_max.max(waste);
+        }
+        sums
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.smape.merge(&other.smape);
+        self.waste.merge(&other.waste);
+        self.waste_max = self.waste_max.max(other.waste_max);
+    }
+
+    fn clear(&mut self) {
+        self.smape.clear();
+        self.waste.clear();
+        self.waste_max = 0.0;
+    }
+
+    /// A percentile of the measurements of strata that were counted.
+    fn percentile<'s>(
+        &self,
+        metric: Metric,
+        p: f64,
+        strata: impl IntoIterator<Item = &'s Stratum, IntoIter: Clone>,
+    ) -> Option<f64> {
+        let pairs = strata.into_iter().flat_map(|stratum| stratum.cost.iter());
+        match metric {
+            Metric::Smape => self.smape.percentile(p, pairs.map(|pair| Metric::Smape.of(*pair))),
+            Metric::Waste => self.waste.percentile(p, pairs.map(|pair| Metric::Waste.of(*pair))),
+        }
+    }
+}
+
 impl Cost {
-    /// The metrics of `pairs`, which it reorders; `sums` are theirs.
-    fn of(pairs: &mut [Pair], sums: Sums) -> Self {
-        let rows = pairs.len() as u64;
+    fn of(sums: &Sums, spread: &Spread, percentiles: [Option<f64>; PERCENTILES.len()]) -> Self {
+        let rows = sums.rows;
         if rows == 0 {
             return Self::default();
         }
         let mean = |sum: f64| Some(sum / rows as f64);
-        let [smape_percent_median] = stats::percentiles_by(pairs, [0.5], Pair::by_smape, Pair::smape_percent);
-        let [waste_ratio_median, waste_ratio_p90, waste_ratio_max] =
-            stats::percentiles_by(pairs, [0.5, 0.9, 1.0], Pair::by_waste, Pair::waste_ratio);
+        let [smape_percent_median, waste_ratio_median, waste_ratio_p90] = percentiles;
         Self {
             rows,
             predicted_mean: mean(sums.predicted as f64),
@@ -435,18 +503,17 @@ impl Cost {
             waste_ratio_mean: mean(sums.waste_ratio.total()),
             waste_ratio_median,
             waste_ratio_p90,
-            waste_ratio_max,
+            waste_ratio_max: Some(spread.waste_max),
         }
     }
 }
 
 impl Bounds {
-    /// Reorders `pairs`.
-    fn of(pairs: &mut [Pair]) -> Self {
-        let ratio = |pair: Pair| f64::from(pair.actual) / f64::from(pair.predicted);
-        let by_ratio = |a: Pair, b: Pair| b.by_waste(a);
+    fn of(pairs: Vec<Pair>) -> Self {
         let rows = pairs.len() as u64;
-        let [ratio_median, ratio_max] = stats::percentiles_by(pairs, [0.5, 1.0], by_ratio, ratio);
-        Self { rows, ratio_median, ratio_max }
+        let ratio = |pair: Pair| f64::from(pair.actual) / f64::from(pair.predicted);
+        let mut ratios: Vec<f64> = pairs.into_iter().map(ratio).collect();
+        let ratio_max = ratios.iter().copied().max_by(f64::total_cmp);
+        Self { rows, ratio_median: stats::median(&mut ratios), ratio_max }
     }
 }

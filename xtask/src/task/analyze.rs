@@ -1,5 +1,6 @@
 //! `analyze`: what the collected data says.
 
+mod apply;
 mod calibrate;
 mod compare;
 mod estimate;
@@ -25,7 +26,7 @@ use serde::Serialize;
 use self::rendered::Rendered;
 use self::source::{SourceArgs, input_document};
 use crate::exit::Code;
-use crate::output::{self, Output};
+use crate::output;
 use crate::settings::Settings;
 
 /// Analyse what was collected
@@ -134,13 +135,7 @@ fn tokens(args: &TokensArgs, settings: &Settings) -> anyhow::Result<Code> {
     }
     let report =
         TokensReport { format: 2, source: &read.source, input, analysis: &summary, study: study.as_ref() };
-    let output = Output::new(settings, args.rendered.json);
-    output.json(&report)?;
-    if args.rendered.markdown {
-        output::stdout(&document.markdown());
-    } else {
-        output.document(&document);
-    }
+    args.rendered.print_only(&document, &report, settings)?;
     if let Some(study) = &study {
         document.append(study.charts(&read.samples));
     }

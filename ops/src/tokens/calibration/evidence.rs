@@ -100,10 +100,6 @@ fn judge<'a>(
     let features = sample.features.as_ref().ok_or("features not recorded")?;
     when(matches!(features.model, Model::Unknown), "without deliverables")?;
     when(
-        !matches!(features.model, Model::Sum { .. }),
-        "predicted by a model of documents, which is not fitted",
-    )?;
-    when(
         features.output_tokens(coefficients) != sample.predicted,
         "prediction that the features do not give",
     )?;

@@ -246,8 +246,8 @@ type Shares<'a> = (&'a Task<'a>, &'a BTreeMap<Parameter, f64>);
 
 /// How many phases each parameter has part in, and how many of them tell it from all others.
 ///
-/// Within one stratum every phase pays the same overhead, so a marginal shows only where its share differs between phases
-/// of a stratum in a way that no other marginal explains.
+/// Phases of one stratum pay the same overhead (documents: what it takes to find out what they are about), so a marginal
+/// shows only where its share differs between such phases in a way that no other marginal explains.
 fn telling(
     tasks: &[Task<'_>],
     weights: &[BTreeMap<Parameter, f64>],
@@ -261,8 +261,7 @@ fn telling(
     let rows: Vec<_> = rows.into_values().collect();
     let count = |p: &Parameter| rows.iter().filter(|(_, w)| w.contains_key(p)).count() as u64;
     let phases: Vec<u64> = parameters.iter().map(count).collect();
-    let marginals: Vec<&Parameter> =
-        parameters.iter().filter(|p| matches!(p, Parameter::Marginal(..))).collect();
+    let marginals: Vec<&Parameter> = parameters.iter().filter(|p| !p.is_base()).collect();
     let centred: Vec<Vec<f64>> = marginals.iter().map(|p| centred(&rows, p)).collect();
     let telling = parameters.iter().zip(&phases).map(|(p, phases)| {
         let Some(at) = marginals.iter().position(|m| *m == p) else { return *phases };
@@ -275,17 +274,17 @@ fn telling(
     (phases, telling)
 }
 
-/// The share of a marginal in each phase, less the mean of its stratum.
+/// The share of a marginal in each phase, less the mean of those that pay the same overhead.
 fn centred(rows: &[Shares<'_>], parameter: &Parameter) -> Vec<f64> {
     let share = |w: &BTreeMap<Parameter, f64>| w.get(parameter).copied().unwrap_or_default();
-    let mut sums: BTreeMap<(&str, Complexity), (f64, f64)> = BTreeMap::new();
+    let mut sums: BTreeMap<Option<Parameter>, (f64, f64)> = BTreeMap::new();
     for (task, weights) in rows {
-        let sum = sums.entry(task.stratum()).or_default();
+        let sum = sums.entry(task.features.base()).or_default();
         *sum = (sum.0 + share(weights), sum.1 + 1.0);
     }
     rows.iter()
         .map(|(task, weights)| {
-            let (sum, n) = sums[&task.stratum()];
+            let (sum, n) = sums[&task.features.base()];
             share(weights) - sum / n
         })
         .collect()

@@ -363,20 +363,23 @@ fn is_free(problem: &Problem<'_>, free: &[bool], parameter: &Parameter) -> bool 
 
 /// Upper budgets of the strata with evidence, and what each lacks.
 fn strata(tasks: &[Task<'_>], moved: &[Moved], rules: &estimator::Calibration) -> Vec<Stratum> {
-    let mut strata: BTreeMap<(&str, Complexity), Vec<&Sample>> = BTreeMap::new();
+    // The samples of each, and the coefficients that count once in their predictions.
+    type Found<'a> = (Vec<&'a Sample>, BTreeSet<String>);
+    let mut strata: BTreeMap<(&str, Complexity), Found<'_>> = BTreeMap::new();
     for task in tasks {
-        strata.entry(task.stratum()).or_default().push(task.sample);
+        let (samples, bases) = strata.entry(task.stratum()).or_default();
+        samples.push(task.sample);
+        bases.extend(task.features.base().map(|base| base.path()));
     }
     strata
         .into_iter()
-        .map(|((category, complexity), samples)| {
+        .map(|((category, complexity), (samples, bases))| {
             let upper = upper::bound(&upper::ratios(samples.iter().copied()), rules.coverage);
             let mut predicted: Vec<f64> = samples.iter().map(|s| s.predicted as f64).collect();
             let typical = crate::stats::median(&mut predicted);
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
             let upper_tokens = upper.factor().zip(typical).map(|(f, p)| (f * p).ceil() as u64);
-            let path = Parameter::Overhead(category.to_owned(), complexity).path();
-            let held = moved.iter().find(|m| m.path == path).map_or(0, |m| m.need);
+            let held = moved.iter().filter(|m| bases.contains(&m.path)).map(|m| m.need).max().unwrap_or(0);
             let lacking = if let Bound::NotIdentifiable { need, .. } = upper { need } else { 0 };
             Stratum {
                 category: category.to_owned(),

@@ -96,11 +96,15 @@ impl Patch {
         patch
     }
 
+    /// SHA-256 of everything but the id.
+    pub fn digest(&self) -> String {
+        let unnamed = Self { id: String::new(), ..self.clone() };
+        sha256(&serde_json::to_vec(&unnamed).expect("numbers and words are JSON"))
+    }
+
     /// What the id must be.
     pub fn computed_id(&self) -> String {
-        let unnamed = Self { id: String::new(), ..self.clone() };
-        let json = serde_json::to_vec(&unnamed).expect("numbers and words are JSON");
-        let mut id = sha256(&json);
+        let mut id = self.digest();
         id.truncate(12);
         id
     }
@@ -163,8 +167,11 @@ fn find(tree: &DeTable<'_>, path: &str) -> Option<(std::ops::Range<usize>, Optio
     let mut names = path.split('.');
     let mut value = tree.get(names.next()?)?;
     for name in names {
-        let DeValue::Table(table) = value.get_ref() else { return None };
-        value = table.get(name)?;
+        value = match value.get_ref() {
+            DeValue::Table(table) => table.get(name)?,
+            DeValue::Array(list) => list.get(name.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
     }
     let number = match value.get_ref() {
         DeValue::Integer(n) => n.as_str().replace('_', "").parse().ok(),
@@ -242,6 +249,18 @@ mod tests {
         let spelled = TEXT.replace("1500", "1_500");
         let found = Patch::new(&spelled, &[("overhead.docs.low".to_owned(), 1500, 1200)], "e", false);
         assert!(matches!(found, Err(PatchError::Place(_))), "{found:?}");
+    }
+
+    #[test]
+    fn a_number_of_a_list_is_changed_by_its_place() {
+        let text = "[estimator.coefficients.documents]\nupdate_context = [3000, 2200, 1500] # kept\n";
+        let change = |at: usize, from| [(format!("documents.update_context.{at}"), from, 1650)];
+        let patch = Patch::new(text, &change(1, 2200), "e", false).unwrap();
+        let after = patch.apply(text).unwrap();
+        assert_eq!(after, text.replace("2200", "1650"));
+        assert_eq!(patch.inverse(text).unwrap().apply(&after).unwrap(), text);
+        assert!(Patch::new(text, &change(0, 2200), "e", false).is_err());
+        assert!(Patch::new(text, &change(3, 2200), "e", false).is_err());
     }
 
     #[test]

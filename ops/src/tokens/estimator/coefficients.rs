@@ -262,8 +262,18 @@ impl Coefficients {
                 (format!("marginals.{}.modify", kind.as_str()), modify),
             ]
         });
+        let of = &self.documents;
+        let contexts = of.synthesis_context.into_iter().chain(of.update_context);
+        let documents = contexts
+            .chain([of.api_reference, of.examples, of.synthesis_document, of.update_document])
+            .map(|tokens| ("documents".to_owned(), tokens));
         let default = ("overhead_default".to_owned(), self.overhead_default);
-        match tokens.chain(marginals).chain([default]).find(|(_, tokens)| *tokens > TOKENS_MAX) {
+        match tokens
+            .chain(marginals)
+            .chain(documents)
+            .chain([default])
+            .find(|(_, tokens)| *tokens > TOKENS_MAX)
+        {
             Some((path, tokens)) => Err((path, format!("{tokens} is more than {TOKENS_MAX}"))),
             None => Ok(()),
         }

@@ -5,11 +5,15 @@
 use super::coefficients::Coefficients;
 use super::deliverable::{Deliverable, words_of};
 use super::features::{Model, Term};
+use super::parameter::{DocumentPart, Parameter};
 use super::scale;
 
 /// Documents that record what is true about a project; an update must read them whole.
 const SOURCES_OF_TRUTH: [&str; 5] =
     ["build_log.md", "build_history.md", "changelog.md", "history.md", "release_notes.md"];
+
+/// From so many documents on, keeping them consistent takes something.
+const COORDINATED: u64 = 5;
 
 /// Whether the words stand in the name one after the other.
 fn holds(name: &str, phrase: &[&str]) -> bool {
@@ -50,7 +54,7 @@ pub(super) fn terms(coefficients: &Coefficients, model: &Model) -> Vec<Term> {
                     "finding out what is true now",
                     "update_context",
                     1,
-                    context(of.update_context, scope_paths),
+                    of.update_context[band(scope_paths)],
                 ),
                 term("document", "update_document", documents, of.update_document),
                 term("keeping what they said", "update_percent", 1, percent_of(writing, of.update_percent)),
@@ -58,8 +62,8 @@ pub(super) fn terms(coefficients: &Coefficients, model: &Model) -> Vec<Term> {
         }
         Model::Synthesis { documents, api_reference, examples, scope_paths } => {
             let writing = of.synthesis_document.saturating_mul(documents);
-            let mut terms =
-                vec![term("finding out", "synthesis_context", 1, context(of.synthesis_context, scope_paths))];
+            let context = of.synthesis_context[band(scope_paths)];
+            let mut terms = vec![term("finding out", "synthesis_context", 1, context)];
             if api_reference {
                 terms.push(term("API reference", "api_reference", 1, of.api_reference));
             }
@@ -67,7 +71,7 @@ pub(super) fn terms(coefficients: &Coefficients, model: &Model) -> Vec<Term> {
                 terms.push(term("examples", "examples", 1, of.examples));
             }
             terms.push(term("document", "synthesis_document", documents, of.synthesis_document));
-            if documents >= 5 {
+            if documents >= COORDINATED {
                 let tokens = percent_of(writing, of.coordination_percent);
                 terms.push(term("keeping them consistent", "coordination_percent", 1, tokens));
             }
@@ -77,13 +81,44 @@ pub(super) fn terms(coefficients: &Coefficients, model: &Model) -> Vec<Term> {
     }
 }
 
-/// What is given need not be found out.
-fn context(tokens: [u64; 3], scope_paths: u64) -> u64 {
+/// Which of the three contexts applies: what is given need not be found out.
+fn band(scope_paths: u64) -> usize {
     match scope_paths {
-        0 => tokens[0],
-        1..=10 => tokens[1],
-        11.. => tokens[2],
+        0 => 0,
+        1..=10 => 1,
+        11.. => 2,
     }
+}
+
+/// The context of a model of documents.
+pub(super) fn context(model: &Model) -> Option<Parameter> {
+    let part = match *model {
+        Model::Update { scope_paths, .. } => DocumentPart::UpdateContext(band(scope_paths)),
+        Model::Synthesis { scope_paths, .. } => DocumentPart::SynthesisContext(band(scope_paths)),
+        Model::Unknown | Model::Sum { .. } => return None,
+    };
+    Some(Parameter::Document(part))
+}
+
+/// What the prediction is linear in beside the context, and how often each counts: what is a percentage of writing goes with
+/// the documents.
+pub(super) fn shares(coefficients: &Coefficients, model: &Model) -> Vec<(Parameter, f64)> {
+    let of = &coefficients.documents;
+    let written = |documents: u64, percent: u64| documents as f64 * (1.0 + percent as f64 / 100.0);
+    let shares = match *model {
+        Model::Update { documents, .. } => {
+            vec![(DocumentPart::UpdateDocument, written(documents, of.update_percent))]
+        }
+        Model::Synthesis { documents, api_reference, examples, .. } => {
+            let percent = if documents >= COORDINATED { of.coordination_percent } else { 0 };
+            let mut shares = vec![(DocumentPart::SynthesisDocument, written(documents, percent))];
+            shares.extend(api_reference.then_some((DocumentPart::ApiReference, 1.0)));
+            shares.extend(examples.then_some((DocumentPart::Examples, 1.0)));
+            shares
+        }
+        Model::Unknown | Model::Sum { .. } => Vec::new(),
+    };
+    shares.into_iter().map(|(part, share)| (Parameter::Document(part), share)).collect()
 }
 
 fn percent_of(tokens: u64, percent: u64) -> u64 {

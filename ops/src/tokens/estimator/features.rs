@@ -11,6 +11,7 @@ use super::super::canonical::{Complexity, canonical_category};
 use super::budget::{self, Choice};
 use super::coefficients::{Coefficients, Marginal};
 use super::deliverable::{Deliverable, FileFeatures, Kind};
+use super::parameter::Parameter;
 use super::{Estimate, EstimateInput, documents, scale};
 
 /// The features of one task.
@@ -84,51 +85,6 @@ pub struct Term {
     pub count: u64,
     /// Tokens each.
     pub tokens: u64,
-}
-
-/// A coefficient that a calibration can move.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Parameter {
-    /// Tokens per task.
-    Overhead(String, Complexity),
-    /// Tokens per deliverable: its kind, and whether it is new.
-    Marginal(Kind, bool),
-}
-
-impl Parameter {
-    /// Its path in `ops.toml` below `estimator.coefficients`.
-    pub fn path(&self) -> String {
-        match self {
-            Self::Overhead(category, complexity) => format!("overhead.{category}.{}", complexity.as_str()),
-            Self::Marginal(kind, new) => {
-                format!("marginals.{}.{}", kind.as_str(), if *new { "new" } else { "modify" })
-            }
-        }
-    }
-
-    /// Its value.
-    pub fn of(&self, coefficients: &Coefficients) -> u64 {
-        match self {
-            Self::Overhead(category, complexity) => coefficients.overhead(category, *complexity),
-            Self::Marginal(kind, new) => {
-                let Marginal { new: write, modify } = coefficients.marginals.of(*kind);
-                if *new { write } else { modify }
-            }
-        }
-    }
-
-    /// Gives it another value.
-    pub fn set(&self, coefficients: &mut Coefficients, value: u64) {
-        match self {
-            Self::Overhead(category, complexity) => {
-                coefficients.overhead.entry(category.clone()).or_default().insert(*complexity, value);
-            }
-            Self::Marginal(kind, new) => {
-                let marginal = coefficients.marginals.of_mut(*kind);
-                *(if *new { &mut marginal.new } else { &mut marginal.modify }) = value;
-            }
-        }
-    }
 }
 
 impl Features {
@@ -274,12 +230,26 @@ impl Features {
         }
     }
 
+    /// The coefficient that counts once in every prediction of such tasks: the overhead, or what it takes to find out what
+    /// documents are about.
+    pub fn base(&self) -> Option<Parameter> {
+        match self.model {
+            Model::Unknown => None,
+            Model::Sum { .. } => {
+                Some(Parameter::Overhead(self.output_category().to_owned(), self.complexity))
+            }
+            Model::Synthesis { .. } | Model::Update { .. } => documents::context(&self.model),
+        }
+    }
+
     /// The coefficients that the prediction is linear in, before the safety factor, with how often each counts; `None`
     /// where another formula applies.
     pub fn parameters(&self, coefficients: &Coefficients) -> Option<BTreeMap<Parameter, f64>> {
-        let Model::Sum { items, .. } = &self.model else { return None };
-        let mut weights = BTreeMap::new();
-        weights.insert(Parameter::Overhead(self.output_category().to_owned(), self.complexity), 1.0);
+        let mut weights = BTreeMap::from([(self.base()?, 1.0)]);
+        let Model::Sum { items, .. } = &self.model else {
+            weights.extend(documents::shares(coefficients, &self.model));
+            return Some(weights);
+        };
         for item in items {
             let factor = item.file.map_or(1.0, |file| coefficients.existing.factor(file));
             *weights.entry(Parameter::Marginal(item.kind, item.file.is_none())).or_insert(0.0) +=

@@ -22,6 +22,7 @@ mod deliverable;
 mod documents;
 mod explain;
 mod features;
+mod parameter;
 mod settings;
 
 pub use budget::{Choice, select_budget};
@@ -31,7 +32,8 @@ pub use coefficients::{
 };
 pub use deliverable::{FileFeatures, Kind, path_of};
 pub use explain::Explanation;
-pub use features::{Features, Items, Model, Parameter, Term};
+pub use features::{Features, Items, Model, Term};
+pub use parameter::{DocumentPart, Parameter};
 pub use settings::{Calibration, Settings};
 
 use super::canonical::Complexity;

@@ -1,12 +1,14 @@
-//! Area `analyze`: token metrics by stratum over 10 million events in a SQLite file.
+//! Area `analyze`: token metrics by stratum over 10 million events, in a SQLite file and in a Parquet file.
 //!
 //! The job: per category, complexity and band of deliverables count attempts, successes, truncated and
-//! underestimated ones, and over those not truncated take mean and median SMAPE and median and P90 waste.
+//! underestimated ones, and over those not truncated take mean and median SMAPE and median and P90 waste. Ours does more:
+//! it recomputes every stored metric, and takes gates, totals and bounds. The Parquet file is DuckDB's own of the same
+//! events; every answer must be that of all others, from either file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -14,7 +16,7 @@ use xshell::cmd;
 
 use super::peers::{self, PYTHON};
 use super::race::{Contender, Race};
-use super::{Bench, Measured, Missing};
+use super::{Bench, Comparison, Measured, Missing};
 use crate::output;
 
 /// Events of the full size.
@@ -29,56 +31,126 @@ const GENERATOR: &str = include_str!("analyze_data.py");
 /// How far two answers may be apart, relative to the larger.
 const TOLERANCE: f64 = 1e-9;
 
-/// The SQLite scanner of DuckDB is an extension that DuckDB itself would download from its own server.
-const DUCKDB: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-sqlite-scanner==1.5.5"];
+/// More memory we may not take, in MB.
+const MEMORY_MAX: f64 = 200.0;
+
+/// A peer that takes a minute runs once: a median would change nothing.
+const SLOW_ROUNDS: u64 = 1;
+
+/// The SQLite scanner of DuckDB is an extension that DuckDB itself would download from its own server, and there is none
+/// for the version after this one.
+const SCANNER: [&str; 2] = ["duckdb==1.5.5", "duckdb-extension-sqlite-scanner==1.5.5"];
+const DUCKDB: [&str; 1] = ["duckdb==2.0.0"];
+const FRAMES: [&str; 4] = ["pandas==3.1.1", "polars==2.1.0", "pyarrow==26.0.1", "connectorx==0.4.6"];
 
 pub(super) fn run(bench: &Bench) -> anyhow::Result<Measured> {
     let events = if bench.quick { EVENTS / 10 } else { EVENTS };
-    let data = data(bench, events)?;
-    let file = data.display().to_string();
+    let database = data(bench, events)?;
+    let mut missing = Vec::new();
+    let mut had = |peer: &'static str, python: Result<String, String>| match python {
+        Ok(python) => Some((peer, python)),
+        Err(why) => {
+            missing.push(Missing { peer, why });
+            None
+        }
+    };
+    let scanner =
+        had("DuckDB 1.5.5 with its SQLite scanner", peers::python_with(bench, &SCANNER)).map(|(_, p)| p);
+    let duckdb = had("DuckDB 2.0.0", peers::python_in(bench, "venv-duckdb-2", &DUCKDB)).map(|(_, p)| p);
+    let frames = had("pandas and polars", peers::python_in(bench, "venv-frames", &FRAMES)).map(|(_, p)| p);
+    let shell = had("the sqlite3 shell", peers::sqlite3(&bench.cargo.sh).map(str::to_owned)).map(|(_, p)| p);
+    let scripts = [include_str!("analyze_pandas.py"), include_str!("analyze_polars.py")];
+    let peer = |name: &str, python: &Option<String>, script: &str, file: &str| {
+        let python = python.as_deref()?;
+        // A tenth of the size is for trying out: what takes as long whatever the size decides it.
+        Some(Contender::new(name, &[python, "-I", "-c", script, file]).speed((!bench.quick).then_some(1.0)))
+    };
+    let mut first = None;
+    let mut results = Vec::new();
+
+    let file = database.display().to_string();
+    let mut contenders = vec![ours(bench, "--db", &file)];
+    contenders.extend(peer("DuckDB 1.5.5", &scanner, include_str!("analyze_duckdb.py"), &file));
+    contenders.extend(peer("polars", &frames, scripts[1], &file));
+    contenders.extend(peer("pandas", &frames, scripts[0], &file).map(|c| c.rounds(SLOW_ROUNDS)));
+    contenders.extend(shell.as_deref().map(|program| {
+        let command = [program, "-readonly", "-json", &file, include_str!("analyze_sqlite.sql")];
+        Contender::new("the sqlite3 shell", &command).speed((!bench.quick).then_some(1.0)).rounds(SLOW_ROUNDS)
+    }));
+    results.extend(race(bench, "SQLite", &database, contenders, &mut first, events)?);
+
+    if let Some(parquet) = parquet(bench, &database, scanner.as_deref())? {
+        let file = parquet.display().to_string();
+        let mut contenders = vec![ours(bench, "--from", &file)];
+        contenders.extend(peer("DuckDB 1.5.5", &scanner, include_str!("analyze_duckdb.py"), &file));
+        contenders.extend(peer("DuckDB 2.0.0", &duckdb, include_str!("analyze_duckdb.py"), &file));
+        contenders.extend(peer("polars", &frames, scripts[1], &file));
+        contenders.extend(peer("pandas", &frames, scripts[0], &file));
+        results.extend(race(bench, "Parquet", &parquet, contenders, &mut first, events)?);
+    }
+    Ok(Measured { format: 1, area: "analyze", size: events, pairs: bench.pairs, results, missing })
+}
+
+fn ours(bench: &Bench, from: &str, file: &str) -> Contender {
     let program = bench.program.display().to_string();
     // Random events meet no gate, and that is not what is measured.
-    let ours = [&program, "analyze", "tokens", "--db", &file, "--json", "--no-gate"];
-    let mut contenders = vec![Contender::new("ours", &ours)];
-    let mut missing = Vec::new();
-    let duckdb = "DuckDB 1.5.5 with its SQLite scanner";
-    match peers::python_with(bench, &DUCKDB) {
-        Ok(python) => {
-            let command = [&python, "-I", "-c", include_str!("analyze_duckdb.py"), &file];
-            contenders.push(Contender::new(duckdb, &command).speed(1.5));
-        }
-        Err(why) => missing.push(Missing { peer: duckdb, why }),
-    }
-    let shell = "the sqlite3 shell";
-    match peers::sqlite3(&bench.cargo.sh) {
-        Ok(program) => {
-            let command = [program, "-readonly", "-json", &file, include_str!("analyze_sqlite.sql")];
-            // It sorts in one thread, so its time grows faster than the data: the target is for the full size.
-            contenders.push(Contender::new(shell, &command).speed((!bench.quick).then_some(40.0)));
-        }
-        Err(why) => missing.push(Missing { peer: shell, why }),
-    }
-    let mut first = None;
+    Contender::new("ours", &[&program, "analyze", "tokens", from, file, "--json", "--no-gate"])
+}
+
+/// One input, all who read it.
+fn race(
+    bench: &Bench,
+    about: &str,
+    data: &Path,
+    contenders: Vec<Contender>,
+    first: &mut First,
+    events: u64,
+) -> anyhow::Result<Vec<Comparison>> {
     let race = Race {
-        about: String::new(),
+        about: about.to_owned(),
         contenders,
         before: &|| {
-            let read = File::open(&data).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+            let read = File::open(data).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
             read.map(drop).with_context(|| format!("failed to read `{}`", data.display()))
         },
-        look: &mut |name, answer| agree(&mut first, name, answer, events),
+        look: &mut |name, answer| agree(first, &format!("{name} from {about}"), answer, events),
         rate: None,
     };
-    let results = race.run(&bench.cargo.sh, &bench.folder, bench.pairs)?;
-    Ok(Measured { format: 1, area: "analyze", size: events, pairs: bench.pairs, results, missing })
+    let mut results = race.run(&bench.cargo.sh, &bench.folder, bench.pairs)?;
+    let peak = results.iter().find(|result| result.unit == "MB").map(|result| result.ours);
+    results.extend(peak.map(|peak| {
+        Comparison::less(format!("{about}, peak memory against the limit"), peak, MEMORY_MAX, "MB", Some(1.0))
+    }));
+    Ok(results)
+}
+
+/// The same events as DuckDB writes them; none without DuckDB.
+fn parquet(bench: &Bench, database: &Path, python: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+    let Some(python) = python else { return Ok(None) };
+    let file = database.with_extension("parquet");
+    let (note, recipe) = (file.with_extension("parquet-recipe"), recipe());
+    if !(file.exists() && ops::files::read_text(&note).is_ok_and(|found| found == recipe)) {
+        output::stderr("writing them as Parquet\n");
+        let partial = ops::files::partial_name(&file);
+        let script = include_str!("analyze_duckdb.py");
+        cmd!(bench.cargo.sh, "{python} -I -c {script} {database} {partial}").quiet().run()?;
+        ops::files::rename(&partial, &file)?;
+        ops::files::write_atomic(&note, recipe.as_bytes())?;
+    }
+    Ok(Some(file))
+}
+
+/// What the events are made by: generator, seed and schema.
+fn recipe() -> String {
+    let schema = include_str!("../../../../migrations/sqlite/schema.sql");
+    format!("seed {SEED}\n{GENERATOR}\n{schema}")
 }
 
 /// The file of events, made unless the one that is there was made by the same recipe: generator, seed and schema.
 fn data(bench: &Bench, events: u64) -> anyhow::Result<PathBuf> {
     let file = bench.folder.join(format!("analyze-{events}.db"));
     let note = file.with_extension("recipe");
-    let schema = include_str!("../../../../migrations/sqlite/schema.sql");
-    let recipe = format!("seed {SEED}\n{GENERATOR}\n{schema}");
+    let recipe = recipe();
     if !(file.exists() && ops::files::read_text(&note).is_ok_and(|found| found == recipe)) {
         output::stderr(&format!("making {events} events\n"));
         let partial = ops::files::partial_name(&file);
@@ -124,7 +196,7 @@ impl Stratum {
 }
 
 /// An answer of ours as the peers give it: the artifact of `analyze tokens --json` with its groups unfolded.
-fn ours(text: &str) -> anyhow::Result<Vec<Stratum>> {
+fn unfolded(text: &str) -> anyhow::Result<Vec<Stratum>> {
     let answer: serde_json::Value = serde_json::from_str(text)?;
     let strata = answer["analysis"]["strata"].as_array().context("the answer has no `analysis.strata`")?;
     let unfold = |stratum: &serde_json::Value| {
@@ -151,7 +223,11 @@ type First = Option<(String, BTreeMap<[String; 3], Stratum>)>;
 
 /// Whether an answer is about `events` events and says the same of every stratum as the first.
 fn agree(first: &mut First, name: &str, text: &str, events: u64) -> anyhow::Result<()> {
-    let strata = if name == "ours" { ours(text) } else { serde_json::from_str(text).map_err(Into::into) };
+    let strata = if name.starts_with("ours") {
+        unfolded(text)
+    } else {
+        serde_json::from_str(text).map_err(Into::into)
+    };
     let strata: Vec<Stratum> = strata.with_context(|| format!("the answer of {name} cannot be read"))?;
     let total: u64 = strata.iter().map(|stratum| stratum.attempts).sum();
     anyhow::ensure!(total == events, "{name} counts {total} events of {events}");

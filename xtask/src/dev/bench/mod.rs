@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Area {
-    /// Token analysis of 10 million events in a SQLite file, against DuckDB and the sqlite3 shell
+    /// Token analysis of 10 million events in SQLite and in Parquet, against DuckDB, polars, pandas and the sqlite3 shell
     Analyze,
     /// What a backfill costs beyond its calls, and 100,000 candidates in bounded memory
     Backfill,

@@ -29,8 +29,13 @@ pub(super) fn sqlite3(sh: &Shell) -> Result<&'static str, String> {
 
 /// A Python that has exactly these packages, installed if need be.
 pub(super) fn python_with(bench: &Bench, packages: &[&str]) -> Result<String, String> {
+    python_in(bench, "venv", packages)
+}
+
+/// The same in an environment of its own, for a second version of a package.
+pub(super) fn python_in(bench: &Bench, environment: &str, packages: &[&str]) -> Result<String, String> {
     let sh = &bench.cargo.sh;
-    let (venv, name) = (bench.folder.join("venv"), packages.join(" and "));
+    let (venv, name) = (bench.folder.join(environment), packages.join(" and "));
     let python = venv.join("bin/python");
     let is_installed = || {
         let script = "import sys, importlib.metadata as m\n\

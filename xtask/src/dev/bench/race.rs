@@ -49,6 +49,12 @@ impl Contender {
         self
     }
 
+    /// It takes part in so many rounds only.
+    pub(super) fn rounds(mut self, rounds: u64) -> Self {
+        self.rounds = rounds;
+        self
+    }
+
     /// We want to need so many times less memory.
     pub(super) fn memory(mut self, times: impl Into<Option<f64>>) -> Self {
         self.goal.memory = times.into();

@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+use ops::change::gate::DEFAULT_PATH;
 use ops::config::{Config, FILE, SHIPPED};
 use ops::files;
-use ops::guard::Refusal;
-use ops::ids::sha256;
 use ops::tokens::analysis::Options;
 use ops::tokens::calibration::{Accept, Calibration, Patch};
 use serde::Serialize;
 
+use super::apply;
 use super::rendered::Rendered;
 use super::source::SourceArgs;
 use crate::exit::Code;
-use crate::output::{self, Output, pretty};
+use crate::output::{self, pretty};
 use crate::settings::Settings;
 
 /// Propose other coefficients by verified attempts, or say what is missing
@@ -42,6 +42,9 @@ pub(super) struct CalibrateArgs {
     /// The id of the patch: whoever gives it has read the report
     #[arg(long, value_name = "ID", requires = "apply")]
     approve: Option<String>,
+    /// The chain of proposals, approvals and changes
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    gates: PathBuf,
     #[command(flatten)]
     rendered: Rendered,
 }
@@ -58,7 +61,8 @@ struct Report<'a> {
 
 pub(super) fn run(args: &CalibrateArgs, settings: &Settings) -> anyhow::Result<Code> {
     if let (Some(file), Some(id)) = (&args.apply, &args.approve) {
-        return apply(file, id, args, settings);
+        let gates = settings.cwd.join(&args.gates);
+        return apply::run(file, id, &gates, args.rendered.json, settings);
     }
     let (text, config) = present(settings)?;
     let read = args.source.read(Options::default(), settings)?;
@@ -90,11 +94,13 @@ pub(super) fn run(args: &CalibrateArgs, settings: &Settings) -> anyhow::Result<C
                 "{FILE} spells coefficients in a way that a patch cannot change: write them as the shipped ops.toml does"
             );
         }
+        let inverse = patch.inverse(&text)?;
         write("patch.json", &pretty(patch)?)?;
-        write("inverse.json", &pretty(&patch.inverse(&text)?)?)?;
+        write("inverse.json", &pretty(&inverse)?)?;
         write("ops.toml.patch", &unified(&text, &after))?;
         document.heading(2, "Patch").code(unified(&text, &after));
         if !accept.is_trial() {
+            apply::note(patch, &inverse, &settings.cwd.join(&args.gates), settings)?;
             let file = folder.join("patch.json").display().to_string();
             document.code(format!("cargo xtask analyze calibrate --apply {file} --approve {}\n", patch.id));
         }
@@ -110,7 +116,7 @@ pub(super) fn run(args: &CalibrateArgs, settings: &Settings) -> anyhow::Result<C
 }
 
 /// The settings of the repository with their text; the shipped ones where it has none.
-fn present(settings: &Settings) -> anyhow::Result<(String, Config)> {
+pub(super) fn present(settings: &Settings) -> anyhow::Result<(String, Config)> {
     let path = settings.cwd.join(FILE);
     let text = if path.exists() { files::read_text(&path)? } else { SHIPPED.to_owned() };
     let config = Config::parse(&text, if path.exists() { FILE } else { "shipped ops.toml" })?;
@@ -121,52 +127,4 @@ fn present(settings: &Settings) -> anyhow::Result<(String, Config)> {
 fn unified(before: &str, after: &str) -> String {
     let diff = similar::TextDiff::from_lines(before, after);
     diff.unified_diff().header("a/ops.toml", "b/ops.toml").to_string()
-}
-
-fn apply(file: &Path, id: &str, args: &CalibrateArgs, settings: &Settings) -> anyhow::Result<Code> {
-    let shown = file.display();
-    let patch: Patch = serde_json::from_str(&files::read_text(&settings.cwd.join(file))?)
-        .with_context(|| format!("`{shown}` is not a patch"))?;
-    if patch.id != patch.computed_id() {
-        let refusal =
-            Refusal::new("the patch was changed after it was made", patch.id.clone(), patch.computed_id());
-        return Err(refusal.next("analyze calibrate makes it again").into());
-    }
-    if patch.id != id {
-        return Err(
-            Refusal::new("the approval is of another patch", patch.id.clone(), format!("`{id}`")).into()
-        );
-    }
-    if patch.is_trial {
-        let refusal = Refusal::new(
-            "a trial cannot be applied",
-            "a patch that rests on verified attempts",
-            "one that rests on recorded or unverified outcomes",
-        );
-        return Err(refusal.into());
-    }
-    let (text, _) = present(settings)?;
-    let found = sha256(text.as_bytes());
-    if found != patch.before_sha256 {
-        let refusal = Refusal::new(
-            format!("{FILE} is not the file that the patch was made for"),
-            patch.before_sha256.clone(),
-            found,
-        );
-        return Err(refusal.next("analyze calibrate makes one for the file as it is now").into());
-    }
-    let after = patch.apply(&text)?;
-    let digest = match Config::parse(&after, FILE) {
-        Ok(config) => config.estimator.coefficients.digest(),
-        Err(error) => bail!("the patch would leave settings that cannot be used: {error}"),
-    };
-    files::write_atomic(&settings.cwd.join(FILE), after.as_bytes())?;
-    let output = Output::new(settings, args.rendered.json);
-    output.line(&format!(
-        "{FILE} changed by patch {id}: {}",
-        ops::text::plural(patch.edits.len() as u64, "coefficient")
-    ));
-    output.line(&format!("The coefficients are now {digest}; events recorded from here on carry that."));
-    output.json(&serde_json::json!({"format": 1, "applied": id, "coefficient_digest": digest}))?;
-    Ok(Code::Done)
 }

@@ -30,6 +30,17 @@ impl Rendered {
         report: &impl Serialize,
         settings: &Settings,
     ) -> anyhow::Result<()> {
+        self.print_only(document, report, settings)?;
+        self.write_html(document, settings)
+    }
+
+    /// Prints a report in the form that was asked for.
+    pub(super) fn print_only(
+        &self,
+        document: &Document,
+        report: &impl Serialize,
+        settings: &Settings,
+    ) -> anyhow::Result<()> {
         let output = Output::new(settings, self.json);
         output.json(report)?;
         if self.markdown {
@@ -37,7 +48,7 @@ impl Rendered {
         } else {
             output.document(document);
         }
-        self.write_html(document, settings)
+        Ok(())
     }
 
     /// Writes the HTML where one was asked for.

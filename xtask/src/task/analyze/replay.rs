@@ -42,6 +42,9 @@ pub(super) fn run(args: &ReplayArgs, settings: &Settings) -> anyhow::Result<Code
     let rules = &config.estimator.calibration;
     let replay = Replay::of(&read.samples, &config.estimator.coefficients, rules.quantile, rules.seed);
     let report = Report { format: 1, source: &read.source, origin: &config.origin, replay: &replay };
-    args.rendered.print(&replay.document(&read.source, &config.origin), &report, settings)?;
+    let mut document = replay.document(&read.source, &config.origin);
+    args.rendered.print_only(&document, &report, settings)?;
+    document.append(replay.charts());
+    args.rendered.write_html(&document, settings)?;
     Ok(Code::Done)
 }

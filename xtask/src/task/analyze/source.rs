@@ -12,7 +12,7 @@ use ops::text::{plural, thousands};
 use ops::tokens::analysis::{Analysis, Options};
 use ops::tokens::input::Input;
 use ops::tokens::sample::Samples;
-use ops::tokens::{logs, ndjson};
+use ops::tokens::{columns, logs, ndjson};
 
 use super::super::database::only_sqlite;
 use crate::settings::Settings;
@@ -26,7 +26,8 @@ pub(super) struct SourceArgs {
     /// Refuse (exit 3) unless the database has this lineage id or this purpose
     #[arg(long, value_name = "LINEAGE|PURPOSE", value_parser = Expectation::parse)]
     pub(super) expect: Option<Expectation>,
-    /// Read exported events (NDJSON) instead of a database; repeat for more files, an event in two of them counts once
+    /// Read exported events instead of a database: NDJSON, or Parquet when its name ends in .parquet; repeat for more
+    /// files, an event in two of them counts once
     #[arg(long, value_name = "FILE", conflicts_with_all = ["db", "expect"])]
     pub(super) from: Vec<PathBuf>,
     /// Read raw logs instead of a database; a folder means every *.log in it and below
@@ -64,12 +65,18 @@ impl SourceArgs {
         for (path, is_log) in self.from.iter().map(|p| (p, false)).chain(logs.iter().map(|p| (p, true))) {
             let name = path.display().to_string();
             input.file = several.then(|| name.clone());
-            let file =
-                File::open(settings.cwd.join(path)).with_context(|| format!("failed to open `{name}`"))?;
+            let place = settings.cwd.join(path);
+            let open = || File::open(&place);
+            let what = || format!("failed to read `{name}`");
+            if !is_log && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
+                columns::read_parquet(open, several, &mut input, &mut analysis, &mut samples)
+                    .with_context(what)?;
+                continue;
+            }
+            let file = open().with_context(|| format!("failed to open `{name}`"))?;
             let file = BufReader::with_capacity(1 << 16, file);
             let read = if is_log { logs::read_log } else { ndjson::read_ndjson };
-            read(file, &mut input, &mut analysis, &mut samples)
-                .with_context(|| format!("failed to read `{name}`"))?;
+            read(file, &mut input, &mut analysis, &mut samples).with_context(what)?;
         }
         let names: Vec<String> = self.from.iter().chain(&self.log).map(|p| p.display().to_string()).collect();
         Ok(Read { source: names.join(", "), input: Some(input), analysis, samples })
@@ -114,10 +121,13 @@ fn find_logs(path: &Path, shown: &Path, logs: &mut Vec<PathBuf>) -> std::io::Res
 /// What was read from files, and every line that could not be.
 pub(super) fn input_document(input: &Input) -> Document {
     let mut document = Document::new();
-    document.heading(2, "Input").facts([
-        ("accepted", plural(input.accepted, "event")),
-        ("duplicates", format!("{} skipped", input.duplicates)),
-    ]);
+    let mut duplicates = format!("{} skipped", input.duplicates);
+    if input.unchecked > 0 {
+        duplicates += &format!(", not looked for among {} of a table", plural(input.unchecked, "row"));
+    }
+    document
+        .heading(2, "Input")
+        .facts([("accepted", plural(input.accepted, "event")), ("duplicates", duplicates)]);
     document.checks(vec![Check {
         claim: "every line is an event".to_owned(),
         met: input.reject_count == 0,
