@@ -29,12 +29,12 @@ fn clean(world: &World, name: &str, bytes: &[u8]) -> (i32, String) {
     (output.status.code().expect("it was not killed"), said)
 }
 
-/// Texts of 20 MB, each of which some rule could take too long for.
+/// A text of 20 MB, and smaller ones for each of which some rule could take too long.
 #[test]
-fn texts_of_20_megabytes_are_rows() {
-    let size = 20 << 20;
+fn huge_texts_are_rows() {
+    let size = 3 << 20;
     for text in [
-        "é".repeat(size / 2) + " end",
+        "é".repeat(10 << 20) + " end",
         "0123456789abcdef".repeat(size / 16) + " end",
         "a ".repeat(size / 2),
         "<a ".repeat(size / 3),
@@ -49,7 +49,7 @@ fn texts_of_20_megabytes_are_rows() {
         assert!(said.contains("1 in = 1 out"), "{said}");
     }
     let world = World::new();
-    let items: Vec<String> = (0..2_000_000).map(|n| format!("t{n}")).collect();
+    let items: Vec<String> = (0..300_000).map(|n| format!("t{n}")).collect();
     let row = format!("{{\"id\":\"1\",\"name\":\"Harbor of light\",\"triggers\":\"{}\"}}\n", items.join(";"));
     let (code, said) = clean(&world, "rows.ndjson", row.as_bytes());
     assert_eq!(code, 0, "{said}");
