@@ -5,12 +5,22 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
 #[cfg(unix)]
+#[path = "support/http.rs"]
+mod http;
+#[cfg(unix)]
 #[path = "support/postgres.rs"]
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod postgres;
+#[cfg(unix)]
+#[path = "support/stack.rs"]
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
+mod stack;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 
+#[cfg(unix)]
+#[path = "cleanup/hostile.rs"]
+mod hostile;
 #[path = "cleanup/policies.rs"]
 mod policies;
 #[path = "cleanup/sources.rs"]

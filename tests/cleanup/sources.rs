@@ -116,6 +116,119 @@ fn a_dump_by_the_shell_of_sqlite() {
     assert_eq!(cleaned(&world, "out"), expected());
 }
 
+/// The rows as `mysqldump` writes them; in `{rows}` stand the statements.
+const MYSQLDUMP: &str = "-- MySQL dump 10.13  Distrib 8.0.36, for Linux (x86_64)
+--
+-- Host: localhost    Database: glyphs
+-- ------------------------------------------------------
+-- Server version\t8.0.36
+
+/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;
+/*!50503 SET NAMES utf8mb4 */;
+/*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;
+
+--
+-- Table structure for table `glyphs`
+--
+
+DROP TABLE IF EXISTS `glyphs`;
+/*!40101 SET @saved_cs_client     = @@character_set_client */;
+CREATE TABLE `glyphs` (
+  `id` varchar(36) NOT NULL COMMENT 'it''s; the key',
+  `name` varchar(120) DEFAULT NULL,
+  `description` text,
+  `depth` int DEFAULT NULL,
+  `note` longtext,
+  PRIMARY KEY (`id`),
+  KEY `by_name` (`name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;
+/*!40101 SET character_set_client = @saved_cs_client */;
+
+--
+-- Dumping data for table `glyphs`
+--
+
+LOCK TABLES `glyphs` WRITE;
+/*!40000 ALTER TABLE `glyphs` DISABLE KEYS */;
+{rows}
+/*!40000 ALTER TABLE `glyphs` ENABLE KEYS */;
+UNLOCK TABLES;
+/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;
+
+-- Dump completed on 2026-01-02  3:04:05
+";
+
+/// With the options that change how rows are written: none, `--complete-insert --skip-extended-insert`, `--replace`.
+#[test]
+fn dumps_of_mysql() {
+    let [a, b, c] = [
+        r"('a','Salt lantern','Two\nlines and a	tab',3,'null')",
+        r#"('b','Quiet harbor','It\'s a cafÃ©; (not \"here\"), \\n C:\\temp',2,NULL)"#,
+        r"('c','Pale star','',NULL,'$$ -- /* x */')",
+    ];
+    let named = "INSERT INTO `glyphs` (`id`, `name`, `description`, `depth`, `note`) VALUES";
+    for rows in [
+        format!("INSERT INTO `glyphs` VALUES {b},{a},{c};"),
+        format!("{named} {a};\n{named} {b};\n{named} {c};"),
+        format!("REPLACE INTO `glyphs` VALUES {a},{b};\nREPLACE INTO `glyphs` VALUES {c};"),
+    ] {
+        let world = World::new();
+        world.file("dump.sql", MYSQLDUMP.replace("{rows}", &rows).as_bytes());
+        world.ends(0, "cleanup --source dump.sql --dataset glyphs --out out");
+        assert_eq!(cleaned(&world, "out"), expected(), "{rows}");
+    }
+}
+
+/// The rows of one dump beside a live table, with the reader that cleanup has.
+#[test]
+fn a_dump_is_what_a_plan_compares() {
+    let world = World::new();
+    sqlite(&world);
+    let rows = "CREATE TABLE public.glyphs (id text, name text, description text, depth int, note text);
+        COPY public.glyphs (id, name, note) FROM stdin;\na\tSalt lantern\tnull\nb\tQuiet harbor, lit\t\\N\n\\.\n
+        COPY public.other (id, name) FROM stdin;\n1\tnot a glyph\n\\.\n
+        INSERT INTO public.glyphs VALUES ('d', E'New\\nwillow', NULL, 4, $$it's$$::text);\n";
+    world.file("dump.sql", rows.as_bytes());
+    let plan = "backup-plan --target live.db --table glyphs --key id --desired dump.sql --json";
+    let ran = world.ends(0, plan);
+    let manifest: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let id = manifest["short"].as_str().unwrap();
+    let changes = world.lines(&format!(".ops/plans/plan-{id}/changes.ndjson"));
+    let seen: Vec<Value> =
+        changes.iter().map(|change| json!([change["op"], change["key"], change["after"]["name"]])).collect();
+    assert_eq!(
+        json!(seen),
+        json!([["update", ["b"], "Quiet harbor, lit"], ["insert", ["d"], "New\nwillow"]]),
+        "{changes:?}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_table_behind_the_url_of_a_supabase_project() {
+    let Some(stack) = crate::stack::stack() else { return };
+    stack.sql(
+        &TABLE
+            .replace("CREATE TABLE other (id INTEGER PRIMARY KEY, name TEXT);", "")
+            .replace("INSERT INTO other VALUES (1, 'not a glyph');", ""),
+    );
+    stack.reload();
+    let world = World::new();
+    let key = stack.key("service_role");
+    let line = format!("cleanup --source {} --dataset glyphs --out out", stack.url());
+    let ran = world.ends_with(0, &[("SUPABASE_SERVICE_ROLE_KEY", key)], &line);
+    assert_eq!(cleaned(&world, "out"), expected());
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!said.contains(key), "{said}");
+    for (name, bytes) in world.files("out") {
+        assert!(!String::from_utf8_lossy(&bytes).contains(key), "{name}");
+    }
+    // With a wrong key nothing is written.
+    let line = line.replace("--out out", "--out none");
+    world.ends_with(3, &[("SUPABASE_SERVICE_ROLE_KEY", stack.key("expired"))], &line);
+    assert!(!world.path("none").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_table_and_dumps_of_postgresql() {

@@ -36,7 +36,13 @@ impl World {
     }
 
     pub(crate) fn ends(&self, code: i32, line: &str) -> Ran {
-        let output = xtask(self.dir.path()).args(line.split(' ')).output().unwrap();
+        self.ends_with(code, &[], line)
+    }
+
+    /// Runs a command with these environment variables.
+    pub(crate) fn ends_with(&self, code: i32, variables: &[(&str, &str)], line: &str) -> Ran {
+        let mut command = xtask(self.dir.path());
+        let output = command.args(line.split(' ')).envs(variables.iter().copied()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let ran = Ran {
             code: output.status.code().unwrap(),

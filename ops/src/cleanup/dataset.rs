@@ -194,7 +194,8 @@ pub struct Duplicates {
     pub within: Vec<String>,
     /// Columns whose texts are compared for near duplicates; empty: none are looked for.
     pub near: Vec<String>,
-    /// Share of common word triples from which two texts are near duplicates, 0 to 1.
+    /// Share of common word triples from which two texts are near duplicates, 0 to 1. Below 1, texts of ten words and
+    /// more that differ in a single one are near as well.
     pub similarity: f64,
     /// Causes for which rows are merged; the others are only proposed.
     pub merge: Vec<Cause>,

@@ -3,6 +3,8 @@
 //! It goes from left to right and never looks ahead, so what it found in the beginning of a list it finds in the whole
 //! list too; a broken array is read the same way. That is why the count of items cannot grow when a list is cut.
 
+use std::collections::HashSet;
+
 /// An item.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item<'a> {
@@ -57,6 +59,30 @@ pub(super) fn items(list: &str, buffer: &mut Buffer, mut each: impl FnMut(Item<'
     }
     buffer.emit(false, &mut each);
 }
+
+/// The different items of `list`, in their order.
+pub(super) fn different(list: &str, buffer: &mut Buffer) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
+    items(list, buffer, |item| {
+        if found.len() < FEW {
+            if !found.iter().any(|known| known == item.text) {
+                found.push(item.text.to_owned());
+            }
+            return;
+        }
+        if known.is_empty() {
+            known.extend(found.iter().cloned());
+        }
+        if known.insert(item.text.to_owned()) {
+            found.push(item.text.to_owned());
+        }
+    });
+    found
+}
+
+/// Items that are compared one by one; more are looked up.
+const FEW: usize = 16;
 
 /// The items of a JSON array or of PostgreSQL's `{a,"b c"}`, whether it is whole or not.
 fn array(list: &str, buffer: &mut Buffer, each: &mut impl FnMut(Item<'_>)) {
@@ -159,6 +185,15 @@ mod tests {
         assert_eq!(texts(r#"["harbor li"#), ["harbor li"]);
         assert_eq!(texts("  "), [""; 0]);
         assert_eq!(all("tide; mo"), [("tide".to_owned(), true), ("mo".to_owned(), false)]);
+    }
+
+    #[test]
+    fn many_items_are_told_apart_like_few() {
+        for count in [3_u32, 40, 200_000] {
+            let list: Vec<String> = (0..count).map(|n| format!("i{}", n / 2)).collect();
+            let found = different(&list.join("; "), &mut Buffer::default());
+            assert_eq!(found, (0..count.div_ceil(2)).map(|n| format!("i{n}")).collect::<Vec<_>>());
+        }
     }
 
     proptest! {

@@ -165,9 +165,13 @@ impl Placeholders {
 
     /// Whether a text, blanks around it removed, is a placeholder or the beginning of one.
     pub(super) fn hold(&self, text: &str) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER).trim();
         self.0.iter().any(|(pattern, open)| {
             let mut pattern = pattern.iter();
-            for c in text.trim_end_matches(char::REPLACEMENT_CHARACTER).trim().chars().flat_map(words::fold) {
+            for c in text.chars().flat_map(words::fold) {
                 match pattern.next() {
                     Some('#') if c.is_ascii_digit() => {}
                     Some(expected) if *expected == c => {}

@@ -55,6 +55,31 @@ fn hash_bytes(bytes: &[u8], case: u64) -> u64 {
     finish(step(state, u64::from_le_bytes(last)))
 }
 
+/// The hash of the ASCII word between two offsets; what stands behind it is read along, which saves a copy.
+pub(super) fn hash_within(bytes: &[u8], start: usize, end: usize) -> u64 {
+    let rest = (end - start) % 8;
+    let whole = end - rest;
+    let Some(last) = bytes.get(whole..whole + 8).filter(|_| rest > 0) else {
+        return hash_bytes(&bytes[start..end], SMALL);
+    };
+    let step = |state: u64, chunk: u64| (state ^ (chunk | SMALL)).wrapping_mul(STEP).rotate_left(23);
+    let (chunks, _) = bytes[start..whole].as_chunks();
+    let state = chunks.iter().fold(SEED, |state, chunk| step(state, u64::from_le_bytes(*chunk)));
+    let last = u64::from_le_bytes(last.try_into().expect("eight bytes"));
+    // Blanks stand behind the end of a word, and they are what `SMALL` makes of nothing.
+    finish(step(state, last & (u64::MAX >> (64 - 8 * rest))))
+}
+
+/// The hash of a word that is folded already.
+pub(super) fn hash_folded(word: &[u8]) -> u64 {
+    hash_bytes(word, 0)
+}
+
+/// Whether a byte is an ASCII letter or digit.
+pub(super) fn is_plain(byte: u8) -> bool {
+    IS_PART[usize::from(byte)]
+}
+
 /// The hash of words that follow each other.
 pub(super) fn join(before: u64, word: u64) -> u64 {
     finish(before.rotate_left(21) ^ word.wrapping_mul(STEP))
@@ -73,14 +98,18 @@ pub(super) fn hash(word: &str) -> u64 {
     hash_bytes(word.chars().flat_map(fold).collect::<String>().as_bytes(), 0)
 }
 
-/// The hashes of the beginnings of a word, from `from` characters, the whole word last.
+/// Characters of the longest beginning of a word; what is longer is no word that somebody cut.
+const BEGINNING_MAX: usize = 64;
+
+/// The hashes of the beginnings of a word, from `from` to 64 characters, the longest last.
 pub(super) fn beginnings(word: &str, from: usize, mut each: impl FnMut(u64)) {
     if word.is_ascii() {
-        (from..=word.len()).for_each(|length| each(hash_bytes(&word.as_bytes()[..length], SMALL)));
+        let most = word.len().min(BEGINNING_MAX);
+        (from..=most).for_each(|length| each(hash_bytes(&word.as_bytes()[..length], SMALL)));
         return;
     }
     let mut folded = String::new();
-    for (i, c) in word.chars().enumerate() {
+    for (i, c) in word.chars().take(BEGINNING_MAX).enumerate() {
         folded.extend(fold(c));
         if i + 1 >= from {
             each(hash_bytes(folded.as_bytes(), 0));
@@ -106,11 +135,14 @@ fn is_apostrophe(c: char) -> bool {
     matches!(c, '\'' | '\u{2019}')
 }
 
+/// Words of a text that are read: of more, the first ones say what there is to say, and memory has an end.
+const WORDS_MAX: usize = 1 << 16;
+
 /// Calls `each` with every word of `text`, from left to right.
 pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() && count < WORDS_MAX {
         if bytes[at].is_ascii() {
             if !IS_PART[usize::from(bytes[at])] {
                 at += 1;
@@ -123,6 +155,7 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
         let (word, end) = word(text, at);
         each(word);
         at = end;
+        count += 1;
     }
 }
 
@@ -130,12 +163,15 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
 fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let bytes = text.as_bytes();
     let (mut at, mut chars) = (start, 0);
-    let mut apostrophe = None;
+    let (mut apostrophe, mut is_ascii) = (None, true);
     while at < bytes.len() {
         let byte = bytes[at];
         if IS_PART[usize::from(byte)] {
             at += 1;
         } else {
+            if byte.is_ascii() && byte != b'\'' {
+                break;
+            }
             let Some(c) = first(&text[at..]) else { break };
             let is_inner = is_apostrophe(c) && first(&text[at + c.len_utf8()..]).is_some_and(is_part);
             if is_inner {
@@ -143,18 +179,21 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
             } else if byte.is_ascii() || !is_part(c) {
                 break;
             }
+            is_ascii &= byte.is_ascii();
             at += c.len_utf8();
         }
         chars += 1;
     }
     let rest = &text[at..];
     // Replacement characters at the end are what a cut inside a character leaves.
-    let is_cut = rest.trim_start_matches(char::REPLACEMENT_CHARACTER).is_empty();
+    let is_cut = bytes.get(at).is_none_or(|byte| !byte.is_ascii())
+        && rest.trim_start_matches(char::REPLACEMENT_CHARACTER).is_empty();
     let closed = !is_cut && !matches!(rest, "'" | "\u{2019}");
     let possessive = apostrophe.filter(|(.., tail)| matches!(&text[*tail..at], "s" | "S"));
     let (end, chars) = possessive.map_or((at, chars), |(end, chars, _)| (end, chars));
     let word = &text[start..end];
-    (Word { start, text: word, hash: hash(word), chars, closed, is_known: true }, at)
+    let hash = if is_ascii { hash_within(bytes, start, end) } else { hash(word) };
+    (Word { start, text: word, hash, chars, closed, is_known: true }, at)
 }
 
 /// Words and phrases that mean something to a rule, as bits: one look tells nearly all that mean nothing.
@@ -300,6 +339,53 @@ impl Table {
     }
 }
 
+/// Hashes that came already, reused from row to row.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    slots: Vec<u64>,
+    taken: Vec<u32>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { slots: vec![0; TALLY_SLOTS], taken: Vec::new() }
+    }
+}
+
+impl Seen {
+    pub(super) fn clear(&mut self) {
+        let Self { slots, taken } = self;
+        taken.drain(..).for_each(|at| slots[at as usize] = 0);
+    }
+
+    /// Whether this one comes for the first time.
+    #[expect(clippy::cast_possible_truncation, reason = "masked; a text of 2^32 words is no cell")]
+    pub(super) fn is_new(&mut self, hash: u64) -> bool {
+        if self.taken.len() * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let (hash, mask) = (hash.max(1), self.slots.len() - 1);
+        let mut at = hash as usize & mask;
+        while self.slots[at] != 0 {
+            if self.slots[at] == hash {
+                return false;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = hash;
+        self.taken.push(at as u32);
+        true
+    }
+
+    fn grow(&mut self) {
+        let slots = vec![0; self.slots.len() * 2];
+        let before = std::mem::replace(&mut self.slots, slots);
+        for at in std::mem::take(&mut self.taken) {
+            self.is_new(before[at as usize]);
+        }
+    }
+}
+
 /// Words with how often they came, reused from row to row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
@@ -434,6 +520,17 @@ mod tests {
         assert!(entries.iter().all(|(key, value)| table.get(*key) == Some(*value)));
         assert_eq!(table.get(hash("other")), None);
         assert_eq!(Table::new(&[]).get(0), None);
+    }
+
+    #[test]
+    fn a_hash_is_new_once_beyond_the_first_size() {
+        let mut seen = Seen::default();
+        for _ in 0..2 {
+            seen.clear();
+            for i in 0..2000 {
+                assert_eq!(seen.is_new(hash(&format!("w{}", i % 1000))), i < 1000);
+            }
+        }
     }
 
     #[test]

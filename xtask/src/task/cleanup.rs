@@ -31,8 +31,8 @@ use crate::signal::stop_flag;
 /// Where cleaned rows go unless a person says otherwise.
 const OUT: &str = ".ops/cleanup";
 
-/// Threads that clean.
-const THREADS: usize = 2;
+/// Threads that clean, at least and at most: more than the disk keeps up with only need memory.
+const THREADS: (usize, usize) = (2, 8);
 
 /// Clean an export: repair, score, find fragments and duplicates, and write why
 ///
@@ -228,7 +228,8 @@ fn with_progress(
         now: args.now.unwrap_or_else(|| settings.clock.now()),
         stop: stop_flag().map_err(|_| CleanupError::Interrupted)?,
         tool_version: VERSION,
-        threads: THREADS,
+        threads: std::thread::available_parallelism()
+            .map_or(THREADS.0, |n| n.get().clamp(THREADS.0, THREADS.1)),
         progress: &mut progress,
     };
     pipeline::run(request, &mut around)

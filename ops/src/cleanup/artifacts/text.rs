@@ -192,6 +192,9 @@ fn is_heading(line: &str) -> bool {
     (2..=6).contains(&(line.trim_start().len() - rest.len())) && rest.starts_with(' ')
 }
 
+/// Bytes in which a tag ends, or has an attribute.
+const TAG_MAX: usize = 1000;
+
 /// Whether what follows a `<` is the rest of a tag, and no comparison.
 fn is_tag(rest: &str) -> bool {
     const TAGS: [&str; 16] = [
@@ -201,9 +204,11 @@ fn is_tag(rest: &str) -> bool {
     let name = rest.strip_prefix('/').unwrap_or(rest);
     let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
     let (name, rest) = name.split_at(end);
-    let is_known = TAGS.iter().any(|tag| name.eq_ignore_ascii_case(tag));
-    let closes = rest.trim_start().starts_with(['>', '/']) || rest.contains("=\"");
-    is_known && (closes || name.eq_ignore_ascii_case("html"))
+    if !TAGS.iter().any(|tag| name.eq_ignore_ascii_case(tag)) {
+        return false;
+    }
+    let near = &rest[..rest.floor_char_boundary(TAG_MAX)];
+    near.trim_start().starts_with(['>', '/']) || near.contains("=\"") || name.eq_ignore_ascii_case("html")
 }
 
 /// `[3]` or `(12)`.

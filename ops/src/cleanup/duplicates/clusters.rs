@@ -1,5 +1,6 @@
 //! Makes clusters of linked rows, and hands them out in the order of their first rows.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
@@ -93,41 +94,65 @@ impl Links {
     }
 }
 
-/// Which rows are connected: a tree for each set, with its first row as the root. Four bytes a row.
+/// Which rows are connected: a tree for each set, with its first row as the root. While few are, only those are
+/// remembered; of many, four bytes for each row.
 #[derive(Debug)]
 pub(super) struct Forest {
-    parents: Vec<u32>,
+    few: HashMap<u32, u32>,
+    many: Vec<u32>,
     rows: u32,
 }
+
+/// What a row among few costs more than one among many.
+const FEW_COST: usize = 6;
 
 impl Forest {
     pub(super) fn new(rows: u64) -> io::Result<Self> {
         let rows = u32::try_from(rows).map_err(|_| io::Error::other("more than four billion rows"))?;
-        Ok(Self { parents: Vec::new(), rows })
+        Ok(Self { few: HashMap::new(), many: Vec::new(), rows })
+    }
+
+    fn parent(&self, row: u32) -> u32 {
+        if self.many.is_empty() {
+            self.few.get(&row).copied().unwrap_or(row)
+        } else {
+            self.many[row as usize]
+        }
+    }
+
+    fn set_parent(&mut self, row: u32, parent: u32) {
+        if self.many.is_empty() && (self.few.len() + 1) * FEW_COST > self.rows as usize {
+            self.many = (0..self.rows).collect();
+            for (row, parent) in std::mem::take(&mut self.few) {
+                self.many[row as usize] = parent;
+            }
+        }
+        match self.many.get_mut(row as usize) {
+            Some(place) => *place = parent,
+            None => drop(self.few.insert(row, parent)),
+        }
     }
 
     fn root(&mut self, ordinal: u64) -> u32 {
         let mut at = u32::try_from(ordinal).unwrap_or(u32::MAX);
-        if self.parents.is_empty() {
-            return at;
-        }
         loop {
-            let parent = self.parents[at as usize];
+            let parent = self.parent(at);
             if parent == at {
                 return at;
             }
-            let above = self.parents[parent as usize];
-            self.parents[at as usize] = above;
+            let above = self.parent(parent);
+            if above != parent {
+                self.set_parent(at, above);
+            }
             at = above;
         }
     }
 
     pub(super) fn join(&mut self, a: u64, b: u64) {
-        if self.parents.is_empty() {
-            self.parents = (0..self.rows).collect();
-        }
         let (a, b) = (self.root(a), self.root(b));
-        self.parents[a.max(b) as usize] = a.min(b);
+        if a != b {
+            self.set_parent(a.max(b), a.min(b));
+        }
     }
 
     pub(super) fn are_joined(&mut self, a: u64, b: u64) -> bool {

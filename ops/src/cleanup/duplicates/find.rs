@@ -16,7 +16,7 @@ use super::super::{Cause, Dataset};
 use super::clusters::{Clusters, Forest, LINK_BYTES, Links, Member};
 use super::keys::{RowKeys, mixed};
 use super::marks::{Mark, Marks};
-use super::words::{Sketch, similarity};
+use super::words::{Nearness, Outline, Sketch};
 use crate::sort::{Sorted, Sorter};
 
 /// Texts of a block that are compared each with each.
@@ -44,54 +44,80 @@ pub struct Finder {
     memory_bytes: usize,
     merged: Vec<Cause>,
     similarity: f64,
-    blocks_per_row: usize,
     /// The keys of each row, one behind the other.
     keys: Option<BufWriter<File>>,
     keys_at: u64,
     marks: Marks,
     rows: u64,
+}
+
+/// The keys of some rows as they are on disk, with a mark of each key: made by many threads, added by one.
+#[derive(Debug, Default)]
+pub struct Keyed {
     bytes: Vec<u8>,
+    /// Places count from the first of these rows.
+    marks: Vec<(u64, Mark)>,
+    /// Behind the last row.
+    rows: u64,
+}
+
+impl Keyed {
+    /// Appends the keys of the row at this place of the input, which so many of its hashes are looked up for.
+    pub(super) fn push(&mut self, ordinal: u64, keys: &RowKeys, blocks: usize) {
+        self.rows = self.rows.max(ordinal + 1);
+        let at = self.bytes.len() as u64;
+        for (cause, key) in groups(keys) {
+            self.marks.push((short(group(cause, key)), Mark { at, key: cause as u8 }));
+        }
+        if let Some(near) = &keys.near {
+            for (block, hash) in (BLOCKS..).zip(near.hashes.iter().take(blocks)) {
+                self.marks.push((short(mixed_short(keys.within, *hash)), Mark { at, key: block }));
+            }
+        }
+        keys.write(ordinal, &mut self.bytes);
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.marks.clear();
+        self.rows = 0;
+    }
+}
+
+/// Limits between which a declared similarity counts.
+pub(super) fn similarity_of(dataset: &Dataset) -> f64 {
+    dataset.duplicates.similarity.clamp(0.05, 1.0)
 }
 
 impl Finder {
     /// Finds duplicates as the dataset declares, with about `memory_bytes` of memory for sorting; what does not fit is
     /// in files without names in `dir`.
     pub fn new(dataset: &Dataset, dir: &Path, memory_bytes: usize) -> Self {
-        let similarity = dataset.duplicates.similarity.clamp(0.05, 1.0);
         Self {
             dir: dir.to_owned(),
             memory_bytes,
             merged: dataset.duplicates.merge.clone(),
-            similarity,
-            blocks_per_row: blocks_per_row(similarity),
+            similarity: similarity_of(dataset),
             keys: None,
             keys_at: 0,
             marks: Marks::new(dir, memory_bytes / 2),
             rows: 0,
-            bytes: Vec::new(),
         }
     }
 
-    /// Adds the row at this place of the input; places may come in any order, and some may be missing.
-    pub fn add(&mut self, ordinal: u64, keys: &RowKeys) -> io::Result<()> {
-        self.rows = self.rows.max(ordinal + 1);
-        let at = self.keys_at;
-        for (cause, key) in groups(keys) {
-            self.marks.add(short(group(cause, key)), Mark { at, key: cause as u8 })?;
+    /// Adds rows; their places may come in any order, and some may be missing.
+    pub fn add(&mut self, keyed: &Keyed) -> io::Result<()> {
+        self.rows = self.rows.max(keyed.rows);
+        for (mark, Mark { at, key }) in &keyed.marks {
+            self.marks.add(*mark, Mark { at: self.keys_at + at, key: *key })?;
         }
-        if let Some(near) = &keys.near {
-            for (block, hash) in (BLOCKS..).zip(near.hashes.iter().take(self.blocks_per_row)) {
-                self.marks.add(short(mixed_short(keys.within, *hash)), Mark { at, key: block })?;
-            }
-        }
-        self.bytes.clear();
-        keys.write(ordinal, &mut self.bytes);
         let file = match &mut self.keys {
             Some(file) => file,
             none => none.insert(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.dir)?)),
         };
-        file.write_all(&self.bytes)?;
-        self.keys_at += self.bytes.len() as u64;
+        file.write_all(&keyed.bytes)?;
+        self.keys_at += keyed.bytes.len() as u64;
         Ok(())
     }
 
@@ -109,7 +135,7 @@ impl Finder {
             link_groups(groups.finish()?, &mut links, &mut near)?;
             let mut blocks_of = Blocks {
                 file,
-                similarity: self.similarity,
+                nearness: Nearness::new(self.similarity),
                 links: &mut links,
                 near: &mut near,
                 skipped: &mut skipped,
@@ -159,6 +185,7 @@ fn read_met(
 ) -> io::Result<()> {
     let mut reader = KeysReader { file: BufReader::with_capacity(64 << 10, file), at: u64::MAX };
     let mut row: Option<(u64, u64, RowKeys)> = None;
+    let mut scratch = Scratch::default();
     while let Some((mark, _)) = met.next()? {
         let Mark { at, key } = Mark::read(mark);
         let (_, ordinal, keys) = match &mut row {
@@ -172,7 +199,7 @@ fn read_met(
         if let Some(block) = key.checked_sub(BLOCKS) {
             if let Some(near) = &keys.near {
                 let block = mixed(keys.within, u128::from(near.hashes[usize::from(block)]));
-                push_block(blocks, block, near, &member, at)?;
+                scratch.push_block(blocks, block, near, &member, at)?;
             }
         } else if let Some((cause, key)) = groups(keys).find(|(cause, _)| *cause as u8 == key) {
             groups_out.push(&group_key(cause, key), &member)?;
@@ -181,16 +208,41 @@ fn read_met(
     Ok(())
 }
 
-fn push_block(blocks: &mut Sorter, block: u128, near: &Sketch, member: &[u8], at: u64) -> io::Result<()> {
-    let mut content = Vec::with_capacity(8 * near.hashes.len());
-    content.extend(near.hashes.iter().flat_map(|hash| hash.to_le_bytes()));
-    let mut key = block.to_be_bytes().to_vec();
-    key.extend_from_slice(&near.size.to_be_bytes());
-    key.extend_from_slice(&near.fingerprint.to_be_bytes());
-    key.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(&content).to_be_bytes());
-    let mut payload = member.to_vec();
-    payload.extend_from_slice(&at.to_be_bytes());
-    blocks.push(&key, &payload)
+/// Buffers for what is sorted.
+#[derive(Default)]
+struct Scratch {
+    key: Vec<u8>,
+    payload: Vec<u8>,
+}
+
+impl Scratch {
+    fn push_block(
+        &mut self,
+        blocks: &mut Sorter,
+        block: u128,
+        near: &Sketch,
+        member: &[u8],
+        at: u64,
+    ) -> io::Result<()> {
+        let Self { key, payload } = self;
+        payload.clear();
+        for hash in &near.hashes {
+            payload.extend_from_slice(&hash.to_le_bytes());
+        }
+        let content = xxhash_rust::xxh3::xxh3_64(payload);
+        key.clear();
+        key.extend_from_slice(&block.to_be_bytes());
+        key.extend_from_slice(&near.size.to_be_bytes());
+        key.extend_from_slice(&near.fingerprint.to_be_bytes());
+        key.extend_from_slice(&content.to_be_bytes());
+        payload.clear();
+        payload.extend_from_slice(member);
+        payload.extend_from_slice(&at.to_be_bytes());
+        for word in Outline::of(near).0 {
+            payload.extend_from_slice(&word.to_be_bytes());
+        }
+        blocks.push(key, payload)
+    }
 }
 
 /// Reads the keys of rows, mostly going forward.
@@ -212,7 +264,7 @@ impl<R: Read + Seek> KeysReader<R> {
 }
 
 /// How many of its smallest hashes a text needs, so that hardly any pair that is near has none in common.
-fn blocks_per_row(similarity: f64) -> usize {
+pub(super) fn blocks_per_row(similarity: f64) -> usize {
     let mut missed = 1.0;
     (1..=16)
         .find(|_| {
@@ -251,7 +303,7 @@ fn link_groups(mut groups: Sorted, links: &mut Links, near: &mut Forest) -> io::
 /// Compares the texts of blocks.
 struct Blocks<'a> {
     file: File,
-    similarity: f64,
+    nearness: Nearness,
     links: &'a mut Links,
     /// Rows that are linked already need no comparison.
     near: &'a mut Forest,
@@ -265,6 +317,7 @@ struct Text {
     member: [u8; LINK_BYTES],
     ordinal: u64,
     at: u64,
+    outline: Outline,
     /// Read when a second text of the block makes it necessary.
     sketch: Option<Sketch>,
 }
@@ -296,14 +349,16 @@ impl Blocks<'_> {
     fn compare(&mut self, mut text: Text, before: &mut VecDeque<Text>, size: u64) -> io::Result<u64> {
         let most = if size < BLOCK_MAX { before.len() } else { NEIGHBOURS };
         // A smaller set cannot have more in common than all of it; those further back are smaller still.
-        let least = f64::from(text.size) * self.similarity;
+        let least = self.nearness.least(text.size);
         let is_possible = |other: &&mut Text| f64::from(other.size) >= least;
         for other in before.iter_mut().rev().take(most).take_while(is_possible) {
-            if self.near.are_joined(text.ordinal, other.ordinal) {
+            // Nearly all texts that merely share a phrase end here.
+            let may_be = self.nearness.may_be((text.size, text.outline), (other.size, other.outline));
+            if !may_be || self.near.are_joined(text.ordinal, other.ordinal) {
                 continue;
             }
             let (own, others) = (self.sketch(&mut text)?, self.sketch(other)?);
-            if similarity(&own, &others) >= self.similarity {
+            if self.nearness.are(&own, &others) {
                 self.near.join(text.ordinal, other.ordinal);
                 self.links.add(Cause::Near, &other.member, &text.member)?;
             }
@@ -343,14 +398,17 @@ impl Text {
         size.copy_from_slice(&key[BLOCK_KEY_BYTES..BLOCK_KEY_BYTES + 4]);
         let mut member = [0; LINK_BYTES];
         member.copy_from_slice(&payload[..LINK_BYTES]);
-        let mut at = [0; 8];
-        at.copy_from_slice(&payload[LINK_BYTES..]);
+        let word = |n: usize| {
+            let from = LINK_BYTES + 8 * n;
+            u64::from_be_bytes(payload[from..from + 8].try_into().expect("eight bytes"))
+        };
         let size = u32::from_be_bytes(size);
         Self {
             size,
             member,
             ordinal: Member::read(&member).ordinal,
-            at: u64::from_be_bytes(at),
+            at: word(0),
+            outline: Outline([word(1), word(2), word(3), word(4)]),
             sketch: None,
         }
     }

@@ -5,12 +5,13 @@ use std::io::{self, Read};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::super::{Cell, Dataset, Survivor};
+use super::find::{Keyed, blocks_per_row, similarity_of};
 use super::words::{Sketch, Sketcher};
 use crate::value::{ValueRef, digest_row};
 
 /// What is compared of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowKeys {
+pub(super) struct RowKeys {
     /// Of all declared columns; what a cluster's id is made of.
     pub(super) row: u128,
     /// Of all declared columns but the key; `None` when they are all missing.
@@ -33,6 +34,8 @@ pub struct Keys {
     near: Vec<usize>,
     survivor: Rank,
     has_slug: bool,
+    /// How many hashes of a sketch are looked up to find texts that are near.
+    blocks: usize,
     scratch: Vec<u8>,
     sketcher: Sketcher,
 }
@@ -61,13 +64,25 @@ impl Keys {
                 Survivor::Best => Rank::Best,
             },
             has_slug: dataset.slug.is_some(),
+            blocks: blocks_per_row(similarity_of(dataset)),
             scratch: Vec::new(),
             sketcher: Sketcher::default(),
         }
     }
 
-    /// The keys of a repaired row: its cells in the order of the dataset's columns, its slug, and its score, 0 to 1.
-    pub fn of(&mut self, cells: &[Cell<'_>], slug: Option<&str>, score: f64) -> RowKeys {
+    /// Appends the keys of the repaired row at this place of the input to others: its cells in the order of the
+    /// dataset's columns, its slug, and its score, 0 to 1.
+    pub fn add(
+        &mut self,
+        ordinal: u64,
+        (cells, slug, score): (&[Cell<'_>], Option<&str>, f64),
+        to: &mut Keyed,
+    ) {
+        let keys = self.of(cells, slug, score);
+        to.push(ordinal, &keys, self.blocks);
+    }
+
+    pub(super) fn of(&mut self, cells: &[Cell<'_>], slug: Option<&str>, score: f64) -> RowKeys {
         let cell = |at: usize| cells.get(at).unwrap_or(&Cell::Absent);
         let text = |at: usize| cell(at).text().unwrap_or_default();
         let mut digest = |columns: &mut dyn Iterator<Item = usize>| {
@@ -115,7 +130,10 @@ impl RowKeys {
         let count = u16::try_from(hashes.len()).expect("a sketch is small");
         out.extend_from_slice(&size.to_le_bytes());
         out.extend_from_slice(&count.to_le_bytes());
-        out.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
+        out.reserve(8 * hashes.len());
+        for hash in hashes {
+            out.extend_from_slice(&hash.to_le_bytes());
+        }
     }
 
     /// Reads what `write` wrote: the place of the row, its keys, and how many bytes they are.

@@ -4,7 +4,7 @@
 //! the keys again sees that. Nothing here knows what a key is.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::sort::{Sorted, Sorter};
@@ -69,73 +69,130 @@ impl Marks {
         let mut bytes = Vec::new();
         for (part, file) in self.parts.iter_mut().zip(&mut self.files) {
             bytes.clear();
-            bytes.extend(
-                part.iter().flat_map(|(mark, place)| [mark.to_le_bytes(), place.to_le_bytes()]).flatten(),
-            );
+            bytes.reserve(part.len() * BYTES);
+            for (mark, place) in part.iter() {
+                bytes.extend_from_slice(&mark.to_le_bytes());
+                bytes.extend_from_slice(&place.to_le_bytes());
+            }
             file.write_all(&bytes)?;
             part.clear();
         }
         Ok(())
     }
 
-    /// The keys whose marks come more than once, in the order of their rows.
+    /// The keys whose marks come more than once, in the order of their rows. Of a part in which too many do, some come
+    /// that are alone.
     pub(super) fn met(mut self) -> io::Result<Sorted> {
         let mut met = Sorter::new(&self.dir, self.memory_bytes / 2);
-        for (index, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
-            let file = self.files.get_mut(index);
-            if part_bytes(file.as_deref(), &part)? <= self.memory_bytes as u64 {
-                twice(file, part, &mut met)?;
-            } else {
-                all(file, &part, &mut met)?;
-            }
+        for (index, marks) in std::mem::take(&mut self.parts).into_iter().enumerate() {
+            let mut part = Part { marks, file: self.files.get_mut(index), buffer: vec![0; BUFFER] };
+            part.twice(self.memory_bytes, &mut met)?;
         }
         met.finish()
     }
 }
 
-fn part_bytes(file: Option<&File>, part: &[(u64, u64)]) -> io::Result<u64> {
-    Ok(file.map_or(Ok(0), |file| file.metadata().map(|facts| facts.len()))? + (part.len() * BYTES) as u64)
-}
+/// Bytes that are read at once; whole marks.
+const BUFFER: usize = 16 * 1024 * BYTES;
 
 fn push(met: &mut Sorter, place: u64) -> io::Result<()> {
     met.push(&place.to_be_bytes(), &[])
 }
 
-/// Gives the marks of a file.
-fn each(file: &mut File, mut see: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
-    file.rewind()?;
-    let length = file.metadata()?.len();
-    let mut from = BufReader::with_capacity(256 << 10, file);
-    let mut bytes = [0; BYTES];
-    for _ in 0..length / BYTES as u64 {
-        from.read_exact(&mut bytes)?;
-        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
-        see(word(0), word(8))?;
-    }
-    Ok(())
+/// Marks with the same first bits, in a file and in memory.
+struct Part<'a> {
+    marks: Vec<(u64, u64)>,
+    file: Option<&'a mut File>,
+    buffer: Vec<u8>,
 }
 
-/// Takes the marks of a part that come more than once.
-fn twice(file: Option<&mut File>, mut part: Vec<(u64, u64)>, met: &mut Sorter) -> io::Result<()> {
-    if let Some(file) = file {
-        each(file, |mark, place| {
-            part.push((mark, place));
+impl Part<'_> {
+    fn count(&self) -> io::Result<u64> {
+        let in_file = self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|facts| facts.len()))?;
+        Ok(in_file / BYTES as u64 + self.marks.len() as u64)
+    }
+
+    /// Gives every mark with its place.
+    fn each(&mut self, mut see: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            let mut left = file.metadata()?.len();
+            file.rewind()?;
+            while left > 0 {
+                let length = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let bytes = &mut self.buffer[..length];
+                file.read_exact(bytes)?;
+                left -= length as u64;
+                for mark in bytes.chunks_exact(BYTES) {
+                    let word =
+                        |at: usize| u64::from_le_bytes(mark[at..at + 8].try_into().expect("eight bytes"));
+                    see(word(0), word(8))?;
+                }
+            }
+        }
+        self.marks.iter().try_for_each(|(mark, place)| see(*mark, *place))
+    }
+
+    /// Gives the places of marks that come more than once.
+    fn twice(&mut self, memory_bytes: usize, met: &mut Sorter) -> io::Result<()> {
+        let mut filter = Filter::new(self.count()?, memory_bytes);
+        self.each(|mark, _| {
+            filter.add(mark);
             Ok(())
         })?;
+        let mut found: Vec<(u64, u64)> = Vec::new();
+        let mut is_whole = true;
+        self.each(|mark, place| {
+            if filter.is_again(mark) {
+                found.push((mark, place));
+                if found.len() * BYTES >= memory_bytes {
+                    is_whole = false;
+                    found.drain(..).try_for_each(|(_, place)| push(met, place))?;
+                }
+            }
+            Ok(())
+        })?;
+        if !is_whole {
+            return found.iter().try_for_each(|(_, place)| push(met, *place));
+        }
+        found.sort_unstable();
+        for same in found.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            same.iter().try_for_each(|(_, place)| push(met, *place))?;
+        }
+        Ok(())
     }
-    part.sort_unstable();
-    for same in part.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
-        same.iter().try_for_each(|(_, place)| push(met, *place))?;
-    }
-    Ok(())
 }
 
-/// Takes all marks of a part that is too large: nearly all rows of a table share a key.
-fn all(file: Option<&mut File>, part: &[(u64, u64)], met: &mut Sorter) -> io::Result<()> {
-    if let Some(file) = file {
-        each(file, |_, place| push(met, place))?;
+/// Which marks came more than once, and few others.
+struct Filter {
+    seen: Vec<u64>,
+    again: Vec<u64>,
+    mask: u64,
+}
+
+impl Filter {
+    /// For so many marks, in at most so much memory.
+    fn new(count: u64, memory_bytes: usize) -> Self {
+        let most = (memory_bytes as u64 * 4).max(64);
+        let bits = (count * 16).clamp(64, most).next_power_of_two();
+        let words = usize::try_from(bits / 64).unwrap_or(1);
+        Self { seen: vec![0; words], again: vec![0; words], mask: bits - 1 }
     }
-    part.iter().try_for_each(|(_, place)| push(met, *place))
+
+    fn place(&self, mark: u64) -> (usize, u64) {
+        let bit = mark & self.mask;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    fn add(&mut self, mark: u64) {
+        let (at, bit) = self.place(mark);
+        self.again[at] |= self.seen[at] & bit;
+        self.seen[at] |= bit;
+    }
+
+    fn is_again(&self, mark: u64) -> bool {
+        let (at, bit) = self.place(mark);
+        self.again[at] & bit != 0
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +222,7 @@ mod tests {
         for memory_bytes in [1 << 20, 4000] {
             assert_eq!(met(memory_bytes, 1000), expected);
         }
-        // A part that does not fit is given whole.
+        // Of a part that does not fit more may come, but never less.
         let all = met(16, 1000);
         assert!(expected.iter().all(|key| all.contains(key)));
         assert!(all.is_sorted());

@@ -1,6 +1,7 @@
 //! Fills the row that stays from those that go, and says for each cell where it came from.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::super::{Cell, Column, Dataset, Kind, Policy};
 
@@ -63,13 +64,14 @@ fn has_value(column: &Column, cell: &Cell<'_>) -> bool {
 /// The words of JSON arrays, each once, and the rows that gave any; `None` when one is no array.
 fn join<'a>(lists: &[(usize, Cell<'a>)]) -> Option<(Cell<'a>, Vec<usize>)> {
     let mut words: Vec<serde_json::Value> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     let mut from = Vec::new();
     for (row, list) in lists {
         let (Cell::Text(json) | Cell::Json(json)) = list else { return None };
         let list: Vec<serde_json::Value> = serde_json::from_str(json).ok()?;
         let before = words.len();
         for word in list {
-            if !words.contains(&word) {
+            if known.insert(word.to_string()) {
                 words.push(word);
             }
         }

@@ -18,6 +18,6 @@ mod words;
 mod tests;
 
 pub use self::clusters::{Cluster, Clusters};
-pub use self::find::{Finder, Skipped};
-pub use self::keys::{Keys, RowKeys};
+pub use self::find::{Finder, Keyed, Skipped};
+pub use self::keys::Keys;
 pub use self::merge::{Merged, merge};

@@ -62,7 +62,9 @@ fn found<R: AsRef<[&'static str]>>(dataset: &Dataset, rows: &[R], memory: usize)
     for (ordinal, row) in rows.iter().enumerate() {
         let cells = cells(row.as_ref());
         let slug = slug::slug(cells[2].text().unwrap_or_default(), 120);
-        finder.add(ordinal as u64, &keys.of(&cells, slug.as_deref(), 0.5)).unwrap();
+        let mut keyed = Keyed::default();
+        keys.add(ordinal as u64, (&cells, slug.as_deref(), 0.5), &mut keyed);
+        finder.add(&keyed).unwrap();
     }
     let mut clusters = finder.finish().unwrap();
     let mut out = Vec::new();

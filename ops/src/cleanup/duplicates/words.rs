@@ -2,15 +2,18 @@
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::super::words::{hash_folded, hash_within, is_plain, join};
+use super::keys::mixed;
 
 /// Hashes that are kept of a text: all of a text with up to so many different triples, of a longer one the smallest,
 /// which are a fair sample.
 pub(super) const SKETCH_MAX: usize = 256;
+/// Words of a text that are read: of one with more, only an equal one has the same fingerprint.
+const WORDS_MAX: usize = 1 << 16;
 /// Words that are compared together.
 const TRIPLE: usize = 3;
-/// Ends a word; no word contains it.
-const END: u8 = b'\n';
 
 /// What near duplicates have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,110 +26,127 @@ pub(super) struct Sketch {
     pub(super) hashes: Vec<u64>,
 }
 
+impl Sketch {
+    /// Whether some of its hashes are left out.
+    fn is_sample(&self) -> bool {
+        self.size as usize > self.hashes.len()
+    }
+}
+
 /// Makes sketches; its buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Sketcher {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    /// Hashes of the words.
+    /// Hashes of the words, in their order.
     words: Vec<u64>,
+    /// The same, sorted.
+    sorted: Vec<u64>,
+    /// A word that is not ASCII.
+    folded: Vec<u8>,
+    /// Digest of what stands behind the last word that is read.
+    tail: Option<u128>,
 }
-
-/// What an ASCII character is to words: a part in lower case, or one of these.
-const LOWER: [u8; 128] = {
-    let mut lower = [BREAK; 128];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        if byte.is_ascii_alphanumeric() {
-            lower[byte as usize] = byte.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    lower[b'\'' as usize] = NOTHING;
-    lower
-};
-const BREAK: u8 = 0;
-const NOTHING: u8 = 1;
 
 impl Sketcher {
     /// The sketch of some texts, read as one; `None` when they have no word.
     pub(super) fn sketch<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> Option<Sketch> {
-        self.text.clear();
-        self.ends.clear();
         self.words.clear();
-        for text in texts {
-            self.add(text);
-            self.end_word();
-        }
-        if self.ends.is_empty() {
-            return None;
-        }
-        let fingerprint = self.fingerprint();
-        let mut hashes: Vec<u64> = match self.ends.len() {
-            ..TRIPLE => vec![xxh3_64(&self.text)],
-            words => (0..=words - TRIPLE)
-                .map(|i| xxh3_64(&self.text[self.start(i)..self.ends[i + TRIPLE - 1]]))
-                .collect(),
+        self.tail = None;
+        texts.for_each(|text| self.add(text));
+        let mut hashes: Vec<u64> = match self.words[..] {
+            [] => return None,
+            [one] => vec![one],
+            [one, two] => vec![join(one, two)],
+            _ => {
+                self.words.windows(TRIPLE).map(|triple| join(join(triple[0], triple[1]), triple[2])).collect()
+            }
         };
         hashes.sort_unstable();
         hashes.dedup();
         let size = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
         hashes.truncate(SKETCH_MAX);
-        Some(Sketch { fingerprint, size, hashes })
+        Some(Sketch { fingerprint: self.fingerprint(), size, hashes })
     }
 
-    /// Small letters and digits of all scripts, without accents.
+    /// Words of small letters and digits of all scripts, without accents.
     fn add(&mut self, text: &str) {
-        self.text.reserve(text.len() + 1);
+        let bytes = text.as_bytes();
         let mut at = 0;
-        while let Some(&byte) = text.as_bytes().get(at) {
-            match LOWER.get(usize::from(byte)) {
-                Some(&BREAK) => self.end_word(),
-                Some(&NOTHING) => {}
-                Some(&lower) => self.text.push(lower),
-                None => {
-                    let Some(c) = text[at..].chars().next() else { break };
-                    std::iter::once(c).nfkd().for_each(|c| self.add_decomposed(c));
-                    at += c.len_utf8();
-                    continue;
+        while at < bytes.len() {
+            if self.words.len() >= WORDS_MAX {
+                let rest = xxh3_128(&bytes[at..]);
+                self.tail = Some(self.tail.map_or(rest, |tail| mixed(tail, rest)));
+                return;
+            }
+            let start = at;
+            while bytes.get(at).is_some_and(|byte| is_plain(*byte)) {
+                at += 1;
+            }
+            match bytes.get(at) {
+                Some(byte) if !byte.is_ascii() || *byte == b'\'' => at = self.fold(text, start),
+                _ => {
+                    if at > start {
+                        self.words.push(hash_within(bytes, start, at));
+                    }
+                    at += 1;
                 }
             }
-            at += 1;
         }
     }
 
-    fn add_decomposed(&mut self, c: char) {
+    /// Reads on from `start` to the end of a word that is not all plain; gives where that is.
+    fn fold(&mut self, text: &str, start: usize) -> usize {
+        self.folded.clear();
+        let mut at = start;
+        for c in text[start..].chars() {
+            at += c.len_utf8();
+            match c {
+                '\'' => {}
+                c if c.is_ascii_alphanumeric() => {
+                    self.folded.extend(u8::try_from(c.to_ascii_lowercase()));
+                }
+                c if c.is_ascii() => break,
+                c => {
+                    std::iter::once(c).nfkd().for_each(|c| self.fold_decomposed(c));
+                    if self.folded.is_empty() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.end_folded();
+        at
+    }
+
+    fn fold_decomposed(&mut self, c: char) {
         if c.is_alphanumeric() || is_combining_mark(c) {
             for lower in c.to_lowercase().filter(|c| !is_accent(*c)) {
-                self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
+                self.folded.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
             }
         } else if !matches!(c, '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}') {
-            self.end_word();
+            self.end_folded();
         }
     }
 
-    fn end_word(&mut self) {
-        if self.text.last().is_some_and(|last| *last != END) {
-            self.text.push(END);
-            let start = self.start(self.ends.len());
-            self.words.push(xxh3_64(&self.text[start..]));
-            self.ends.push(self.text.len());
+    fn end_folded(&mut self) {
+        if !self.folded.is_empty() {
+            self.words.push(hash_folded(&self.folded));
+            self.folded.clear();
         }
-    }
-
-    fn start(&self, word: usize) -> usize {
-        if word == 0 { 0 } else { self.ends[word - 1] }
     }
 
     fn fingerprint(&mut self) -> u128 {
-        self.words.sort_unstable();
-        self.words.dedup();
-        self.text.push(END);
-        let from = self.text.len();
-        self.text.extend(self.words.iter().flat_map(|hash| hash.to_le_bytes()));
-        let fingerprint = xxh3_128(&self.text[from..]);
-        self.text.truncate(from - 1);
-        fingerprint
+        let Self { words, sorted, folded, tail } = self;
+        sorted.clone_from(words);
+        sorted.sort_unstable();
+        sorted.dedup();
+        folded.clear();
+        for hash in sorted.iter() {
+            folded.extend_from_slice(&hash.to_le_bytes());
+        }
+        if let Some(tail) = tail {
+            folded.extend_from_slice(&tail.to_le_bytes());
+        }
+        xxh3_128(folded)
     }
 }
 
@@ -140,12 +160,17 @@ fn is_accent(c: char) -> bool {
     )
 }
 
-/// The share of triples that two texts have in common, 0 to 1: exact when both sketches are complete, otherwise an
-/// estimate from the smallest hashes of both.
-pub(super) fn similarity(a: &Sketch, b: &Sketch) -> f64 {
-    let is_sampled = [a, b].iter().any(|sketch| sketch.size as usize > sketch.hashes.len());
+/// The share of what two texts have in common.
+fn share((common, all): (usize, usize)) -> f64 {
+    if all == 0 { 1.0 } else { common as f64 / all as f64 }
+}
+
+/// How many triples two texts have in common, and how many they have together: exact when both sketches are complete,
+/// otherwise among the smallest hashes of both, which are a fair sample.
+fn common(a: &Sketch, b: &Sketch) -> (usize, usize) {
+    let is_sampled = [a, b].iter().any(|sketch| sketch.is_sample());
     let most = if is_sampled { SKETCH_MAX } else { usize::MAX };
-    let (mut i, mut j, mut all, mut common) = (0, 0, 0_usize, 0_usize);
+    let (mut i, mut j, mut all, mut common) = (0, 0, 0, 0);
     while all < most && (i < a.hashes.len() || j < b.hashes.len()) {
         let order = match (a.hashes.get(i), b.hashes.get(j)) {
             (Some(a), Some(b)) => a.cmp(b),
@@ -157,12 +182,81 @@ pub(super) fn similarity(a: &Sketch, b: &Sketch) -> f64 {
         common += usize::from(order.is_eq());
         all += 1;
     }
-    if all == 0 { 1.0 } else { common as f64 / all as f64 }
+    (common, all)
+}
+
+/// Triples that a word is in.
+const OF_A_WORD: u32 = 3;
+/// Triples of a text from which one word more, less or other makes no other text: ten words have eight.
+const ONE_WORD_FROM: u32 = 8;
+
+/// When two texts are near: they have so many triples in common, or differ in a single word of at least ten.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nearness {
+    similarity: f64,
+}
+
+impl Nearness {
+    pub(super) fn new(similarity: f64) -> Self {
+        Self { similarity }
+    }
+
+    /// The fewest triples of a text that is near one of `size`.
+    pub(super) fn least(self, size: u32) -> f64 {
+        (f64::from(size) * self.similarity).min(f64::from(size.saturating_sub(OF_A_WORD)))
+    }
+
+    /// Whether two texts can be near, by the sizes and outlines of their sketches.
+    pub(super) fn may_be(self, (a_size, a): (u32, Outline), (b_size, b): (u32, Outline)) -> bool {
+        // The smallest hashes of a long text do not say what else it has.
+        if a_size as usize > SKETCH_MAX || b_size as usize > SKETCH_MAX {
+            return true;
+        }
+        let common = a_size.saturating_sub(a.alone(b)).min(b_size.saturating_sub(b.alone(a)));
+        let all = a_size + b_size - common;
+        self.is_one_word(a_size, b_size, common) || share((common as usize, all as usize)) >= self.similarity
+    }
+
+    /// Whether two texts are near.
+    pub(super) fn are(self, a: &Sketch, b: &Sketch) -> bool {
+        let (common, all) = common(a, b);
+        let is_whole = !a.is_sample() && !b.is_sample();
+        let is_one_word = || self.is_one_word(a.size, b.size, u32::try_from(common).unwrap_or(u32::MAX));
+        share((common, all)) >= self.similarity || is_whole && is_one_word()
+    }
+
+    fn is_one_word(self, a: u32, b: u32, common: u32) -> bool {
+        self.similarity < 1.0 && a.min(b) >= ONE_WORD_FROM && a.max(b) <= common + OF_A_WORD
+    }
+}
+
+/// Which hashes a sketch has, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outline(pub(super) [u64; 4]);
+
+impl Outline {
+    pub(super) fn of(sketch: &Sketch) -> Self {
+        let mut bits = [0; 4];
+        for hash in &sketch.hashes {
+            bits[(hash >> 6 & 3) as usize] |= 1 << (hash & 63);
+        }
+        Self(bits)
+    }
+
+    /// How many bits the other has not: so many hashes at least are not in common.
+    fn alone(self, other: Self) -> u32 {
+        self.0.iter().zip(other.0).map(|(own, other)| (own & !other).count_ones()).sum()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn similarity(a: &Sketch, b: &Sketch) -> f64 {
+        share(common(a, b))
+    }
 
     fn sketch(text: &str) -> Sketch {
         Sketcher::default().sketch([text].into_iter()).unwrap()
@@ -199,11 +293,48 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_any_length_are_told_apart() {
+        let long = "a b ".repeat(WORDS_MAX);
+        let (one, two) = (sketch(&format!("{long}c")), sketch(&format!("{long}d")));
+        assert_ne!(one.fingerprint, two.fingerprint);
+        assert_eq!(one, sketch(&format!("{long}c")));
+    }
+
+    #[test]
+    fn one_word_of_ten_makes_no_other_text() {
+        let nearness = Nearness::new(0.8);
+        let ten = sketch("a b c d e f g h i j");
+        for (other, expected) in [
+            ("a b c d x f g h i j", true),
+            ("a b c d f g h i j", false),
+            ("a b c d e x f g h i j", true),
+            ("a b c x e f y h i j", false),
+            ("j i h g f e d c b a", false),
+        ] {
+            assert_eq!(nearness.are(&ten, &sketch(other)), expected, "{other}");
+        }
+        assert!(!nearness.are(&sketch("a b c d e f g"), &sketch("a b c x e f g")), "a short text is another");
+        assert!(!Nearness::new(1.0).are(&ten, &sketch("a b c d x f g h i j")));
+    }
+
+    #[test]
     fn long_texts_are_sampled_fairly() {
         let long = |from: u32| (from..from + 5000).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
         let (a, b) = (sketch(&long(0)), sketch(&long(500)));
         assert_eq!(a.hashes.len(), SKETCH_MAX);
         let exact = 4500.0 / 5500.0;
         assert!((similarity(&a, &b) - exact).abs() < 0.08, "{}", similarity(&a, &b));
+    }
+    proptest! {
+        #[test]
+        fn an_outline_never_says_too_little(a in "[abcd ]{0,40}", b in "[abcd ]{0,40}", tail in "[a-z ]{0,40}") {
+            let both = |text: &str| Sketcher::default().sketch([text, tail.as_str()].into_iter()).unwrap_or_default();
+            let (a, b) = (both(&a), both(&b));
+            for percent in [5, 30, 50, 80, 90, 100] {
+                let nearness = Nearness::new(f64::from(percent) / 100.0);
+                let may_be = nearness.may_be((a.size, Outline::of(&a)), (b.size, Outline::of(&b)));
+                prop_assert!(may_be || !nearness.are(&a, &b));
+            }
+        }
     }
 }

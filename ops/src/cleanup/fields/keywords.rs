@@ -25,14 +25,8 @@ pub(super) fn fill(
     notes: &mut Vec<Note>,
     scratch: &mut Scratch,
 ) {
-    let mut chosen: Vec<String> = Vec::new();
-    if let Some(text) = content(&row.cells[column]) {
-        list::items(text, &mut scratch.list, |item| {
-            if !chosen.iter().any(|known| known == item.text) {
-                chosen.push(item.text.to_owned());
-            }
-        });
-    }
+    let text = content(&row.cells[column]);
+    let mut chosen = text.map(|text| list::different(text, &mut scratch.list)).unwrap_or_default();
     let (kept, wanted) = (chosen.len(), keywords.max.saturating_sub(chosen.len()));
     if wanted > 0 {
         count(rules, (number, keywords), row, (splits, suggested), scratch);
@@ -65,7 +59,14 @@ fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
         String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
     for word in words {
         list.push_str(if list.is_empty() { "[\"" } else { ",\"" });
-        list.extend(text_of(word.source)[word.start..word.end].chars().flat_map(char::to_lowercase));
+        let text = &text_of(word.source)[word.start..word.end];
+        if text.is_ascii() {
+            let from = list.len();
+            list.push_str(text);
+            list[from..].make_ascii_lowercase();
+        } else {
+            list.extend(text.chars().flat_map(char::to_lowercase));
+        }
         list.push('"');
     }
     list.push(']');

@@ -79,13 +79,7 @@ pub(super) fn list(column: usize, cell: &mut Cell<'_>, notes: &mut Vec<Note>, sc
         return;
     }
     let Some(text) = content(cell) else { return };
-    let mut items: Vec<String> = Vec::new();
-    list::items(text, &mut scratch.list, |item| {
-        if !items.iter().any(|known| known == item.text) {
-            items.push(item.text.to_owned());
-        }
-    });
-    let spelled = array(&items);
+    let spelled = array(&list::different(text, &mut scratch.list));
     put(column, cell, Cow::Owned(spelled), ids::LIST, "items of a list", notes);
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::super::dataset::Cause;
-use super::super::duplicates::{Finder, Keys};
+use super::super::duplicates::{Finder, Keyed, Keys};
 use super::super::row::{Cell, Row};
 use super::super::rules::{Rules, content};
 use super::faults::Random;
@@ -32,8 +32,11 @@ pub(super) fn grade(
         chosen.iter().filter_map(|i| Some((*i, copy(&rows[*i], column, &mut random)?))).collect();
     let mut keys = Keys::new(&rules.dataset);
     let mut finder = Finder::new(&rules.dataset, dir, MEMORY);
+    let mut keyed = Keyed::default();
     for (ordinal, row) in (0..).zip(rows.iter().chain(copies.iter().map(|(_, row)| row))) {
-        finder.add(ordinal, &keys.of(&row.cells, None, 0.0))?;
+        keyed.clear();
+        keys.add(ordinal, (&row.cells, None, 0.0), &mut keyed);
+        finder.add(&keyed)?;
     }
     let mut found: BTreeSet<usize> = BTreeSet::new();
     let mut alone: BTreeSet<u64> = BTreeSet::new();

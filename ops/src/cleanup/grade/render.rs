@@ -16,7 +16,9 @@ impl Grade {
         ));
         document.table(self.recall());
         document.text(
-            "A title that was cut behind a word that could be its last can be told only where the text of the row repeats it."
+            "What nothing in a table shows is not found, and no threshold changes that: a text cut behind a sentence reads like a \
+             whole one, and so does a title cut behind a word that could be its last, unless the text of its row repeats it or \
+             goes on with it. A near copy of fewer than ten words with another word is another text."
                 .to_owned(),
         );
         document.table(self.by_text());

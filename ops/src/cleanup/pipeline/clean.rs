@@ -18,7 +18,7 @@ use super::survey::Survey;
 use super::tally::Tally;
 use super::threads::{self, Flow, Worker};
 use super::{CleanupError, Request, Surroundings};
-use crate::cleanup::duplicates::{Clusters, Finder, Keys, RowKeys};
+use crate::cleanup::duplicates::{Clusters, Finder, Keyed, Keys};
 use crate::cleanup::{Cell, Clash, Dataset, Edit, Kind, Note, Row, Rule};
 use crate::files::FileError;
 use crate::records::{Batch, Reject};
@@ -45,7 +45,7 @@ pub(super) struct Cleaned {
     changes: Vec<u8>,
     findings: Vec<u8>,
     rejects: Vec<Reject>,
-    keys: Vec<RowKeys>,
+    keys: Keyed,
     slugs: Vec<u64>,
     /// Runs of bytes that are no text.
     replaced: u64,
@@ -123,7 +123,8 @@ impl<'a> Cleaner<'a> {
         let slug = self.slug.and_then(|place| row.cells[place].text());
         let score = f64::from(evidence.verdict.score) / 10_000.0;
         out.slugs.push(slug.map_or(0, digest));
-        out.keys.push(self.keys.of(&row.cells[..self.survey.layout.declared], slug, score));
+        let keyed = (&row.cells[..self.survey.layout.declared], slug, score);
+        self.keys.add(row.ordinal, keyed, &mut out.keys);
         out.rows.json.extend_from_slice(SEPARATOR);
         push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
@@ -308,9 +309,7 @@ impl Flow<(Batch, Cleaned), (Batch, Cleaned)> for Cleaning<'_, '_> {
 
     fn take(&mut self, (batch, mut cleaned): (Batch, Cleaned)) -> Result<(), CleanupError> {
         self.spool.push(&cleaned.rows)?;
-        for (entry, keys) in cleaned.rows.entries.iter().zip(&cleaned.keys) {
-            self.finder.add(entry.ordinal, keys).map_err(failed)?;
-        }
+        self.finder.add(&cleaned.keys).map_err(failed)?;
         if let Some(slugs) = &mut self.slugs {
             slugs.extend(cleaned.slugs.iter().filter(|slug| **slug != 0));
         }

@@ -1,8 +1,9 @@
 //! What becomes of rows that are not simply written: they went into another, wait for a person, or were written anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::iter::Peekable;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -55,6 +56,11 @@ impl Fates {
         self.rows.get(&ordinal).copied()
     }
 
+    /// The fates again, for somebody who goes through the rows in their order.
+    pub(super) fn forward(&self) -> Forward<'_> {
+        Forward(self.rows.iter().peekable())
+    }
+
     /// Gives a row, the only one in `row`, a new spelling.
     pub(super) fn replace(&mut self, row: &Rendered) -> Result<(), FileError> {
         let [entry] = row.entries[..] else { return Ok(()) };
@@ -79,6 +85,18 @@ impl Fates {
     /// Another reader of new spellings.
     pub(super) fn reader(&self) -> Result<Patches, FileError> {
         Ok(Patches { file: self.patches.get_ref().reopen().map_err(fail)? })
+    }
+}
+
+/// Fates in the order of the rows.
+#[derive(Debug)]
+pub(super) struct Forward<'a>(Peekable<btree_map::Iter<'a, u64, Fate>>);
+
+impl Forward<'_> {
+    /// What becomes of a row that comes behind all that were asked for before.
+    pub(super) fn of(&mut self, ordinal: u64) -> Option<Fate> {
+        while self.0.next_if(|(row, _)| **row < ordinal).is_some() {}
+        self.0.next_if(|(row, _)| **row == ordinal).map(|(_, fate)| *fate)
     }
 }
 

@@ -72,9 +72,10 @@ fn write_sheet(
     file.write(&header)?;
     let mut patches = fates.reader()?;
     let mut stream = spooled.stream(Part::Csv)?;
+    let mut decided = fates.forward();
     while let Some(entry) = stream.next()? {
         let length = u64::from(entry.csv);
-        let Some(fate) = fates.get(entry.ordinal) else {
+        let Some(fate) = decided.of(entry.ordinal) else {
             stream.keep(length);
             continue;
         };
@@ -135,8 +136,9 @@ impl<'a> Array<'a> {
         let mut patches = fates.reader()?;
         let (mut stream, mut extra) = (spooled.stream(Part::Json)?, spooled.stream(Part::Fragment)?);
         let (mut json, mut fragment) = (Vec::new(), Vec::new());
+        let mut decided = fates.forward();
         while let Some(entry) = stream.next()? {
-            let fate = fates.get(entry.ordinal);
+            let fate = decided.of(entry.ordinal);
             if fate.is_none() && !seen.is_looked_at(entry) {
                 seen.count(entry);
                 stream.keep(SEPARATOR.len() as u64 + u64::from(entry.json));

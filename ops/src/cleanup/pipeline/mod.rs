@@ -189,7 +189,7 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     for list in [lists.changes, lists.findings, lists.rejects, lists.quarantine] {
         artifacts.push(list.seal()?);
     }
-    artifacts.push(stage.write("duplicates.json", &clusters)?);
+    artifacts.push(clusters.seal()?);
     let mut summary = summarize(request, around, &survey, &pass.tally, &written, books);
     summary.duplicates = duplicated;
     summary.replaced_bytes = pass.replaced;

@@ -264,6 +264,10 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
 
 /// Appends text with every character beyond ASCII as an escape, in UTF-16 as JSON has it.
 fn ascii(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut units = [0; 2];
     for c in text.chars() {
         if c.is_ascii() {

@@ -18,7 +18,7 @@ use super::lines;
 use super::render::{self, Verdict};
 use super::sorted::Sorted;
 use super::spool::{Rendered, Spooled};
-use super::stage::Stage;
+use super::stage::{Stage, StageFile};
 use super::steps::{Evidence, Steps};
 use super::summary::Duplicated;
 use super::{CleanupError, Surroundings};
@@ -57,7 +57,7 @@ pub(super) struct Resolution {
     pub(super) quarantine: Sorted,
     pub(super) duplicated: Vec<Duplicated>,
     /// `duplicates.json`.
-    pub(super) clusters: Vec<u8>,
+    pub(super) clusters: StageFile,
 }
 
 /// Decides about clusters, one after the other.
@@ -70,6 +70,8 @@ pub(super) struct Resolver<'a> {
     slugs: HashSet<u64>,
     /// Rows that went into others.
     into: HashMap<u64, u64>,
+    /// Whether a cluster is written already.
+    has_written: bool,
     out: Resolution,
 }
 
@@ -87,10 +89,10 @@ impl<'a> Resolver<'a> {
             joint: Sorted::new(stage)?,
             quarantine: Sorted::new(stage)?,
             duplicated: Vec::new(),
-            clusters: Vec::new(),
+            clusters: stage.file("duplicates.json")?,
         };
         let slugs = slugs.into_iter().collect();
-        Ok(Self { dataset, layout, spooled, steps, slugs, into: HashMap::new(), out })
+        Ok(Self { dataset, layout, spooled, steps, slugs, into: HashMap::new(), has_written: false, out })
     }
 
     /// Decides about all clusters.
@@ -100,8 +102,8 @@ impl<'a> Resolver<'a> {
         input_sha256: &str,
         around: &Surroundings<'_>,
     ) -> Result<Resolution, CleanupError> {
-        self.out.clusters =
-            format!("{{\"format\":1,\"input_sha256\":\"{input_sha256}\",\"clusters\":[").into_bytes();
+        let start = format!("{{\"format\":1,\"input_sha256\":\"{input_sha256}\",\"clusters\":[");
+        self.out.clusters.write(start.as_bytes())?;
         let mut later = Vec::new();
         while let Some(cluster) = clusters.next().map_err(failed)? {
             around.check()?;
@@ -116,10 +118,9 @@ impl<'a> Resolver<'a> {
             self.cluster(&cluster)?;
         }
         let skipped = clusters.skipped();
-        self.out.clusters.extend_from_slice(
-            format!("\n],\"not_compared\":{{\"blocks\":{},\"pairs\":{}}}}}\n", skipped.blocks, skipped.pairs)
-                .as_bytes(),
-        );
+        let end =
+            format!("\n],\"not_compared\":{{\"blocks\":{},\"pairs\":{}}}}}\n", skipped.blocks, skipped.pairs);
+        self.out.clusters.write(end.as_bytes())?;
         self.out.fates.flush()?;
         Ok(self.out)
     }
@@ -393,10 +394,10 @@ impl<'a> Resolver<'a> {
         }
         let Cluster { id, causes, survivor, .. } = cluster;
         let resolved = Resolved { id, causes, outcome, survivor: *survivor, rows };
-        let is_first = self.out.clusters.ends_with(b"[");
-        self.out.clusters.extend_from_slice(if is_first { b"\n" } else { b",\n" });
-        serde_json::to_writer(&mut self.out.clusters, &resolved).expect("a cluster is JSON");
-        Ok(())
+        let mut line = if self.has_written { b",\n".to_vec() } else { b"\n".to_vec() };
+        self.has_written = true;
+        serde_json::to_writer(&mut line, &resolved).expect("a cluster is JSON");
+        Ok(self.out.clusters.write(&line)?)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::super::row::Row;
 use super::super::rules::{Rules, content};
-use super::super::words::{Tally, Word, beginnings, begins, fold, join, words};
+use super::super::words::{Seen, Word, beginnings, begins, fold, join, words};
 
 /// Bits of the set of words; a power of two, as below.
 const WORDS: usize = 1 << 20;
@@ -25,7 +25,7 @@ const WORDS_READ: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Survey {
     learned: Learned,
-    tally: Tally,
+    seen: Seen,
     /// Hashes of words that are in the sets already; each has one place.
     known: Vec<u64>,
 }
@@ -98,14 +98,14 @@ impl Survey {
                 titles: vec![title; rules.titles.len()],
                 texts: vec![Ends::default(); rules.texts.len()],
             },
-            tally: Tally::default(),
+            seen: Seen::default(),
             known: vec![0; KNOWN],
         }
     }
 
     /// Reads a row.
     pub fn add(&mut self, rules: &Rules, row: &Row<'_>) {
-        let Self { learned, tally, known } = self;
+        let Self { learned, seen, known } = self;
         learned.rows = learned.rows.saturating_add(1);
         for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
             let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
@@ -131,10 +131,10 @@ impl Survey {
             facts.texts = facts.texts.saturating_add(u32::from(!text.is_empty()));
             facts.closed = facts.closed.saturating_add(u32::from(ends_a_sentence(text)));
         }
-        tally.clear();
+        seen.clear();
         for column in &rules.debris {
             let text = row.cells.get(*column).and_then(content).unwrap_or_default();
-            learned.read(text, *column, tally, known);
+            learned.read(text, seen, known);
         }
     }
 
@@ -172,16 +172,14 @@ impl Survey {
 }
 
 impl Learned {
-    fn read(&mut self, text: &str, column: usize, tally: &mut Tally, known: &mut [u64]) {
+    fn read(&mut self, text: &str, seen: &mut Seen, known: &mut [u64]) {
         let (mut before, mut count) = (None, 0);
         words(text, |word| {
             count += 1;
             if count > WORDS_READ {
                 return;
             }
-            let seen = tally.len();
-            tally.add(word, column);
-            let is_first = tally.len() > seen;
+            let is_first = seen.is_new(word.hash);
             if is_first && word.closed {
                 // What is in the sets stays there; most words of a row are.
                 let known = &mut known[slot(word.hash >> 32, KNOWN)];
@@ -196,9 +194,7 @@ impl Learned {
             }
             if let Some(before) = before.replace(word.hash) {
                 let phrase = join(before, word.hash);
-                let seen = tally.len();
-                tally.add_hash(phrase);
-                if tally.len() > seen {
+                if seen.is_new(phrase) {
                     let at = slot(phrase, SLOTS);
                     self.phrases[at] = self.phrases[at].saturating_add(1);
                 }

@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Without the peers
     #[arg(long)]
     alone: bool,
+    /// Only from this format
+    #[arg(long, value_name = "FORMAT", value_parser = FORMATS, requires = "alone")]
+    format: Option<String>,
 }
 
 /// Rows of the full size.
@@ -41,7 +44,8 @@ const FORMATS: [&str; 4] = ["ndjson", "json", "csv", "sql"];
 pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
     let rows = args.rows.unwrap_or(if bench.quick { ROWS / 10 } else { ROWS });
     let mut contenders = Vec::new();
-    for format in FORMATS {
+    for format in FORMATS.into_iter().filter(|format| args.format.as_ref().is_none_or(|only| only == format))
+    {
         let data = data(bench, rows, format)?;
         let out = out(bench, &format!("ours-{format}"))?;
         let (program, data, out) = (text(&bench.program), text(&data), text(&out));
@@ -62,7 +66,7 @@ pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
         contenders.push(Contender::new(name, &command));
     }
     let ours = out(bench, "ours-ndjson")?.join("cleaned_glyphs.json");
-    let data = data(bench, rows, FORMATS[0])?;
+    let data = data(bench, rows, args.format.as_deref().unwrap_or(FORMATS[0]))?;
     let mut missing = Vec::new();
     if !args.alone {
         match peers::python_with(bench, &PACKAGES) {
