@@ -135,7 +135,7 @@ impl Runner<'_, '_> {
                     flight.kept |= has == Has::Other;
                     (flight.step, flight.tries) = (flight.step + 1, 0);
                 }
-                Effect::New | Effect::Updated => match &step.function {
+                Effect::New | Effect::Updated | Effect::Nowhere => match &step.function {
                     Some(function) => {
                         if let Some(span) = self.send(flight, pool, step, function)? {
                             return Ok(if stopping && flight.step == 0 {
@@ -311,6 +311,7 @@ impl Runner<'_, '_> {
             (false, true) => Ended::WrongStamp,
             (false, false) => refused.unwrap_or(Ended::NoData),
         };
+        let why = if end == Ended::NoData && why.is_empty() { "no row was written".to_owned() } else { why };
         self.note(flight, end, None, &why);
         if end == Ended::Verified {
             (flight.step, flight.tries) = (flight.step + 1, 0);

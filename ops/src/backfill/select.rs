@@ -13,7 +13,7 @@ use super::plan::{
 };
 use super::seed::{Explicit, batch_of, explicit, keep_promises, require_environment};
 use super::seed_plan::SeedPlan;
-use super::settings::{ResultTable, Settings};
+use super::settings::{ResultTable, Settings, Step};
 use crate::change::plan::FileSeal;
 use crate::clock::Stamp;
 use crate::files::FileError;
@@ -178,7 +178,14 @@ fn facts(
         let refusal = Refusal::new("it is not known where functions are called", "--functions URL", "none");
         return Err(refusal.next("name the project's base URL, or set SUPABASE_URL").into());
     }
-    Ok(Facts {
+    if !target.capabilities().books_in_target {
+        notes.push(
+            "this target has no lock of its own: only the folder of the plan keeps a second runner away, and not one on \
+             another machine"
+                .to_owned(),
+        );
+    }
+    let facts = Facts {
         created_at: request.now.iso(),
         tool: request.tool.to_owned(),
         name: request.name.to_owned(),
@@ -212,7 +219,41 @@ fn facts(
         runtime_seconds: 0,
         notes,
         list: FileSeal { path: String::new(), bytes: 0, sha256: String::new() },
-    })
+    };
+    facts
+        .batches
+        .iter()
+        .flat_map(|batch| &batch.steps)
+        .try_for_each(|step| can_be_done(&facts, step, tables))?;
+    Ok(facts)
+}
+
+/// Refuses a step that this target or this table has no way for.
+fn can_be_done(facts: &Facts, step: &Step, tables: &[Table]) -> Result<(), Refusal> {
+    if step.sql.is_some() && facts.target.driver == "postgrest" {
+        let refusal =
+            Refusal::new("a REST API runs no statements", "steps of functions and columns", "a step `sql`");
+        return Err(
+            refusal.next("name the database itself as --target, or put the statement into a function")
+        );
+    }
+    let place = facts.written_by(step);
+    let (table, touched) = (&tables[place], &facts.results[place]);
+    for name in step.set.keys() {
+        let index = column(table, name)?;
+        let what = format!("`set` cannot change `{name}` of {}", table.name);
+        if touched.row_key.contains(name) || touched.result.link == *name {
+            return Err(Refusal::new(
+                what,
+                "columns beside the key and the link",
+                "one that tells rows apart",
+            ));
+        }
+        if !table.writable().contains(&index) {
+            return Err(Refusal::new(what, "a column that can be written", "a computed one"));
+        }
+    }
+    Ok(())
 }
 
 /// A table of results as plans know it.
