@@ -307,7 +307,7 @@ fn faults(n: u64) -> Vec<Fault> {
 #[test]
 fn every_fault_is_counted_for_what_it_is_and_the_papers_agree_with_the_database() {
     let Some(mut world) = World::new(By::Api) else { return };
-    let n = if long() { 39 } else { 9 };
+    let n = if long() { 39 } else { 6 };
     for fault in faults(n) {
         let name = fault.name;
         world.renew();
@@ -398,9 +398,9 @@ fn columns_are_set_through_the_api_and_statements_are_refused() {
     assert_eq!(dump(world.stack, 0, 150), before);
 }
 
-/// Kills a run when its books have some more lines, again and again until it ends by itself; how often.
-fn killed(world: &World, id: &str, resume: bool, moments: &mut Moments, most: u32) -> u32 {
-    let (mut kills, mut begun) = (0, resume);
+/// Kills a run when its books have some more lines, `most` times or until it ends by itself; how often.
+fn killed(world: &World, id: &str, moments: &mut Moments, most: u32) -> u32 {
+    let (mut kills, mut begun) = (0, false);
     let journal = world.folder(id).join("apply/journal.ndjson");
     let lines = || {
         let bytes = std::fs::read(&journal).unwrap_or_default();
@@ -436,26 +436,27 @@ fn killed(world: &World, id: &str, resume: bool, moments: &mut Moments, most: u3
 #[test]
 fn a_killed_run_is_gone_on_with_or_taken_back() {
     let Some(mut world) = World::new(By::Api) else { return };
-    let (wanted, mut kills, mut moments, mut rounds) = (if long() { 50 } else { 4 }, 0, Moments(23), 0);
+    // Every second run is taken back where it was killed; the others are killed some times and gone on with.
+    let (wanted, most) = if long() { (50, 6) } else { (3, 2) };
+    let (mut kills, mut moments, mut rounds) = (0, Moments(23), 0);
     while kills < wanted {
         world.renew();
         let before = dump(world.stack, 0, 150);
         let id = world.plan("");
-        // Every second run is taken back where it was killed.
         let is_resumed = rounds % 2 == 0;
-        kills += killed(&world, &id, false, &mut moments, if is_resumed { u32::MAX } else { 1 });
+        kills += killed(&world, &id, &mut moments, if is_resumed { most } else { 1 });
         rounds += 1;
+        let target = &world.target;
         if is_resumed {
+            world.apply(0, &id, " --resume --timeout 1");
             assert_eq!(world.done(), 39, "after {kills} kills");
             let writes =
                 "SELECT count(*), max(n) FROM (SELECT count(*) n FROM writes GROUP BY what, session_id) w";
             assert_eq!(world.stack.sql(writes), "78|1", "after {kills} kills");
         }
-        let target = &world.target;
-        world.ends(
-            0,
-            &format!("backfill rollback --plan {id} --target {target} --apply --approve {id} --timeout 1"),
-        );
+        let back =
+            format!("backfill rollback --plan {id} --target {target} --apply --approve {id} --timeout 1");
+        world.ends(0, &back);
         assert_eq!(dump(world.stack, 0, 150), before, "after {kills} kills");
     }
     eprintln!("{kills} kills on the real stack, in {rounds} runs");

@@ -319,7 +319,7 @@ impl Undoing<'_, '_, '_> {
             held: &held,
             now,
             position: held.position,
-            stop: *stop,
+            stop,
             progress: &mut **progress,
             chunk: Chunk::default(),
             changes: Vec::new(),
