@@ -46,6 +46,8 @@ pub(super) struct Flight {
     /// What came back.
     pub(super) reply: Option<Reply>,
     kept: bool,
+    /// Whether anything was sent for it.
+    is_sent: bool,
     /// Whether a result was found by reading back after an answer that was none.
     late: bool,
 }
@@ -99,6 +101,7 @@ impl Runner<'_, '_> {
             sent: None,
             reply: None,
             kept: false,
+            is_sent: false,
             late: false,
         })
     }
@@ -191,14 +194,19 @@ impl Runner<'_, '_> {
         function: &str,
     ) -> Result<Option<Duration>, BackfillError> {
         let at = self.context.pace.elapsed();
-        if let Some(rate) = &mut self.calls {
-            if let Some(span) = rate.wait(at) {
-                return Ok(Some(span));
-            }
-            rate.went(at);
+        if let Some(span) = self.calls.as_ref().and_then(|rate| rate.wait(at)) {
+            return Ok(Some(span));
         }
         let body = body(&self.facts().parameter, &flight.candidate.id, step);
         self.intend(flight)?;
+        // The books may have taken their time: what the server sees is when it is sent.
+        let at = self.context.pace.elapsed();
+        if let Some(rate) = &mut self.calls {
+            rate.went(at);
+        }
+        if !std::mem::replace(&mut flight.is_sent, true) {
+            self.sessions.went(at);
+        }
         let (n, function, timeout) = (flight.candidate.n, function.to_owned(), self.timeout());
         pool.start(Job { n, function, body, timeout });
         if let Pool::Inline { done, .. } = pool

@@ -181,7 +181,7 @@ pub(super) struct Past {
     pub(super) ended: Vec<u8>,
     /// What is in doubt or was not good.
     pub(super) open: HashMap<u64, Prior>,
-    /// When the last candidate was begun.
+    /// When a candidate was last begun, or something was last sent for one.
     pub(super) begun_at: Option<String>,
     pub(super) canary: Option<(u64, u64)>,
     pub(super) is_approved: bool,
@@ -248,7 +248,8 @@ impl Past {
             }
             Line::Call { n, step, at, .. } => {
                 let prior = self.open.get_mut(&n)?;
-                (prior.called, prior.step) = (Some(at), step);
+                (prior.called, prior.step) = (Some(at.clone()), step);
+                self.begun_at = Some(at);
             }
             Line::Result(result) => self.open.get_mut(&result.n)?.called = Some(result.sent),
             Line::End { n, end, changes, .. } => {

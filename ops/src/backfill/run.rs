@@ -306,7 +306,7 @@ pub(super) struct Runner<'r, 'c> {
     pub(super) past: Past,
     pub(super) lease: Option<Lease>,
     pub(super) calls: Option<Rate>,
-    sessions: Rate,
+    pub(super) sessions: Rate,
     throttle: Throttle,
     list: Candidates,
     flights: Vec<Flight>,
