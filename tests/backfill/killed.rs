@@ -34,9 +34,9 @@ fn killed_until_done(world: &World, (folder, id): (&Path, &str), moments: &mut M
         let (null, piped) = (std::process::Stdio::null(), std::process::Stdio::piped());
         let mut child = command.stdout(null).stderr(piped).spawn().unwrap();
         let wanted = lines(&journal) + below(40, moments);
-        let began = Instant::now();
+        let start = Instant::now();
         while lines(&journal) < wanted
-            && began.elapsed() < Duration::from_secs(3)
+            && start.elapsed() < Duration::from_secs(3)
             && child.try_wait().unwrap().is_none()
         {
             std::thread::sleep(Duration::from_micros(200));

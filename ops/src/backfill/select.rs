@@ -20,7 +20,7 @@ use crate::files::FileError;
 use crate::guard::Refusal;
 use crate::sort::Sorter;
 use crate::target::schema::{Table, TableName};
-use crate::target::{ScanProof, Target, TargetError};
+use crate::target::{Capabilities, ScanProof, Target, TargetError, TargetIdentity};
 use crate::value::{Digest128, Kind, ValueRef, digest_row, order_key, parse_json, write_json};
 
 /// What a plan is made for.
@@ -83,6 +83,8 @@ pub fn plan(target: &mut dyn Target, request: &Request<'_>) -> Result<Planned, B
     let tables = settings.results.iter().map(|result| table_of(target, &result.table));
     let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
     let mut facts = facts(target, request, &table, &tables)?;
+    let mut steps = facts.batches.iter().flat_map(|batch| &batch.steps);
+    steps.try_for_each(|step| can_be_done(&facts, step, &tables))?;
     let mut found = HashMap::new();
     for (i, (result, table)) in settings.results.iter().zip(&tables).enumerate() {
         let proof = results(target, table, result, i, &mut found)?;
@@ -168,24 +170,13 @@ fn facts(
         let (batch_id, steps) = (request.name.to_owned(), settings.steps.clone());
         batches.push(Batch { batch_id, description: String::new(), count: 0, steps });
     }
-    if identity.lineage.is_none() {
-        notes.push(
-            "the database was never stamped: that it is the right one rests on its fingerprint".to_owned(),
-        );
-    }
+    notes.extend(warnings(&identity, &target.capabilities()));
     let calls = batches.iter().flat_map(|batch| &batch.steps).any(|step| step.function.is_some());
     if calls && request.functions.is_none() {
         let refusal = Refusal::new("it is not known where functions are called", "--functions URL", "none");
         return Err(refusal.next("name the project's base URL, or set SUPABASE_URL").into());
     }
-    if !target.capabilities().books_in_target {
-        notes.push(
-            "this target has no lock of its own: only the folder of the plan keeps a second runner away, and not one on \
-             another machine"
-                .to_owned(),
-        );
-    }
-    let facts = Facts {
+    Ok(Facts {
         created_at: request.now.iso(),
         tool: request.tool.to_owned(),
         name: request.name.to_owned(),
@@ -219,13 +210,20 @@ fn facts(
         runtime_seconds: 0,
         notes,
         list: FileSeal { path: String::new(), bytes: 0, sha256: String::new() },
-    };
-    facts
-        .batches
-        .iter()
-        .flat_map(|batch| &batch.steps)
-        .try_for_each(|step| can_be_done(&facts, step, tables))?;
-    Ok(facts)
+    })
+}
+
+/// What a person should know of a database, whatever the plan is.
+fn warnings(identity: &TargetIdentity, capabilities: &Capabilities) -> impl Iterator<Item = String> {
+    let unstamped = identity
+        .lineage
+        .is_none()
+        .then_some("the database was never stamped: that it is the right one rests on its fingerprint");
+    let unlocked = (!capabilities.books_in_target).then_some(
+        "this target has no lock of its own: only the folder of the plan keeps a second runner away, and not one on \
+         another machine",
+    );
+    unstamped.into_iter().chain(unlocked).map(str::to_owned)
 }
 
 /// Refuses a step that this target or this table has no way for.
