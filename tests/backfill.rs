@@ -2,8 +2,18 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
+#[path = "backfill/guarded.rs"]
+mod guarded;
+#[path = "backfill/killed.rs"]
+mod killed;
+#[path = "backfill/pacing.rs"]
+mod pacing;
+#[path = "backfill/papers.rs"]
+mod papers;
 #[path = "backfill/seeded.rs"]
 mod seeded;
+#[path = "backfill/steps.rs"]
+mod steps;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 mod support;
 #[path = "backfill/world.rs"]
@@ -13,17 +23,16 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ops::backfill::run::{Context, Order, Settings, apply};
+use ops::backfill::run::{Context, Order, Progress, Settings, apply};
 use ops::backfill::select::{FileRef, Planned, Request, plan};
 use ops::change::apply::End;
 use ops::clock::Stamp;
 use ops::config::Config;
 use ops::ids::Ids;
 use ops::pace::{Pace, VirtualPace};
-use ops::target::calls::{Functions, Reply};
+use ops::target::calls::{Functions, Lost, Reply};
 use ops::target::sqlite::{SqliteOptions, SqliteTarget};
 use ops::url::DbUrl;
-use support::kill::Moments;
 use world::{Fault, Profile, World, score, session, uuid};
 
 const FAST: Duration = Duration::ZERO;
@@ -283,65 +292,6 @@ fn an_edited_plan_and_another_database_are_refused() {
     assert_eq!(world.scorer.calls(), 0);
 }
 
-/// Starts a run and kills it some milliseconds after the server has seen a few more calls, until it ends by itself; how
-/// often it was killed.
-fn killed_until_done(world: &World, id: &str, moments: &mut Moments) -> u32 {
-    let (mut kills, mut begun) = (0, false);
-    loop {
-        let resume = if begun { " --resume" } else { "" };
-        let line = format!(
-            "backfill apply --plan {id} --apply --approve {id} --timeout 0.3 --concurrency 2{resume}"
-        );
-        let mut command = support::command::xtask_std(world.dir.path());
-        // The real time: how long ago a call was sent decides how long it is waited for.
-        command.args(line.split(' ')).envs(World::variables()).env("OPS_NOW", "");
-        let (null, piped) = (std::process::Stdio::null(), std::process::Stdio::piped());
-        let mut child = command.stdout(null).stderr(piped).spawn().unwrap();
-        let wanted = world.scorer.calls() + usize::try_from(moments.next(12).as_millis()).unwrap();
-        let patience = std::time::Instant::now();
-        while world.scorer.calls() < wanted
-            && patience.elapsed() < Duration::from_secs(3)
-            && child.try_wait().unwrap().is_none()
-        {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        std::thread::sleep(moments.next(25));
-        let _ = child.kill();
-        let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        match output.status.code() {
-            Some(0) => return kills,
-            None => kills += 1,
-            Some(3) if said.contains("nothing to resume") => begun = false,
-            Some(3) if said.contains("was begun before") => begun = true,
-            code => panic!("{line}: {code:?}: {said}"),
-        }
-    }
-}
-
-#[test]
-fn killed_at_any_moment_it_ends_as_if_it_had_not_been() {
-    let wanted = if long() { 50 } else { 12 };
-    let undisturbed = World::new(FAST);
-    let (_, id) = undisturbed.plan("");
-    undisturbed.ends(0, &format!("backfill apply --plan {id} --apply --approve {id}"));
-    let expected = undisturbed.dump();
-    let (mut kills, mut moments) = (0, Moments(7));
-    while kills < wanted {
-        let world = World::new(Duration::from_millis(3));
-        let (_, id) = world.plan("");
-        let before = world.dump();
-        kills += killed_until_done(&world, &id, &mut moments);
-        assert_eq!(world.dump(), expected, "after {kills} kills");
-        let twice: Vec<_> = world.scorer.writes().into_iter().filter(|(_, writes)| *writes != 1).collect();
-        assert_eq!(twice, [], "after {kills} kills");
-        // With gates of its own: the run was on the clock of the machine.
-        world.ends(0, &format!("backfill rollback --plan {id} --apply --approve {id} --gates back.ndjson"));
-        assert_eq!(world.dump(), before, "taken back, after {kills} kills");
-    }
-    eprintln!("{kills} kills");
-}
-
 #[test]
 fn an_interrupt_ends_it_cleanly_with_everything_on_disk() {
     let world = World::new(FAST);
@@ -375,38 +325,12 @@ fn an_interrupt_ends_it_cleanly_with_everything_on_disk() {
     assert!(world.scorer.writes().values().all(|writes| *writes == 1));
 }
 
-/// Killed once and not resumed: the run is taken back all the same, by the task and by the script.
-#[test]
-fn a_killed_run_is_taken_back_as_it_is() {
-    let rounds = if long() { 50 } else { 5 };
-    for round in 0..rounds {
-        let world = World::new(Duration::from_millis(3));
-        let (folder, id) = world.plan("");
-        let before = world.dump();
-        let line = format!("backfill apply --plan {id} --apply --approve {id}");
-        let mut command = support::command::xtask_std(world.dir.path());
-        command.args(line.split(' ')).envs(World::variables());
-        let mut child =
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(90 + 37 * round % 900));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What was under way on the server comes to its end.
-        std::thread::sleep(Duration::from_millis(50));
-        let applied = world.dump();
-        let logs = std::fs::read_dir(folder.join("backfill_logs"));
-        let script = logs.ok().and_then(|mut logs| logs.next()).map(|entry| entry.unwrap().path());
-        if let Some(script) = script.filter(|_| applied != before) {
-            let copy = rusqlite::Connection::open_in_memory().unwrap();
-            let source = world.conn();
-            rusqlite::backup::Backup::new(&source, &mut { copy }).map(drop).ok();
-            let text = std::fs::read_to_string(script).unwrap();
-            assert!(text.contains("COMMIT;"), "{text}");
-        }
-        let back = format!("backfill rollback --plan {id} --apply --approve {id} --timeout 0.1");
-        let ran = world.run(&back);
-        assert!(ran.code == 0 || ran.stderr.contains("never applied"), "{}{}", ran.stdout, ran.stderr);
-        assert_eq!(world.dump(), before, "round {round}");
+/// Functions that are not there.
+struct Nobody;
+
+impl Functions for Nobody {
+    fn call(&self, _: &str, _: &str, _: Duration) -> Reply {
+        Reply::lost(Lost::NotSent)
     }
 }
 
@@ -430,8 +354,20 @@ impl Functions for Virtual<'_> {
     }
 }
 
-/// Runs the backfill of 139 sessions in virtual time; when each session was first called, and when each call was.
-fn request_log(settings: &Settings, work: fn(usize) -> Duration) -> (Vec<Duration>, Vec<Duration>) {
+/// When each session was first called, and when each call was.
+type RequestLog = (Vec<Duration>, Vec<Duration>);
+
+/// Runs the backfill of 139 sessions in virtual time.
+fn request_log(settings: &Settings, work: fn(usize) -> Duration) -> RequestLog {
+    watched_log(settings, work, &mut |_| {})
+}
+
+/// The same, with somebody who watches how it goes.
+fn watched_log(
+    settings: &Settings,
+    work: fn(usize) -> Duration,
+    progress: &mut dyn FnMut(&Progress),
+) -> RequestLog {
     let world = World::new(FAST);
     world.settings(20);
     for n in 300..400 {
@@ -466,7 +402,7 @@ fn request_log(settings: &Settings, work: fn(usize) -> Duration) -> (Vec<Duratio
         pace: &mut pace,
         ids: &mut Ids::seeded(1),
         stop: &AtomicBool::new(false),
-        progress: &mut |_| {},
+        progress,
     };
     let mut order = Order { resume: false, is_approved: true, gate: &mut |_, _| Ok(()) };
     let report = apply(&dir, settings, &mut order, &mut context).unwrap();

@@ -141,6 +141,21 @@ fn a_database_is_watched_for_the_whole_window_and_not_changed() {
 }
 
 #[test]
+fn the_window_and_the_looks_of_the_command_line_are_those_that_count() {
+    let dir = world("v1.2.1");
+    let twice = [&RUN[..], &["--hours", "0.5", "--every", "10m"]].concat();
+    let (code, stdout, stderr) = run(dir.path(), &twice);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stdout.contains("4 of 4, every 600 s") || stdout.contains("4 of 4, every 10 min"), "{stdout}");
+    // The evidence is of that question; another one needs evidence of its own.
+    assert_eq!(run(dir.path(), &RUN).0, 3);
+    let (code, _, stderr) = run(dir.path(), &[&RUN[..], &["--every", "1h"]].concat());
+    assert!(code == 3 && stderr.contains("`every` must be more than 0 and at most the window"), "{stderr}");
+    let (code, _, stderr) = run(dir.path(), &[&RUN[..], &["--hours", "-1"]].concat());
+    assert!(code == 2, "{stderr}");
+}
+
+#[test]
 fn a_bad_row_ends_the_watch_at_once_also_when_its_version_is_null() {
     for version in ["v1.2.0", ""] {
         let dir = world(version);

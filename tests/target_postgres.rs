@@ -11,6 +11,8 @@ mod lost;
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 #[path = "support/postgres.rs"]
 mod server;
+#[path = "target_postgres/several.rs"]
+mod several;
 #[path = "target_postgres/tables.rs"]
 mod tables;
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::golden::assert_golden;
 use crate::world::{World, uuid};
 use crate::{FAST, json as parse};
 
@@ -117,6 +118,33 @@ fn what_the_database_contradicts_is_refused_by_its_key() {
     assert_eq!(world.scorer.calls(), 0);
 }
 
+/// A plan that promises to overwrite nothing, and a database that overwrites all the same.
+#[test]
+fn rows_that_change_against_the_promise_are_a_failure_however_often_one_asks() {
+    let world = World::new(FAST);
+    plan(&world, &seed(), 0);
+    let (folder, id) = world.only_plan();
+    let before = world.dump();
+    let trigger = "CREATE TRIGGER meddle AFTER INSERT ON fc_scores BEGIN
+        UPDATE profiles SET note = 'meddled with' WHERE session_id = NEW.session_id; END";
+    world.conn().execute_batch(trigger).unwrap();
+    let line = format!("backfill apply --plan {id} --apply --approve {id} --json");
+    for was_done in [false, true] {
+        let report = parse(&world.ends(1, &line).stdout);
+        assert_eq!((&report["unexpected"], &report["was_done"]), (&json!(26), &json!(was_done)), "{report}");
+        assert_eq!(
+            (&report["tables"][1]["expected_updated"], &report["tables"][1]["updated"]),
+            (&json!(0), &json!(26))
+        );
+    }
+    let summary = std::fs::read_to_string(folder.join("backfill_summary.md")).unwrap();
+    assert!(summary.contains("FAIL: 26 sessions changed otherwise than expected."), "{summary}");
+    world.ends(6, "pipeline require soak");
+    world.conn().execute_batch("DROP TRIGGER meddle").unwrap();
+    world.ends(0, &format!("backfill rollback --plan {id} --apply --approve {id}"));
+    assert_eq!(world.dump(), before);
+}
+
 /// A named session that has everything by the time of the run is left alone, without a call.
 #[test]
 fn a_session_that_is_current_is_not_called() {
@@ -132,4 +160,36 @@ fn a_session_that_is_current_is_not_called() {
     assert_eq!(report["ended"], json!({"current": 4, "verified": 35}));
     let log = world.scorer.log.lock().unwrap();
     assert!(!log.iter().any(|seen| (26..30).any(|n| seen.session == uuid(n))));
+}
+
+/// What the file says of the environment is held against what the database was stamped as, before anything is called.
+#[test]
+fn a_plan_for_staging_is_refused_by_a_production_database() {
+    let world = World::new(FAST);
+    let stamped = world.ends(0, "db-identity --db live.db --stamp production --json");
+    let lineage = parse(&stamped.stdout)["lineage"]["id"].as_str().unwrap().to_owned();
+    let (_, stderr) = plan(&world, &seed(), 3);
+    assert!(stderr.contains("`backfill_plan.environment`: the plan is for another database"), "{stderr}");
+    assert!(stderr.contains("staging") && stderr.contains("stamped `production`"), "{stderr}");
+    assert_eq!(std::fs::read_dir(world.path(".ops/backfills")).map_or(0, Iterator::count), 0);
+    let mut production = seed();
+    production["backfill_plan"]["environment"] = json!("production");
+    plan(&world, &production, 0);
+    let (folder, id) = world.only_plan();
+    // Production is named by its lineage, too.
+    let line = format!("backfill apply --plan {id} --apply --approve {id}");
+    let ran = world.ends(3, &line);
+    assert!(ran.stderr.contains("must be named by its lineage"), "{}", ran.stderr);
+    world.ends(3, &format!("{line} --lineage 0123456789ab"));
+    assert_eq!((world.scorer.calls(), folder.join("apply").exists()), (0, false));
+    world.ends(0, &format!("{line} --lineage {lineage}"));
+}
+
+#[test]
+fn the_review_of_the_original_plan_is_what_was_accepted() {
+    let world = World::new(FAST);
+    plan(&world, &seed(), 0);
+    let (folder, _) = world.only_plan();
+    let review = std::fs::read_to_string(folder.join("plan.md")).unwrap();
+    assert_golden("backfill/seeded/expected/plan.md", &world.placed(&review));
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::command::xtask_std;
+use crate::support::command::{redact, xtask_std};
 
 /// What a function does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,7 +356,11 @@ impl World {
 
     /// Every row of the three tables, as SQLite prints them, without the books of the program.
     pub(crate) fn dump(&self) -> Vec<String> {
-        let conn = self.conn();
+        Self::dump_of(&self.conn())
+    }
+
+    /// The same of another file.
+    pub(crate) fn dump_of(conn: &Connection) -> Vec<String> {
         let mut rows = Vec::new();
         for (table, columns) in [
             (
@@ -376,6 +380,44 @@ impl World {
             rows.extend(found.map(Result::unwrap));
         }
         rows
+    }
+
+    /// A text about the only plan, without what no seed can fix.
+    pub(crate) fn placed(&self, text: &str) -> String {
+        let (folder, short) = self.only_plan();
+        let plan = std::fs::read_to_string(folder.join("plan.json")).unwrap();
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        let word = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let place = std::fs::canonicalize(self.dir.path()).unwrap();
+        let pairs = [
+            (word(&plan["id"]), "<plan>"),
+            (short, "<short>"),
+            (word(&plan["plan"]["target"]["fingerprint"]), "<fingerprint>"),
+            (self.scorer.url.clone(), "<functions>"),
+            (place.display().to_string(), "<dir>"),
+            (self.dir.path().display().to_string(), "<dir>"),
+        ];
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(a, b)| (a.as_str(), *b)).collect();
+        // How long a call took is another thing each time.
+        let mut parts = redact(text, &pairs).split("\"ms\":").map(str::to_owned).collect::<Vec<_>>();
+        for part in parts.iter_mut().skip(1) {
+            let digits = part.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+            *part = format!(" <ms>{digits}");
+        }
+        parts.join("\"ms\":")
+    }
+
+    /// Starts a command that is not waited for; its output is lost.
+    pub(crate) fn starts(&self, line: &str) -> std::process::Child {
+        let mut command = xtask_std(self.dir.path());
+        let null = std::process::Stdio::null;
+        command.args(line.split(' ')).envs(Self::variables()).stdout(null()).stderr(null());
+        command.spawn().unwrap()
+    }
+
+    /// Writes `ops.toml`.
+    pub(crate) fn describe(&self, settings: &str) {
+        ops::files::write_atomic(&self.path("ops.toml"), settings.as_bytes()).unwrap();
     }
 
     pub(crate) fn count(&self, sql: &str) -> i64 {

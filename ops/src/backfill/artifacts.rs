@@ -129,7 +129,7 @@ fn note(files: &mut [BatchFile], list: &Listed, facts: &Facts, line: Line<'_>) -
         Line::End { n, at, end, why, .. } => {
             let file = &mut files[list.batch(n)];
             if !end.is_good() && file.errors.len() < ERRORS {
-                file.errors.push(json!({"session_id": list.id(n), "end": end, "message": why}));
+                file.errors.push(json!({"session_id": list.id(n)?, "end": end, "message": why}));
             }
             file.ended = Some(at);
         }
@@ -140,7 +140,7 @@ fn note(files: &mut [BatchFile], list: &Listed, facts: &Facts, line: Line<'_>) -
             let error = (!is_done)
                 .then(|| json!({"message": result.why, "status": result.status, "code": result.end}));
             files[batch].operation(&json!({
-                "session_id": list.id(result.n),
+                "session_id": list.id(result.n)?,
                 "function": step.map(super::settings::Step::name),
                 "params": step.map(|step| &step.params),
                 "attempt": result.tries,
@@ -203,11 +203,12 @@ fn summary(report: &Report) -> Document {
          having been lost or said otherwise.",
         thousands(report.found_by_reading_back)
     ));
+    let short = report.plan.get(..12).unwrap_or(&report.plan);
     document.heading(2, "Next");
     document.list([
         format!("look at this summary and at `{}`", report.rollback),
-        "cargo xtask soak run watches the release; it begins when somebody begins it".to_owned(),
-        "cargo xtask backfill rollback takes the run back, row by row and only what it wrote".to_owned(),
+        format!("cargo xtask pipeline status --plan {short} says what comes next; nothing begins by itself"),
+        format!("cargo xtask backfill rollback --plan {short} rehearses the way back, which takes only what the run wrote"),
     ]);
     document
 }

@@ -46,6 +46,8 @@ pub(super) struct Flight {
     /// What came back.
     pub(super) reply: Option<Reply>,
     kept: bool,
+    /// Whether anything was sent for it.
+    is_sent: bool,
     /// Whether a result was found by reading back after an answer that was none.
     late: bool,
 }
@@ -99,6 +101,7 @@ impl Runner<'_, '_> {
             sent: None,
             reply: None,
             kept: false,
+            is_sent: false,
             late: false,
         })
     }
@@ -135,7 +138,7 @@ impl Runner<'_, '_> {
                     flight.kept |= has == Has::Other;
                     (flight.step, flight.tries) = (flight.step + 1, 0);
                 }
-                Effect::New | Effect::Updated => match &step.function {
+                Effect::New | Effect::Updated | Effect::Nowhere => match &step.function {
                     Some(function) => {
                         if let Some(span) = self.send(flight, pool, step, function)? {
                             return Ok(if stopping && flight.step == 0 {
@@ -191,14 +194,19 @@ impl Runner<'_, '_> {
         function: &str,
     ) -> Result<Option<Duration>, BackfillError> {
         let at = self.context.pace.elapsed();
-        if let Some(rate) = &mut self.calls {
-            if let Some(span) = rate.wait(at) {
-                return Ok(Some(span));
-            }
-            rate.went(at);
+        if let Some(span) = self.calls.as_ref().and_then(|rate| rate.wait(at)) {
+            return Ok(Some(span));
         }
         let body = body(&self.facts().parameter, &flight.candidate.id, step);
         self.intend(flight)?;
+        // The books may have taken their time: what the server sees is when it is sent.
+        let at = self.context.pace.elapsed();
+        if let Some(rate) = &mut self.calls {
+            rate.went(at);
+        }
+        if !std::mem::replace(&mut flight.is_sent, true) {
+            self.sessions.went(at);
+        }
         let (n, function, timeout) = (flight.candidate.n, function.to_owned(), self.timeout());
         pool.start(Job { n, function, body, timeout });
         if let Pool::Inline { done, .. } = pool
@@ -311,6 +319,7 @@ impl Runner<'_, '_> {
             (false, true) => Ended::WrongStamp,
             (false, false) => refused.unwrap_or(Ended::NoData),
         };
+        let why = if end == Ended::NoData && why.is_empty() { "no row was written".to_owned() } else { why };
         self.note(flight, end, None, &why);
         if end == Ended::Verified {
             (flight.step, flight.tries) = (flight.step + 1, 0);

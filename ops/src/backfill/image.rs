@@ -96,10 +96,14 @@ impl Shape {
         self.columns.iter().map(|column| std::mem::replace(&mut row[*column], Value::Null)).collect()
     }
 
-    /// The row with the key of `row` as it is now.
-    pub(super) fn read_one(&self, target: &mut dyn Target, row: &Row) -> Result<Option<Row>, TargetError> {
-        let found = target.read(&self.table, &self.key, std::slice::from_ref(&self.key_of(row)))?;
-        Ok(found.into_iter().next().flatten().map(|row| self.project(row)))
+    /// The rows with these keys as they are now.
+    pub(super) fn read_many(
+        &self,
+        target: &mut dyn Target,
+        keys: &[Row],
+    ) -> Result<Vec<Option<Row>>, TargetError> {
+        let found = target.read(&self.table, &self.key, keys)?;
+        Ok(found.into_iter().map(|row| row.map(|row| self.project(row))).collect())
     }
 
     /// The key of a row.

@@ -181,7 +181,7 @@ pub(super) struct Past {
     pub(super) ended: Vec<u8>,
     /// What is in doubt or was not good.
     pub(super) open: HashMap<u64, Prior>,
-    /// When the last candidate was begun.
+    /// When a candidate was last begun, or something was last sent for one.
     pub(super) begun_at: Option<String>,
     pub(super) canary: Option<(u64, u64)>,
     pub(super) is_approved: bool,
@@ -248,7 +248,8 @@ impl Past {
             }
             Line::Call { n, step, at, .. } => {
                 let prior = self.open.get_mut(&n)?;
-                (prior.called, prior.step) = (Some(at), step);
+                (prior.called, prior.step) = (Some(at.clone()), step);
+                self.begun_at = Some(at);
             }
             Line::Result(result) => self.open.get_mut(&result.n)?.called = Some(result.sent),
             Line::End { n, end, changes, .. } => {
@@ -401,6 +402,13 @@ impl Lines {
         Ok(Some(&self.buffer))
     }
 
+    /// Back to the first line.
+    fn rewind(&mut self) -> Result<(), FileError> {
+        self.reader.seek(SeekFrom::Start(0)).map_err(|e| FileError::new("read", &self.path, e))?;
+        (self.start, self.end, self.number) = (0, 0, 0);
+        Ok(())
+    }
+
     fn is_last(&mut self) -> Result<bool, FileError> {
         let rest = self.reader.fill_buf().map_err(|e| FileError::new("read", &self.path, e))?;
         Ok(!rest.contains(&b'\n'))
@@ -415,41 +423,76 @@ pub(super) struct EndRecord {
     pub(super) late: bool,
     pub(super) why: String,
     pub(super) changes: Vec<RowChange>,
+    /// How long they are in the books.
+    pub(super) bytes: usize,
 }
 
-/// Hands out the last `end` of each candidate, in the order of the books. Where each is, is found out in a first reading;
-/// nothing but one number a candidate is held.
+/// The last `end` of each candidate, in the order of the books. Where each is, is found out in a first reading; nothing but
+/// one number a candidate is held.
+#[derive(Debug)]
+pub(super) struct Ends {
+    lines: Lines,
+    /// Where the last `end` of each candidate begins.
+    last: Vec<u64>,
+}
+
+impl Ends {
+    /// Those of a plan with `total` candidates; `None` when there are no books.
+    pub(super) fn open(path: &Path, total: u64) -> Result<Option<Self>, BackfillError> {
+        let mut last = vec![u64::MAX; usize::try_from(total).unwrap_or(0)];
+        let Some(mut lines) = Lines::open(path)? else { return Ok(None) };
+        while let Some(text) = lines.next_line()? {
+            if !text.starts_with("{\"end\"") {
+                continue;
+            }
+            if let Ok(Line::End { n, .. }) = serde_json::from_str(text) {
+                let start = lines.start;
+                if let Some(slot) = usize::try_from(n).ok().and_then(|n| last.get_mut(n)) {
+                    *slot = start;
+                }
+            }
+        }
+        lines.rewind()?;
+        Ok(Some(Self { lines, last }))
+    }
+
+    /// The next one.
+    pub(super) fn take_next(&mut self, shapes: &[Shape]) -> Result<Option<EndRecord>, BackfillError> {
+        let Self { lines, last } = self;
+        loop {
+            let (start, number) = (lines.end, lines.number + 1);
+            let Some(text) = lines.next_line()? else { return Ok(None) };
+            if !text.starts_with("{\"end\"") {
+                continue;
+            }
+            let Ok(Line::End { n, end, late, why, changes, .. }) = serde_json::from_str(text) else {
+                continue;
+            };
+            if usize::try_from(n).ok().and_then(|n| last.get(n)) == Some(&start) {
+                let bytes = changes.get().len();
+                let changes = read_changes(shapes, changes);
+                let changes = changes.ok_or_else(|| damaged(&lines.path, number))?;
+                return Ok(Some(EndRecord { n, end, late, why, changes, bytes }));
+            }
+        }
+    }
+
+    /// Begins anew.
+    pub(super) fn rewind(&mut self) -> Result<(), FileError> {
+        self.lines.rewind()
+    }
+}
+
+/// Hands out the last `end` of each candidate, in the order of the books.
 pub(super) fn each_end(
     path: &Path,
     shapes: &[Shape],
     total: u64,
     each: &mut dyn FnMut(EndRecord) -> Result<(), BackfillError>,
 ) -> Result<(), BackfillError> {
-    let mut last = vec![u64::MAX; usize::try_from(total).unwrap_or(0)];
-    let Some(mut lines) = Lines::open(path)? else { return Ok(()) };
-    while let Some(text) = lines.next_line()? {
-        if !text.starts_with("{\"end\"") {
-            continue;
-        }
-        if let Ok(Line::End { n, .. }) = serde_json::from_str(text) {
-            let start = lines.start;
-            if let Some(slot) = usize::try_from(n).ok().and_then(|n| last.get_mut(n)) {
-                *slot = start;
-            }
-        }
-    }
-    lines.reader.seek(SeekFrom::Start(0)).map_err(|e| FileError::new("read", path, e))?;
-    (lines.start, lines.end, lines.number) = (0, 0, 0);
-    while let Some(text) = lines.next_line()? {
-        let text = text.to_owned();
-        if !text.starts_with("{\"end\"") {
-            continue;
-        }
-        let Ok(Line::End { n, end, late, why, changes, .. }) = serde_json::from_str(&text) else { continue };
-        if usize::try_from(n).ok().and_then(|n| last.get(n)) == Some(&lines.start) {
-            let changes = read_changes(shapes, changes).ok_or_else(|| damaged(path, lines.number))?;
-            each(EndRecord { n, end, late, why, changes })?;
-        }
+    let Some(mut ends) = Ends::open(path, total)? else { return Ok(()) };
+    while let Some(record) = ends.take_next(shapes)? {
+        each(record)?;
     }
     Ok(())
 }

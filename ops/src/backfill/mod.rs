@@ -22,6 +22,7 @@ mod seed;
 pub mod seed_plan;
 pub mod select;
 pub mod settings;
+mod undo;
 
 pub use journal::Ended;
 

@@ -4,7 +4,7 @@
 //! folder is changed by a run; runs write beside it. Reading a plan proves that it is what was written.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -192,12 +192,14 @@ pub enum Has {
 }
 
 /// What a step would do to a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// Nothing: the result is current.
     Nothing,
     /// Nothing: there is a row, and the step is for those without.
     Kept,
+    /// Nothing, because there is no row whose columns it could set, unless another step makes one.
+    Nowhere,
     /// A new row.
     New,
     /// A row that is there is overwritten.
@@ -214,7 +216,8 @@ impl Touched {
             Has::Other if step.if_missing => Effect::Kept,
             Has::Other if tells_versions_apart && step.set.is_empty() => Effect::New,
             Has::Other => Effect::Updated,
-            Has::Missing => Effect::New,
+            Has::Missing if step.set.is_empty() => Effect::New,
+            Has::Missing => Effect::Nowhere,
         }
     }
 }
@@ -234,16 +237,14 @@ impl Facts {
         })
     }
 
-    /// Adds what a candidate will change to what is expected: a table that two steps write changes once.
+    /// Adds what a candidate will change to what is expected: a table that two steps write in one way changes once.
     pub(super) fn expect(&mut self, batch: usize, has: &[Has]) {
-        let mut effects: Vec<_> = self.effects(batch, has).collect();
-        effects.sort_by_key(|(table, _)| *table);
-        effects.dedup_by_key(|(table, _)| *table);
+        let effects: std::collections::BTreeSet<_> = self.effects(batch, has).collect();
         for (table, effect) in effects {
             match effect {
                 Effect::New => self.expected[table].new += 1,
                 Effect::Updated => self.expected[table].updated += 1,
-                Effect::Nothing | Effect::Kept => {}
+                Effect::Nothing | Effect::Kept | Effect::Nowhere => {}
             }
         }
     }
@@ -371,7 +372,14 @@ impl BackfillDir {
         let path = self.path.join(CANDIDATES);
         let file = File::open(&path).map_err(|e| FileError::new("open", &path, e))?;
         let reader = BufReader::with_capacity(1 << 16, file);
-        Ok(Candidates { path, reader, line: String::new(), kind: self.facts().id.kind })
+        Ok(Candidates { path, reader, line: String::new(), kind: self.facts().id.kind, end: 0 })
+    }
+
+    /// Candidates by where they are in the list, in any order.
+    pub(super) fn places(&self) -> Result<Places, FileError> {
+        let path = self.path.join(CANDIDATES);
+        let file = File::open(&path).map_err(|e| FileError::new("open", &path, e))?;
+        Ok(Places { path, file, kind: self.facts().id.kind })
     }
 }
 
@@ -386,9 +394,40 @@ pub struct Candidates {
     reader: BufReader<File>,
     line: String,
     kind: Kind,
+    /// Where the last line ended.
+    end: u64,
+}
+
+fn strange() -> Refusal {
+    Refusal::new("the list of candidates cannot be read", "candidates", "another line")
+}
+
+/// The list, by place.
+#[derive(Debug)]
+pub(super) struct Places {
+    path: PathBuf,
+    file: File,
+    kind: Kind,
+}
+
+impl Places {
+    /// The candidate whose line goes `from` one byte `to` another.
+    pub(super) fn read(&self, from: u64, to: u64) -> Result<Candidate, super::BackfillError> {
+        let mut line = vec![0; usize::try_from(to - from).unwrap_or(0)];
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(from)).and_then(|_| file.read_exact(&mut line));
+        read.map_err(|e| FileError::new("read", &self.path, e))?;
+        let line = std::str::from_utf8(&line).ok();
+        Ok(line.and_then(|line| Candidate::parse(line, self.kind)).ok_or_else(strange)?)
+    }
 }
 
 impl Candidates {
+    /// Where the last candidate that was taken ends, in bytes.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The next candidate.
     pub fn take_next(&mut self) -> Result<Option<Candidate>, super::BackfillError> {
         self.line.clear();
@@ -396,7 +435,7 @@ impl Candidates {
         if self.reader.read_line(&mut self.line).map_err(failed)? == 0 {
             return Ok(None);
         }
-        let strange = || Refusal::new("the list of candidates cannot be read", "candidates", "another line");
+        self.end += self.line.len() as u64;
         Ok(Some(Candidate::parse(&self.line, self.kind).ok_or_else(strange)?))
     }
 }

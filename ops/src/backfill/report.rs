@@ -12,7 +12,7 @@ use super::BackfillError;
 use super::artifacts;
 use super::image::{Counts, Shape, count};
 use super::journal::{self, Ended, Line};
-use super::plan::{BackfillDir, Effect, Facts, Has, Plan};
+use super::plan::{BackfillDir, Effect, Facts, Has, Places, Plan};
 use super::run::{Context, LOGS, journal_path};
 use crate::change::apply::End;
 use crate::clock::Stamp;
@@ -124,11 +124,7 @@ impl Report {
     ) -> Result<Self, BackfillError> {
         let mut report = Self::gather(dir, shapes, &context.pace.now().db())?;
         (report.end, report.why) = (end, why.to_owned());
-        if end == End::Done && report.unexpected > 0 {
-            report.end = End::Failed;
-            report.why =
-                format!("{} changed otherwise than expected", plural(report.unexpected, "candidate"));
-        }
+        report.hold_against_plan();
         artifacts::write(dir, &report)?;
         Ok(report)
     }
@@ -144,7 +140,16 @@ impl Report {
         let mut report = Self::gather(dir, shapes, &closed)?;
         report.was_done = true;
         "already applied: there is nothing to do".clone_into(&mut report.why);
+        report.hold_against_plan();
         Ok(report)
+    }
+
+    /// What is done is not well done where other rows changed than the plan said.
+    fn hold_against_plan(&mut self) {
+        if self.end == End::Done && self.unexpected > 0 {
+            self.end = End::Failed;
+            self.why = format!("{} changed otherwise than expected", plural(self.unexpected, "candidate"));
+        }
     }
 
     /// What the books say, whoever reads them; for `status`.
@@ -196,7 +201,7 @@ impl Report {
             count(&record.changes, &mut actual);
             unexpected += u64::from(record.end.is_good() && list.is_more(record.n, &own));
             if !record.end.is_good() && errors.len() < ERRORS {
-                errors.push(Failure { id: list.id(record.n), end: record.end, why: record.why });
+                errors.push(Failure { id: list.id(record.n)?, end: record.end, why: record.why });
             }
             Ok(())
         })?;
@@ -246,15 +251,12 @@ impl Report {
 
     /// `39 (100.0%)`, of all candidates.
     pub(super) fn share(&self, of: u64) -> String {
-        if self.total == 0 {
-            return format!("{of} (n/a)");
-        }
-        format!("{of} ({:.1}%)", of as f64 / self.total as f64 * 100.0)
+        share_of(of, self.total)
     }
 
     /// Minutes with one decimal, half up.
     pub(super) fn minutes(&self) -> String {
-        format!("{:.1}", (self.runtime_minutes * 10.0 + 0.5 + 1e-9).floor() / 10.0)
+        one_decimal(self.runtime_minutes)
     }
 
     /// What a person reads.
@@ -316,17 +318,32 @@ impl Report {
     }
 }
 
-/// What the list says of each candidate, held in a few bytes.
+fn share_of(of: u64, total: u64) -> String {
+    if total == 0 {
+        return format!("{of} (n/a)");
+    }
+    format!("{of} ({:.1}%)", of as f64 / total as f64 * 100.0)
+}
+
+/// Half up, and not to the even digit.
+fn one_decimal(minutes: f64) -> String {
+    format!("{:.1}", (minutes * 10.0 + 0.5 + 1e-9).floor() / 10.0)
+}
+
+/// What the list says of each candidate, held in sixteen bytes; ids are read when they are asked for.
 pub(super) struct Listed {
     batches: Vec<u32>,
     /// Two bits a table: 1 new, 2 updated.
     effects: Vec<u32>,
-    ids: Vec<String>,
+    /// Where the line of each ends.
+    ends: Vec<u64>,
+    places: Places,
 }
 
 impl Listed {
     pub(super) fn read(dir: &BackfillDir) -> Result<Self, BackfillError> {
-        let mut all = Self { batches: Vec::new(), effects: Vec::new(), ids: Vec::new() };
+        let (batches, effects, ends) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { batches, effects, ends, places: dir.places()? };
         let facts = dir.facts();
         let mut list = dir.candidates()?;
         while let Some(candidate) = list.take_next()? {
@@ -334,12 +351,12 @@ impl Listed {
                 bits | match effect {
                     Effect::New => 1 << (2 * table),
                     Effect::Updated => 2 << (2 * table),
-                    Effect::Nothing | Effect::Kept => 0,
+                    Effect::Nothing | Effect::Kept | Effect::Nowhere => 0,
                 }
             });
             all.batches.push(u32::try_from(candidate.batch).unwrap_or(0));
             all.effects.push(bits);
-            all.ids.push(candidate.name());
+            all.ends.push(list.end());
         }
         Ok(all)
     }
@@ -348,8 +365,12 @@ impl Listed {
         usize::try_from(n).ok().and_then(|n| self.batches.get(n)).map_or(0, |batch| *batch as usize)
     }
 
-    pub(super) fn id(&self, n: u64) -> String {
-        usize::try_from(n).ok().and_then(|n| self.ids.get(n)).cloned().unwrap_or_default()
+    /// The id as people read it.
+    pub(super) fn id(&self, n: u64) -> Result<String, BackfillError> {
+        let place = usize::try_from(n).unwrap_or(usize::MAX);
+        let Some(end) = self.ends.get(place) else { return Ok(String::new()) };
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Ok(self.places.read(start, *end)?.name())
     }
 
     /// Whether a candidate changed more rows than the plan expects, or in another way.
@@ -564,5 +585,29 @@ impl Preview {
         }
         document.table(table);
         document
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_are_rounded_half_up_and_shares_of_nothing_are_none() {
+        let shown = [0.0, 0.049, 0.05, 2.24, 2.25, 2.35, 135.0 / 60.0].map(one_decimal);
+        assert_eq!(shown, ["0.0", "0.0", "0.1", "2.2", "2.3", "2.4", "2.3"]);
+        assert_eq!(
+            [share_of(39, 39), share_of(0, 39), share_of(1, 3)],
+            ["39 (100.0%)", "0 (0.0%)", "1 (33.3%)"]
+        );
+        assert_eq!(share_of(0, 0), "0 (n/a)");
+    }
+
+    #[test]
+    fn spans_are_for_people() {
+        assert_eq!(
+            [span(0), span(114), span(3_720), span(301_500)],
+            ["0 s", "1 min 54 s", "1 h 2 min", "83 h 45 min"]
+        );
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A row that is no longer what the run left is somebody else's by now: it is kept and listed. Where the target can, all of
 //! it is one transaction. Afterwards every row is read again and compared with what was before the run. Without an order
-//! it is a rehearsal: the same reading and the same counts, and nothing is written.
+//! it is a rehearsal: the same reading and the same counts, and nothing is written. How rows are taken back is in `undo`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +15,8 @@ use super::image::{RowChange, Shape, chained, differences};
 use super::journal::{self, Past, Prior};
 use super::plan::{BackfillDir, Candidate};
 use super::report::Listed;
-use super::run::{Context, journal_path, require_target, shapes, take};
+use super::run::{Context, journal_path, require_target, shapes};
+use super::undo::{Changed, Tally, Undoing};
 use crate::change::apply::End;
 use crate::change::apply::seat::Seat;
 use crate::change::gate::GateError;
@@ -23,12 +25,13 @@ use crate::clock::Stamp;
 use crate::files;
 use crate::guard::Refusal;
 use crate::report::{Align, Document, Table};
-use crate::target::{Batch, Change, Outcome, RunId, TargetIdentity};
-use crate::text::{one_line, plural, thousands};
-use crate::value::{Row, same_row};
+use crate::target::TargetIdentity;
+use crate::text::{plural, thousands};
 
-/// The report of a rollback, below the folder of the plan. While it is there the plan cannot be applied again.
-pub(super) const JOURNAL: &str = "rollback/report.json";
+/// The report of a rollback, below the folder of the plan.
+const REPORT: &str = "rollback/report.json";
+/// Written before the first row is; while it is there the plan cannot be applied again.
+const BEGUN: &str = "rollback/begun";
 
 /// What a rollback came to, or would come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,8 +48,12 @@ pub struct RollbackReport {
     pub end: End,
     /// By table.
     pub tables: Vec<Undone>,
-    /// Rows that changed since the run and were kept.
+    /// How many rows changed since the run and were kept.
+    pub kept_rows: u64,
+    /// The first of them.
     pub kept: Vec<KeptRow>,
+    /// The file in the folder of the plan that has all of them.
+    pub kept_file: Option<String>,
     /// Rows that read back as they were before the run.
     pub verified: u64,
     /// Rows that do not, although they were taken back.
@@ -86,12 +93,6 @@ pub struct KeptRow {
 /// Asked before anything is written.
 pub type Gate<'a> = &'a mut dyn FnMut(&BackfillDir, &TargetIdentity) -> Result<(), GateError>;
 
-/// One row to take back, and whose it is.
-struct Item {
-    n: u64,
-    change: RowChange,
-}
-
 /// Takes the run of a plan back; without a gate it is rehearsed.
 pub fn rollback(
     dir: &BackfillDir,
@@ -104,60 +105,111 @@ pub fn rollback(
     require_target(facts, &identity)?;
     let lock = PlanLock::take(dir.path())?;
     let shapes = shapes(context.target, facts)?;
-    let past = journal::read(&journal_path(dir), &shapes, facts.candidates)?;
-    let Some(past) = past else {
+    let path = journal_path(dir);
+    let Some(past) = journal::read(&path, &shapes, facts.candidates)? else {
         return Err(Refusal::new("this plan was never applied", "the books of a run", "none").into());
     };
     let timeout = timeout.unwrap_or(Duration::from_secs(facts.timeout_seconds));
-    let items = gather(dir, &shapes, &past, timeout, context)?;
+    let doubtful = doubtful(dir, &shapes, &past, timeout, context)?;
+    let capabilities = context.target.capabilities();
+    let mut changed = Changed::open(&path, facts.candidates, &shapes, doubtful, capabilities.batch_rows_max)?;
+    let report = empty(dir, &shapes, past.header.run, capabilities.atomic_rollback);
     let list = Listed::read(dir)?;
-    let mut undoing = Undoing { shapes: &shapes, items: &items, list: &list, context };
+    let place = if gate.is_some() { "rollback" } else { "rehearsal" };
+    let (kept, rows) = (format!("{place}/kept.ndjson"), changed.count()?);
+    let mut tally = Tally::new(report, &shapes, &list, dir.path(), &kept, rows);
+    let mut undoing = Undoing { dir, shapes: &shapes, changed: &mut changed, tally: &mut tally, context };
     let Some(gate) = gate else {
-        let mut report = undoing.rehearse(dir)?;
-        report.run = past.header.run;
-        return Ok(report);
+        undoing.rehearse()?;
+        return tally.finish();
     };
     gate(dir, &identity)?;
-    let seat = Seat::of(&lock);
-    let mut report = undoing.apply(dir, &seat)?;
-    report.run = past.header.run;
+    let begun = Begun::note(dir, undoing.context.pace.now())?;
+    if let Err(error) = undoing.apply(&Seat::of(&lock)) {
+        // In one transaction nothing was written, unless it is not known.
+        if capabilities.atomic_rollback && !is_in_doubt(&error) {
+            begun.forget();
+        }
+        return Err(error);
+    }
+    let report = tally.finish()?;
+    if report.end == End::Interrupted && capabilities.atomic_rollback {
+        begun.forget();
+        return Ok(report);
+    }
     let json = serde_json::to_string_pretty(&report).expect("texts and numbers are JSON") + "\n";
-    files::write_atomic(&dir.path().join(JOURNAL), json.as_bytes())?;
+    files::write_atomic(&dir.path().join(REPORT), json.as_bytes())?;
     files::write_atomic(&dir.path().join("rollback/report.md"), report.document().markdown().as_bytes())?;
     Ok(report)
 }
 
-/// Every row that the run changed: from the books, and of candidates in doubt from the database.
-fn gather(
+/// Whether a plan was taken back, or may have been in part.
+pub(super) fn was_begun(dir: &BackfillDir) -> bool {
+    [BEGUN, REPORT].iter().any(|name| dir.path().join(name).exists())
+}
+
+fn is_in_doubt(error: &BackfillError) -> bool {
+    matches!(error, BackfillError::Target(crate::target::TargetError::InDoubt { .. }))
+}
+
+/// The note that a plan is being taken back.
+struct Begun {
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Begun {
+    fn note(dir: &BackfillDir, now: Stamp) -> Result<Self, BackfillError> {
+        let path = dir.path().join(BEGUN);
+        let is_new = !was_begun(dir);
+        files::write_atomic(&path, format!("{}\n", now.db()).as_bytes())?;
+        Ok(Self { path, is_new })
+    }
+
+    /// Nothing was written. What cannot be removed says too much, which does no harm.
+    fn forget(self) {
+        if self.is_new {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn empty(dir: &BackfillDir, shapes: &[Shape], run: String, one_transaction: bool) -> RollbackReport {
+    let table = |shape: &Shape| Undone { table: shape.table.name.to_string(), ..Undone::default() };
+    RollbackReport {
+        format: 1,
+        plan: dir.plan().id.clone(),
+        run,
+        is_applied: false,
+        end: End::Done,
+        tables: shapes.iter().map(table).collect(),
+        kept_rows: 0,
+        kept: Vec::new(),
+        kept_file: None,
+        verified: 0,
+        different: 0,
+        one_transaction,
+    }
+}
+
+/// What candidates changed on which the books have not the last word: found out from the database.
+fn doubtful(
     dir: &BackfillDir,
     shapes: &[Shape],
     past: &Past,
     timeout: Duration,
     context: &mut Context<'_>,
-) -> Result<Vec<Item>, BackfillError> {
-    let mut by_candidate: HashMap<u64, Vec<RowChange>> = HashMap::new();
-    journal::each_end(&journal_path(dir), shapes, dir.facts().candidates, &mut |record| {
-        if !record.changes.is_empty() {
-            by_candidate.insert(record.n, record.changes);
-        }
-        Ok(())
-    })?;
+) -> Result<BTreeMap<u64, Vec<RowChange>>, BackfillError> {
+    let mut found = BTreeMap::new();
     let open = |n: u64| past.open.get(&n).filter(|prior| prior.before.is_some() && prior.called.is_some());
-    if past.open.keys().any(|n| open(*n).is_some()) {
-        let mut candidates = dir.candidates()?;
-        while let Some(candidate) = candidates.take_next()? {
-            if let Some(prior) = open(candidate.n) {
-                let changes = in_doubt(shapes, prior, &candidate, timeout, context)?;
-                by_candidate.insert(candidate.n, changes);
-            }
+    let Some(last) = past.open.keys().copied().filter(|n| open(*n).is_some()).max() else { return Ok(found) };
+    let mut candidates = dir.candidates()?;
+    while let Some(candidate) = candidates.take_next()?.filter(|candidate| candidate.n <= last) {
+        if let Some(prior) = open(candidate.n) {
+            found.insert(candidate.n, in_doubt(shapes, prior, &candidate, timeout, context)?);
         }
     }
-    let mut items: Vec<Item> = by_candidate
-        .into_iter()
-        .flat_map(|(n, changes)| changes.into_iter().map(move |change| Item { n, change }))
-        .collect();
-    items.sort_by_key(|item| (item.change.table, item.n));
-    Ok(items)
+    Ok(found)
 }
 
 /// What a candidate changed whose last call has no result: waits until that call is over in any case, then looks.
@@ -178,170 +230,8 @@ fn in_doubt(
     Ok(chained(shapes, prior.changes.clone(), differences(shapes, before, &now)))
 }
 
-struct Undoing<'u, 'c> {
-    shapes: &'u [Shape],
-    items: &'u [Item],
-    list: &'u Listed,
-    context: &'u mut Context<'c>,
-}
-
-/// What a row would become.
-fn inverse(change: &RowChange) -> Change {
-    match (&change.before, &change.after) {
-        (Some(before), Some(after)) => Change::Update { before: after.clone(), after: before.clone() },
-        (None, Some(after)) => Change::Delete { before: after.clone() },
-        (before, None) => Change::Insert { after: before.iter().flatten().cloned().map(Some).collect() },
-    }
-}
-
-impl Undoing<'_, '_> {
-    fn report(&self, dir: &BackfillDir) -> RollbackReport {
-        let table = |shape: &Shape| Undone { table: shape.table.name.to_string(), ..Undone::default() };
-        RollbackReport {
-            format: 1,
-            plan: dir.plan().id.clone(),
-            run: String::new(),
-            is_applied: false,
-            end: End::Done,
-            tables: self.shapes.iter().map(table).collect(),
-            kept: Vec::new(),
-            verified: 0,
-            different: 0,
-            one_transaction: self.context.target.capabilities().atomic_rollback,
-        }
-    }
-
-    fn read(&mut self, item: &Item) -> Result<Option<Row>, BackfillError> {
-        let row = item.change.after.as_ref().or(item.change.before.as_ref()).expect("a change has a row");
-        let shape = &self.shapes[item.change.table];
-        Ok(self.context.ask(|target| shape.read_one(target, row))?)
-    }
-
-    fn keep(&self, report: &mut RollbackReport, item: &Item, why: &str) {
-        report.tables[item.change.table].kept += 1;
-        report.kept.push(KeptRow {
-            table: self.shapes[item.change.table].table.name.to_string(),
-            id: self.list.id(item.n),
-            why: why.to_owned(),
-        });
-    }
-
-    fn rehearse(&mut self, dir: &BackfillDir) -> Result<RollbackReport, BackfillError> {
-        let mut report = self.report(dir);
-        for item in self.items {
-            let found = self.read(item)?;
-            let undone = &mut report.tables[item.change.table];
-            if same(found.as_ref(), item.change.before.as_ref()) {
-                undone.already += 1;
-            } else if same(found.as_ref(), item.change.after.as_ref()) {
-                undone.count(&item.change);
-            } else {
-                self.keep(&mut report, item, changed_since(found.as_ref()));
-            }
-        }
-        if !report.kept.is_empty() {
-            report.end = End::Partly;
-        }
-        Ok(report)
-    }
-
-    fn apply(&mut self, dir: &BackfillDir, seat: &Seat) -> Result<RollbackReport, BackfillError> {
-        let mut report = self.report(dir);
-        report.is_applied = true;
-        let outcomes =
-            if report.one_transaction { self.together(dir, seat)? } else { self.table_by_table(dir, seat)? };
-        for (item, outcome) in self.items.iter().zip(&outcomes) {
-            match outcome {
-                Outcome::Applied { .. } => report.tables[item.change.table].count(&item.change),
-                Outcome::Already => report.tables[item.change.table].already += 1,
-                Outcome::Drifted { found } => self.keep(&mut report, item, changed_since(found.as_ref())),
-                Outcome::Failed { reason } => {
-                    self.keep(&mut report, item, &format!("refused: {}", one_line(reason)));
-                }
-            }
-        }
-        for (item, outcome) in self.items.iter().zip(&outcomes) {
-            if matches!(outcome, Outcome::Applied { .. } | Outcome::Already) {
-                let found = self.read(item)?;
-                let is_as_before = same(found.as_ref(), item.change.before.as_ref());
-                *(if is_as_before { &mut report.verified } else { &mut report.different }) += 1;
-            }
-        }
-        report.end = match (report.different, report.kept.is_empty()) {
-            (0, true) => End::Done,
-            (0, false) => End::Partly,
-            _ => End::Failed,
-        };
-        Ok(report)
-    }
-
-    /// All tables in one transaction.
-    fn together(&mut self, dir: &BackfillDir, seat: &Seat) -> Result<Vec<Outcome>, BackfillError> {
-        let run = RunId { plan: dir.plan().id.clone(), direction: "rollback".to_owned() };
-        let owner = self.context.ids.hex("owner", 8);
-        let now = self.context.pace.now();
-        let state = take(self.context.target, seat, &self.shapes[0], &run, (&owner, now))?;
-        let mut position = state.next;
-        let changes: Vec<(usize, Vec<Change>)> = self.by_table();
-        let mut batches = Vec::new();
-        for (table, changes) in &changes {
-            batches.push(batch(&self.shapes[*table], changes, &run, position, now));
-            position += changes.len() as u64;
-        }
-        let result = self.context.target.apply_all(&batches);
-        self.context.target.close(&run, &owner, false)?;
-        seat.leave();
-        Ok(result?.into_iter().flatten().collect())
-    }
-
-    /// One table after the other, in batches of what the target takes.
-    fn table_by_table(&mut self, dir: &BackfillDir, seat: &Seat) -> Result<Vec<Outcome>, BackfillError> {
-        let rows = self.context.target.capabilities().batch_rows_max.max(1);
-        let mut all = Vec::new();
-        for (table, changes) in self.by_table() {
-            let name = &self.shapes[table].table.name;
-            let run = RunId { plan: dir.plan().id.clone(), direction: format!("rollback {name}") };
-            let owner = self.context.ids.hex("owner", 8);
-            let now = self.context.pace.now();
-            let state = take(self.context.target, seat, &self.shapes[table], &run, (&owner, now))?;
-            let mut position = state.next;
-            for chunk in changes.chunks(rows) {
-                let batch = batch(&self.shapes[table], chunk, &run, position, now);
-                all.extend(self.context.target.apply(&batch)?);
-                position += chunk.len() as u64;
-            }
-            self.context.target.close(&run, &owner, false)?;
-            seat.leave();
-        }
-        Ok(all)
-    }
-
-    fn by_table(&self) -> Vec<(usize, Vec<Change>)> {
-        let of = |table: usize| self.items.iter().filter(move |item| item.change.table == table);
-        let changes = |table: usize| (table, of(table).map(|item| inverse(&item.change)).collect::<Vec<_>>());
-        (0..self.shapes.len()).map(changes).filter(|(_, changes)| !changes.is_empty()).collect()
-    }
-}
-
-fn batch<'b>(shape: &'b Shape, changes: &'b [Change], run: &'b RunId, first: u64, now: Stamp) -> Batch<'b> {
-    let Shape { table, columns, key, .. } = shape;
-    Batch { table, columns, key, run, first, changes, now }
-}
-
-fn same(a: Option<&Row>, b: Option<&Row>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same_row(a, b),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
-fn changed_since(found: Option<&Row>) -> &'static str {
-    if found.is_some() { "it changed since the run" } else { "it was removed since the run" }
-}
-
 impl Undone {
-    fn count(&mut self, change: &RowChange) {
+    pub(super) fn count(&mut self, change: &RowChange) {
         match (&change.before, &change.after) {
             (Some(_), Some(_)) => self.restored += 1,
             (None, _) => self.deleted += 1,
@@ -363,6 +253,9 @@ impl RollbackReport {
         let rows: u64 = self.tables.iter().map(|t| t.restored + t.deleted + t.reinserted + t.already).sum();
         let state = match (self.is_applied, self.end) {
             (false, _) => "nothing was written".to_owned(),
+            (true, End::Interrupted) => {
+                format!("interrupted; {} read back as before the run", plural(self.verified, "row"))
+            }
             (true, End::Failed) => {
                 format!("{} differ from what was before the run: FAIL", plural(self.different, "row"))
             }
@@ -371,7 +264,7 @@ impl RollbackReport {
         document.facts([
             ("run", self.run.clone()),
             ("state", state),
-            ("kept", format!("{} that changed since", plural(self.kept.len() as u64, "row"))),
+            ("kept", format!("{} that changed since", plural(self.kept_rows, "row"))),
             ("transaction", if self.one_transaction { "one" } else { "one a batch, or a row" }.to_owned()),
         ]);
         let names = ["table", "restored", "deleted", "put back", "already", "kept"];
@@ -390,8 +283,9 @@ impl RollbackReport {
                     .take(LISTED)
                     .map(|kept| format!("{}, {}: {}", kept.table, kept.id, kept.why)),
             );
-            if self.kept.len() > LISTED {
-                document.text(format!("{} more are in the report.", self.kept.len() - LISTED));
+            let more = self.kept_rows.saturating_sub(LISTED as u64);
+            if let Some(file) = self.kept_file.as_ref().filter(|_| more > 0) {
+                document.text(format!("{} more are in `{file}`.", thousands(more)));
             }
         }
         document

@@ -35,7 +35,7 @@ pub(super) const JOURNAL: &str = "apply/journal.ndjson";
 pub const LOGS: &str = "backfill_logs";
 
 /// How long the table is held without a sign of life.
-const LEASE: Duration = Duration::from_mins(10);
+pub(super) const LEASE: Duration = Duration::from_mins(10);
 /// The longest wait before everything is looked at again.
 const SLICE: Duration = Duration::from_secs(1);
 /// Tries of a reading that the target is not available for.
@@ -214,6 +214,11 @@ pub fn apply(
     let facts = dir.facts();
     let identity = context.target.identity()?;
     require_target(facts, &identity)?;
+    if settings.limits.query.is_some() && identity.driver == "postgrest" {
+        // A query that cannot be answered holds the run, and this one never could be.
+        let refusal = Refusal::new("a REST API measures nothing", "a pause file", "a throttle query");
+        return Err(refusal.next("name the database itself as --target, or use --pause-file").into());
+    }
     let lock = PlanLock::take(dir.path())?;
     let shapes = shapes(context.target, facts)?;
     let path = journal_path(dir);
@@ -249,7 +254,7 @@ pub fn apply(
 
 /// A plan is applied once: what it wrote and took back is no longer what it froze.
 fn require_not_taken_back(dir: &BackfillDir) -> Result<(), BackfillError> {
-    if dir.path().join(super::rollback::JOURNAL).exists() {
+    if super::rollback::was_begun(dir) {
         let refusal =
             Refusal::new("this plan was taken back", "a plan that was not", "the books of a rollback");
         return Err(refusal.next("cargo xtask backfill plan makes a new one").into());
@@ -301,7 +306,7 @@ pub(super) struct Runner<'r, 'c> {
     pub(super) past: Past,
     pub(super) lease: Option<Lease>,
     pub(super) calls: Option<Rate>,
-    sessions: Rate,
+    pub(super) sessions: Rate,
     throttle: Throttle,
     list: Candidates,
     flights: Vec<Flight>,

@@ -318,3 +318,17 @@ impl Shape {
         out.extend_from_slice(b");\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_of_the_same_day_is_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["rollback_2026-01-02.sql", "rollback_2026-01-02-2.sql", "rollback_2026-01-02-3.sql"] {
+            assert_eq!(free_name(dir.path(), "2026-01-02"), name);
+            crate::files::write_atomic(&dir.path().join(name), b"").unwrap();
+        }
+    }
+}

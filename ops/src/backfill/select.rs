@@ -13,14 +13,14 @@ use super::plan::{
 };
 use super::seed::{Explicit, batch_of, explicit, keep_promises, require_environment};
 use super::seed_plan::SeedPlan;
-use super::settings::{ResultTable, Settings};
+use super::settings::{ResultTable, Settings, Step};
 use crate::change::plan::FileSeal;
 use crate::clock::Stamp;
 use crate::files::FileError;
 use crate::guard::Refusal;
 use crate::sort::Sorter;
 use crate::target::schema::{Table, TableName};
-use crate::target::{ScanProof, Target, TargetError};
+use crate::target::{Capabilities, ScanProof, Target, TargetError, TargetIdentity};
 use crate::value::{Digest128, Kind, ValueRef, digest_row, order_key, parse_json, write_json};
 
 /// What a plan is made for.
@@ -83,6 +83,8 @@ pub fn plan(target: &mut dyn Target, request: &Request<'_>) -> Result<Planned, B
     let tables = settings.results.iter().map(|result| table_of(target, &result.table));
     let tables: Vec<Table> = tables.collect::<Result<_, _>>()?;
     let mut facts = facts(target, request, &table, &tables)?;
+    let mut steps = facts.batches.iter().flat_map(|batch| &batch.steps);
+    steps.try_for_each(|step| can_be_done(&facts, step, &tables))?;
     let mut found = HashMap::new();
     for (i, (result, table)) in settings.results.iter().zip(&tables).enumerate() {
         let proof = results(target, table, result, i, &mut found)?;
@@ -168,11 +170,7 @@ fn facts(
         let (batch_id, steps) = (request.name.to_owned(), settings.steps.clone());
         batches.push(Batch { batch_id, description: String::new(), count: 0, steps });
     }
-    if identity.lineage.is_none() {
-        notes.push(
-            "the database was never stamped: that it is the right one rests on its fingerprint".to_owned(),
-        );
-    }
+    notes.extend(warnings(&identity, &target.capabilities()));
     let calls = batches.iter().flat_map(|batch| &batch.steps).any(|step| step.function.is_some());
     if calls && request.functions.is_none() {
         let refusal = Refusal::new("it is not known where functions are called", "--functions URL", "none");
@@ -213,6 +211,47 @@ fn facts(
         notes,
         list: FileSeal { path: String::new(), bytes: 0, sha256: String::new() },
     })
+}
+
+/// What a person should know of a database, whatever the plan is.
+fn warnings(identity: &TargetIdentity, capabilities: &Capabilities) -> impl Iterator<Item = String> {
+    let unstamped = identity
+        .lineage
+        .is_none()
+        .then_some("the database was never stamped: that it is the right one rests on its fingerprint");
+    let unlocked = (!capabilities.books_in_target).then_some(
+        "this target has no lock of its own: only the folder of the plan keeps a second runner away, and not one on \
+         another machine",
+    );
+    unstamped.into_iter().chain(unlocked).map(str::to_owned)
+}
+
+/// Refuses a step that this target or this table has no way for.
+fn can_be_done(facts: &Facts, step: &Step, tables: &[Table]) -> Result<(), Refusal> {
+    if step.sql.is_some() && facts.target.driver == "postgrest" {
+        let refusal =
+            Refusal::new("a REST API runs no statements", "steps of functions and columns", "a step `sql`");
+        return Err(
+            refusal.next("name the database itself as --target, or put the statement into a function")
+        );
+    }
+    let place = facts.written_by(step);
+    let (table, touched) = (&tables[place], &facts.results[place]);
+    for name in step.set.keys() {
+        let index = column(table, name)?;
+        let what = format!("`set` cannot change `{name}` of {}", table.name);
+        if touched.row_key.contains(name) || touched.result.link == *name {
+            return Err(Refusal::new(
+                what,
+                "columns beside the key and the link",
+                "one that tells rows apart",
+            ));
+        }
+        if !table.writable().contains(&index) {
+            return Err(Refusal::new(what, "a column that can be written", "a computed one"));
+        }
+    }
+    Ok(())
 }
 
 /// A table of results as plans know it.

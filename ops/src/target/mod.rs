@@ -292,10 +292,23 @@ pub trait Target: Send {
     }
 
     /// Applies batches of one run, in order and with positions that follow each other: in one transaction where
-    /// [`Capabilities::atomic_rollback`] is true.
-    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
-        batches.iter().map(|batch| self.apply(batch)).collect()
+    /// [`Capabilities::atomic_rollback`] is true. They are asked for one after the other and never held together.
+    fn apply_all(&mut self, batches: &mut dyn Batches) -> Result<(), TargetError> {
+        while let Some(batch) = batches.take_next()? {
+            let outcomes = self.apply(&batch)?;
+            batches.came_to(outcomes)?;
+        }
+        Ok(())
     }
+}
+
+/// Batches that are handed out one after the other.
+pub trait Batches {
+    /// The next one, with at least one change; `None` behind the last. An error ends the transaction, and is given back.
+    fn take_next(&mut self) -> Result<Option<Batch<'_>>, TargetError>;
+
+    /// What became of the one that was handed out last, if the transaction comes to its end. An error ends it.
+    fn came_to(&mut self, outcomes: Vec<Outcome>) -> Result<(), TargetError>;
 }
 
 /// What a value is, without showing it.

@@ -14,6 +14,7 @@ use ops::backfill::run::{self as engine, Context, Order, Settings as RunSettings
 use ops::backfill::seed_plan::{self, SeedPlan};
 use ops::backfill::select::{self, FileRef, Planned, Request};
 use ops::backfill::settings::Settings as Described;
+use ops::change::apply::End;
 use ops::change::gate::{self, Decision, Entry, GateError, Gates, Stage};
 use ops::change::pace::RealPace;
 use ops::change::throttle::{Limits, QueryLimit};
@@ -415,8 +416,8 @@ fn apply(args: &ApplyArgs, settings: &Settings) -> anyhow::Result<Code> {
     let result = engine::apply(&dir, &args.run_settings(settings), &mut order, &mut context);
     drop(bar);
     let report = result?;
+    let is_canary = args.canary.is_some() && report.not_reached > 0 && report.end == End::Partly;
     if !report.was_done {
-        let is_canary = args.canary.is_some() && report.not_reached > 0;
         let stage = if is_canary { Stage::Canary } else { Stage::Apply };
         // The digests let an audit tell these artifacts from others of the same name.
         let results = watched::digest(&dir.path().join(engine::LOGS).join(RESULTS))?;
@@ -424,17 +425,21 @@ fn apply(args: &ApplyArgs, settings: &Settings) -> anyhow::Result<Code> {
     }
     output.json(&report)?;
     output.document(&report.document());
-    output.line(&halt(&report, &shown(dir.path(), settings)));
+    let approval = if is_canary { format!(" {}", rules::option(plan)) } else { String::new() };
+    output.line(&halt(&report, &shown(dir.path(), settings), &approval));
     Ok(run::code(report.end))
 }
 
 /// What to do now: nothing goes on by itself.
-fn halt(report: &Report, folder: &str) -> String {
-    use ops::change::apply::End;
+fn halt(report: &Report, folder: &str, approval: &str) -> String {
+    let review = format!("Halted for review: {folder}/{}", ops::backfill::artifacts::SUMMARY);
     match report.end {
         End::Done if report.was_done => "Already applied: nothing was done.".to_owned(),
-        End::Done => format!("Halted for review: {folder}/{}", ops::backfill::artifacts::SUMMARY),
-        _ => format!("Halted. To go on: cargo xtask backfill apply --plan {folder} --apply --resume"),
+        End::Failed => format!("{review}\nThe way back: cargo xtask backfill rollback --plan {folder}"),
+        End::Done => format!("{review}\nWhen it is as it should be: cargo xtask pipeline status"),
+        _ => format!(
+            "{review}\nTo go on: cargo xtask backfill apply --plan {folder} --apply --resume{approval}"
+        ),
     }
 }
 
@@ -445,25 +450,25 @@ fn take_back(args: &BackArgs, settings: &Settings) -> anyhow::Result<Code> {
     let mut target = args.target.open_planned(&plan.plan.target, settings)?;
     target::identify(target.as_mut(), &output)?;
     let (mut pace, mut ids) = (RealPace::new(settings.clock), settings.ids());
+    let mut bar = output.progress(plan.plan.candidates, "rows");
     let mut context = Context {
         target: target.as_mut(),
         functions: &NoFunctions,
         pace: &mut pace,
         ids: &mut ids,
         stop: stop_flag()?,
-        progress: &mut |_| {},
+        progress: &mut |progress| show(&mut bar, progress),
     };
     let mut gate =
         |dir: &BackfillDir, _: &TargetIdentity| args.gate.pass(dir.plan(), Stage::Rollback, settings);
-    let report = rollback(&dir, args.timeout, args.apply.then_some(&mut gate), &mut context)?;
+    let result = rollback(&dir, args.timeout, args.apply.then_some(&mut gate), &mut context);
+    drop(bar);
+    let report = result?;
     if report.is_applied {
-        let is_pass = report.different == 0;
+        let is_pass = matches!(report.end, End::Done | End::Partly);
         let decision = if is_pass { Decision::Pass } else { Decision::Fail };
         let entry = rules::entry(plan, Stage::Rollback, decision).with("run", report.run.as_str());
-        args.gate.append(
-            entry.with("kept", report.kept.len() as u64).with("verified", report.verified),
-            settings,
-        )?;
+        args.gate.append(entry.with("kept", report.kept_rows).with("verified", report.verified), settings)?;
     }
     output.json(&report)?;
     output.document(&report.document());

@@ -13,7 +13,7 @@ use ops::guard::Refusal;
 use ops::identity::Source;
 use ops::pace::{Pace, RealPace, VirtualPace};
 use ops::probe::{Patience, Probe};
-use ops::soak::settings::Settings as SoakSettings;
+use ops::soak::settings::{Settings as SoakSettings, Span};
 use ops::soak::{self, Asking, Ended, Evidence, Log, PlanFacts, Public, Verdict};
 use ops::target::postgrest::{Caller, PostgrestOptions};
 use ops::url::DbUrl;
@@ -40,6 +40,12 @@ pub(crate) struct RunArgs {
     /// DATABASE_URL or SUPABASE_URL. Keys come from SUPABASE_SERVICE_ROLE_KEY; tokens are tried with SUPABASE_ANON_KEY
     #[arg(long, value_name = "URL")]
     db: Option<String>,
+    /// How long to watch, in place of the window of the section
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    hours: Option<Span>,
+    /// From look to look, in place of that of the section: 90s, 5m
+    #[arg(long, value_name = "SPAN")]
+    every: Option<Span>,
     /// The plan whose run is watched: its folder, or its id when it is below .ops/backfills
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
@@ -61,6 +67,15 @@ pub(crate) struct RunArgs {
     /// Print the judgement as one JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// A year of hours.
+const HOURS_MAX: f64 = 8784.0;
+
+fn hours(text: &str) -> Result<Span, String> {
+    let hours = text.parse().ok().filter(|hours: &f64| *hours > 0.0 && *hours <= HOURS_MAX);
+    let seconds = hours.map(|hours| Duration::from_secs_f64((hours * 3600.0).round().max(1.0)).as_secs());
+    seconds.map(Span).ok_or_else(|| "expected hours, a number above 0".to_owned())
 }
 
 pub(crate) fn run(args: &RunArgs, settings: &Settings) -> anyhow::Result<Code> {
@@ -143,12 +158,19 @@ fn described(args: &RunArgs, settings: &Settings) -> anyhow::Result<SoakSettings
         Some(file) => Config::read(&settings.cwd.join(file))?,
         None => Config::of(&settings.cwd)?,
     };
-    config.soaks.get(&args.soak).cloned().ok_or_else(|| {
+    let described = config.soaks.get(&args.soak).cloned().ok_or_else(|| {
         let known: Vec<&str> = config.soaks.keys().map(String::as_str).collect();
         let known = if known.is_empty() { "a section [soaks.NAME]".to_owned() } else { known.join(", ") };
         let what = format!("there is no soak `{}` in {}", args.soak, config.origin);
-        Refusal::new(what, known, format!("`{}`", args.soak)).into()
-    })
+        Refusal::new(what, known, format!("`{}`", args.soak))
+    })?;
+    let window = args.hours.unwrap_or(described.window);
+    let every = args.every.unwrap_or(described.every);
+    let described = SoakSettings { window, every, ..described };
+    described
+        .check()
+        .map_err(|what| Refusal::new("there can be no such soak", "looks within the window", what))?;
+    Ok(described)
 }
 
 /// Somebody of the public, where tokens are tried; refuses metrics that this kind of database cannot answer.

@@ -10,6 +10,7 @@ mod blueprint;
 mod books;
 mod catalog;
 mod fault;
+mod related;
 mod rows;
 mod scan;
 mod scratch;
@@ -24,11 +25,12 @@ use ::postgres::{IsolationLevel, Transaction};
 use self::apply::{Applier, Part, Statements, Stop};
 use self::catalog::{Facts, Triggers};
 use self::fault::{Fault, explain};
+use self::related::Related;
 pub use self::scratch::{PostgresScratch, psql_variables};
 use self::sql::Shape;
 use super::schema::{Table, TableName};
 use super::{
-    Batch, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
+    Batch, Batches, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
     TargetIdentity,
 };
 use crate::clock::Stamp;
@@ -74,6 +76,8 @@ pub struct PostgresTarget {
     url: PostgresUrl,
     options: PostgresOptions,
     reader: Option<Connection>,
+    /// What the connection that reads knows of questions that come again.
+    related: Vec<Related>,
     writer: Option<Writer>,
     /// The run whose table is held, and under which owner.
     lease: Option<(RunId, String)>,
@@ -106,13 +110,14 @@ impl PostgresTarget {
     /// Connects for reading.
     pub fn connect(url: &PostgresUrl, options: PostgresOptions) -> Result<Self, TargetError> {
         let reader = Some(open(url, &options, Access::Read)?);
-        Ok(Self { url: url.clone(), options, reader, writer: None, lease: None })
+        Ok(Self { url: url.clone(), options, reader, related: Vec::new(), writer: None, lease: None })
     }
 
     /// The connection that reads, made again when it was lost since it was last used.
     fn reader(&mut self) -> Result<&mut Connection, TargetError> {
         let is_usable = |reader: &mut Connection| reader.client.batch_execute("").is_ok();
         if !self.reader.as_mut().is_some_and(is_usable) {
+            self.related.clear();
             self.reader = Some(open(&self.url, &self.options, Access::Read)?);
         }
         Ok(self.reader.as_mut().expect("it was just opened"))
@@ -164,6 +169,21 @@ impl PostgresTarget {
                 Ok((catalog::columns(tx, table)?, catalog::triggers(tx, &table.name)?))
             })?;
             self.writer()?.known = Some(Known { table: table.clone(), columns, triggers });
+        }
+        Ok(())
+    }
+
+    /// Applies batches in one transaction, which stays open.
+    fn parts(&mut self, batches: &mut dyn Batches, is_begun: &mut bool) -> Result<(), TargetError> {
+        while let Some(batch) = batches.take_next()? {
+            let Some((_, owner)) = self.lease.clone().filter(|(run, _)| run == batch.run) else {
+                return Err(books::lost());
+            };
+            self.learn(batch.table)?;
+            let part = Part { is_first: !*is_begun, is_last: false };
+            *is_begun = true;
+            let outcomes = self.writer()?.apply_part(&owner, &batch, part)?;
+            batches.came_to(outcomes)?;
         }
         Ok(())
     }
@@ -225,20 +245,27 @@ impl Writer {
         let Some(known) = &self.known else { unreachable!("the table was learned") };
         let shape = Shape::of(batch, &known.columns, known.triggers.before)
             .ok_or_else(|| TargetError::failed(ACTION, "the key is not among the columns of the batch"))?;
+        self.batches = self.batches.wrapping_add(1);
         let (client, statements) = (&mut self.connection.client, &mut self.statements);
         let triggers = known.triggers;
         let mut applier = Applier { client, statements, shape: &shape, triggers, owner, batch, part };
-        let (fault, was_sent) = match applier.slowly() {
+        let fault = match applier.slowly() {
             Ok(outcomes) => return Ok(outcomes),
-            Err(Stop::Working(fault)) => (fault, false),
-            Err(Stop::Committing(fault)) => (fault, true),
+            Err(Stop::Working(fault) | Stop::Committing(fault)) => fault,
         };
-        if was_sent && fault.is_broken() {
-            self.is_lost = true;
-            return Err(TargetError::InDoubt { reason: fault.reason(&self.connection) });
-        }
         self.is_lost = self.connection.client.batch_execute("ROLLBACK").is_err();
         Err(fault.explain(&self.connection, ACTION))
+    }
+
+    /// Ends the transaction of several batches.
+    fn commit(&mut self) -> Result<(), TargetError> {
+        let Err(error) = self.connection.client.batch_execute("COMMIT") else { return Ok(()) };
+        let fault = Fault::from(error);
+        self.is_lost = fault.is_broken();
+        if self.is_lost {
+            return Err(TargetError::InDoubt { reason: fault.reason(&self.connection) });
+        }
+        Err(fault.explain(&self.connection, "commit batches"))
     }
 }
 
@@ -349,10 +376,14 @@ impl Target for PostgresTarget {
     }
 
     fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
-        self.look(&format!("read rows of `{}`", table.name), |tx| {
-            let columns = catalog::columns(tx, table)?;
-            rows::related(tx, table, &columns, column, value)
-        })
+        // What a lost connection knew is forgotten with it; so is what was known when something failed.
+        self.reader()?;
+        let mut known = std::mem::take(&mut self.related);
+        let rows = self.look(&format!("read rows of `{}`", table.name), |tx| {
+            related::related(tx, &mut known, table, column, value)
+        })?;
+        self.related = known;
+        Ok(rows)
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {
@@ -367,17 +398,16 @@ impl Target for PostgresTarget {
         })
     }
 
-    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
-        let Some(first) = batches.first() else { return Ok(Vec::new()) };
-        let Some((_, owner)) = self.lease.clone().filter(|(run, _)| run == first.run) else {
-            return Err(books::lost());
-        };
-        let mut all = Vec::with_capacity(batches.len());
-        for (i, batch) in batches.iter().enumerate() {
-            self.learn(batch.table)?;
-            let part = Part { is_first: i == 0, is_last: i + 1 == batches.len() };
-            all.push(self.writer()?.apply_part(&owner, batch, part)?);
+    fn apply_all(&mut self, batches: &mut dyn Batches) -> Result<(), TargetError> {
+        let mut is_begun = false;
+        let applied = self.parts(batches, &mut is_begun);
+        let Some(writer) = self.writer.as_mut().filter(|_| is_begun) else { return applied };
+        match applied {
+            Ok(()) => writer.commit(),
+            Err(error) => {
+                writer.is_lost |= writer.connection.client.batch_execute("ROLLBACK").is_err();
+                Err(error)
+            }
         }
-        Ok(all)
     }
 }

@@ -40,21 +40,6 @@ pub(super) fn read(
     Ok(found)
 }
 
-/// The rows in which a column holds exactly this value, all columns.
-pub(super) fn related(
-    tx: &mut Transaction<'_>,
-    table: &Table,
-    columns: &[Facts],
-    column: usize,
-    value: &Value,
-) -> Result<Vec<Row>, Fault> {
-    let all: Vec<&Facts> = columns.iter().collect();
-    let statement = tx.prepare(&by_key_sql(table, &[&columns[column]], &all, false))?;
-    let cells = [Cells::of(std::iter::once(Some(value)))];
-    let found = find(tx, &statement, &cells, &all)?.into_iter().map(|(_, row)| row);
-    Ok(found.filter(|row| row[column].as_ref().same(value.as_ref())).collect())
-}
-
 /// A query for the rows of which the keys are given as one array a column. The given texts are cast to the types of the
 /// columns, and not the other way round, so that the key's index is used.
 pub(super) fn by_key_sql(table: &Table, key: &[&Facts], columns: &[&Facts], locks: bool) -> String {

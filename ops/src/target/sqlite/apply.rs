@@ -13,38 +13,52 @@ use super::catalog::{Facts, quote, quoted};
 use super::cell::{Bound, borrow, is_exactly};
 use super::error::{commit_failed, failed, is_about_the_row, reason};
 use crate::guard::Refusal;
-use crate::target::{Batch, Change, Outcome, TargetError};
+use crate::target::{Batch, Batches, Change, Outcome, RunId, TargetError};
 use crate::value::{Row, Value};
 
-/// Applies the batch, with its outcomes in the books.
+/// Applies the batch in a transaction of its own, with its outcomes in the books.
 pub(super) fn apply(
     conn: &Connection,
     facts: &mut Option<Facts>,
     owner: &str,
     batch: &Batch<'_>,
 ) -> Result<Vec<Outcome>, TargetError> {
-    Ok(apply_all(conn, facts, owner, std::slice::from_ref(batch))?.swap_remove(0))
+    let tx = begin(conn)?;
+    let outcomes = part(&tx, facts, owner, batch)?;
+    tx.commit().map_err(commit_failed)?;
+    Ok(outcomes)
 }
 
 /// Applies the batches in one transaction, with their outcomes in the books.
 pub(super) fn apply_all(
     conn: &Connection,
     facts: &mut Option<Facts>,
-    owner: &str,
-    batches: &[Batch<'_>],
-) -> Result<Vec<Vec<Outcome>>, TargetError> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
-        .map_err(|e| failed("begin a batch", e))?;
-    let mut all = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let facts = Facts::refresh(facts, &tx, batch.table, batch.key)?;
-        books::fence(&tx, owner, batch)?;
-        let outcomes = Applier::new(&tx, facts, batch)?.run()?;
-        books::record(&tx, batch, &outcomes)?;
-        all.push(outcomes);
+    owner: &dyn Fn(&RunId) -> Result<String, TargetError>,
+    batches: &mut dyn Batches,
+) -> Result<(), TargetError> {
+    let tx = begin(conn)?;
+    while let Some(batch) = batches.take_next()? {
+        let outcomes = part(&tx, facts, &owner(batch.run)?, &batch)?;
+        batches.came_to(outcomes)?;
     }
-    tx.commit().map_err(commit_failed)?;
-    Ok(all)
+    tx.commit().map_err(commit_failed)
+}
+
+fn begin(conn: &Connection) -> Result<Transaction<'_>, TargetError> {
+    Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(|e| failed("begin a batch", e))
+}
+
+fn part(
+    tx: &Transaction<'_>,
+    facts: &mut Option<Facts>,
+    owner: &str,
+    batch: &Batch<'_>,
+) -> Result<Vec<Outcome>, TargetError> {
+    let facts = Facts::refresh(facts, tx, batch.table, batch.key)?;
+    books::fence(tx, owner, batch)?;
+    let outcomes = Applier::new(tx, facts, batch)?.run()?;
+    books::record(tx, batch, &outcomes)?;
+    Ok(outcomes)
 }
 
 /// Runs one statement in a transaction of its own; how many rows it changed.
@@ -338,9 +352,12 @@ impl<'c, 'b> Applier<'c, 'b> {
         }
         let statement = self.statements.get_mut(&self.written).expect("it was just prepared");
         self.written.truncate(shape);
-        let triggers = &self.facts.triggers;
+        let (triggers, conn) = (&self.facts.triggers, self.conn);
         let refused = |e: rusqlite::Error| {
-            if is_about_the_row(&e) {
+            if conn.is_autocommit() {
+                // Nothing may follow as if the transaction were still there.
+                Stop::Batch(TargetError::failed("change a row", "a trigger rolled the transaction back"))
+            } else if is_about_the_row(&e) {
                 Stop::Row(reason(&e, triggers))
             } else {
                 Stop::Batch(failed("change a row", e))

@@ -23,7 +23,7 @@ use self::error::{failed, open_failed};
 pub use self::scratch::SqliteScratch;
 use super::schema::{Table, TableName};
 use super::{
-    Batch, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
+    Batch, Batches, Capabilities, Outcome, RecordedBatch, RunId, RunState, ScanProof, Target, TargetError,
     TargetIdentity,
 };
 use crate::clock::Stamp;
@@ -135,10 +135,7 @@ impl SqliteTarget {
 
     /// The owner under which this process holds the lease of `run`.
     fn owner(&self, run: &RunId) -> Result<String, TargetError> {
-        match &self.lease {
-            Some((held, owner)) if held == run => Ok(owner.clone()),
-            _ => Err(TargetError::Lost("this process does not hold the lease of the run".to_owned())),
-        }
+        owner(self.lease.as_ref(), run)
     }
 }
 
@@ -246,12 +243,19 @@ impl Target for SqliteTarget {
         apply::execute(self.writer()?, sql, parameters)
     }
 
-    fn apply_all(&mut self, batches: &[Batch<'_>]) -> Result<Vec<Vec<Outcome>>, TargetError> {
-        let Some(first) = batches.first() else { return Ok(Vec::new()) };
-        let owner = self.owner(first.run)?;
+    fn apply_all(&mut self, batches: &mut dyn Batches) -> Result<(), TargetError> {
+        let lease = self.lease.clone();
         self.writer()?;
         let Self { writer: Some(conn), facts, .. } = self else { unreachable!("it was just opened") };
-        apply::apply_all(conn, facts, &owner, batches)
+        apply::apply_all(conn, facts, &|run| owner(lease.as_ref(), run), batches)
+    }
+}
+
+/// The owner under which the holder of a lease works for `run`.
+fn owner(lease: Option<&(RunId, String)>, run: &RunId) -> Result<String, TargetError> {
+    match lease {
+        Some((held, owner)) if held == run => Ok(owner.clone()),
+        _ => Err(TargetError::Lost("this process does not hold the lease of the run".to_owned())),
     }
 }
 

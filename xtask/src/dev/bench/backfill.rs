@@ -1,7 +1,7 @@
 //! Area `backfill`: what a run costs beyond the calls that it makes, and what many candidates cost in memory.
 //!
 //! The calls are statements on a connection of their own, whose time is taken off, as is the time in which the books are
-//! flushed to disk. Memory is that of our program, planning a long list and going on with a run over it.
+//! flushed to disk. Memory is that of our program, planning a long list, going on with a run over it, and taking it back.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -178,7 +178,7 @@ fn overhead(
     Ok(Comparison::less(name, ours, MILLISECONDS_MAX, "ms", Some(1.0)))
 }
 
-/// Our program over the long list: planning it, and going on with a run over it.
+/// Our program over the long list: planning it, going on with a run over it, and taking it back.
 fn memory(bench: &Bench, folder: &Path) -> anyhow::Result<Vec<Comparison>> {
     let many = if bench.quick { MANY / 10 } else { MANY };
     let file = sqlite(bench, folder, "many.db", many)?.display().to_string();
@@ -208,5 +208,6 @@ fn memory(bench: &Bench, folder: &Path) -> anyhow::Result<Vec<Comparison>> {
     let canary = [&["backfill", "apply"], &begun[..], &["--canary", &first]].concat();
     cmd!(sh, "{program} {canary...}").quiet().ignore_status().ignore_stdout().run()?;
     measure("going on with a run", &[&[&*program, "backfill", "apply"], &begun[..], &["--resume"]].concat())?;
+    measure("taking back a run", &[&[&*program, "backfill", "rollback"], &begun[..]].concat())?;
     Ok(results)
 }
