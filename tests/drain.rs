@@ -5,6 +5,11 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may")]
 
+#[expect(dead_code, reason = "each test binary uses a part of the support")]
+#[path = "support/postgres.rs"]
+mod cluster;
+#[path = "drain/server.rs"]
+mod server;
 #[path = "drain/sessions.rs"]
 mod sessions;
 #[path = "drain/stopping.rs"]

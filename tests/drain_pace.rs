@@ -25,11 +25,16 @@ impl Executor for Idle {
         "command"
     }
 
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
     fn execute(&mut self, _: Order<'_>, _: &AtomicBool) -> Attempted {
         let report = Report {
             status: Status::Success,
             output_tokens: Some(100),
             input_tokens: None,
+            earlier_tokens: None,
             max_tokens: None,
             stop_reason: None,
             model: None,

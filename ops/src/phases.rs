@@ -4,6 +4,7 @@
 //! A phase is claimed by key with a lease (owner, expiry, fencing token). Only the holder of the lease can
 //! finish or release it; everybody else gets [`StoreError::LeaseLost`] and changes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -14,9 +15,10 @@ use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::fingerprint::Fingerprint;
 use crate::telemetry::{EventRow, Rejection};
+use crate::text;
 
 /// Names one phase.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PhaseKey {
     /// The run.
     pub run_id: String,
@@ -45,6 +47,20 @@ pub struct Scope {
     /// The catalogue entry that it was seeded from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+}
+
+impl Scope {
+    /// Reads the column. An empty one and JSON's `null` are no scope at all.
+    pub(crate) fn parse(json: &[u8]) -> Result<Option<Self>, String> {
+        match json.trim_ascii() {
+            [] | b"null" => Ok(None),
+            // Without this, an array would be taken for the fields in their order.
+            object if object.starts_with(b"{") => {
+                serde_json::from_slice(object).map(Some).map_err(|error| error.to_string())
+            }
+            _ => Err("it is not a JSON object".to_owned()),
+        }
+    }
 }
 
 /// Which phases a drain may claim.
@@ -97,7 +113,7 @@ pub struct Candidate<'a> {
 }
 
 /// A phase that this process holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Which phase.
     pub key: PhaseKey,
@@ -129,6 +145,8 @@ pub struct Claim {
     pub failures: u64,
     /// Attempts of any phase of the same template so far, this one not counted.
     pub template_attempts: u64,
+    /// Tokens that its run may still use; `None` where the run is not known.
+    pub tokens_left: Option<u64>,
     /// How many attempts must end well before the phase is complete.
     pub samples_target: u64,
     /// How many attempts may fail before the phase has failed.
@@ -136,6 +154,14 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Takes in the column `scope`, or why it cannot be read.
+    pub(crate) fn read_scope(&mut self, column: Option<&[u8]>) {
+        match column.map_or(Ok(None), Scope::parse) {
+            Ok(scope) => self.scope = scope.unwrap_or_default(),
+            Err(error) => self.scope_error = Some(format!("the column `scope` is not a scope: {error}")),
+        }
+    }
+
     /// What names its lease.
     pub fn lease(&self) -> LeaseKey {
         LeaseKey {
@@ -148,7 +174,7 @@ impl Claim {
 }
 
 /// Names the lease of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseKey {
     /// Which phase.
     pub key: PhaseKey,
@@ -194,13 +220,13 @@ pub struct AttemptRecord {
     /// The drain that made it.
     pub session_id: String,
     /// How it ended: `success`, `failed`, `truncated` or `timed_out`.
-    pub outcome: &'static str,
+    pub outcome: Cow<'static, str>,
     /// Why, as a stable word; `None` for success.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
     /// Why, for people.
     pub detail: Option<String>,
     /// Which executor.
-    pub outcome_source: &'static str,
+    pub outcome_source: Cow<'static, str>,
     /// Whether the deliverables were verified.
     pub verified: bool,
     /// Where the phase stands now.
@@ -217,8 +243,23 @@ pub struct AttemptRecord {
     pub finished_at: Stamp,
 }
 
+impl AttemptRecord {
+    /// Why the attempt failed, as the phase's row keeps it; `None` for a success.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.reason.as_ref().map(|reason| {
+            let detail = self.detail.as_deref().unwrap_or_default();
+            text::ellipsis(&format!("{}: {detail}", reason.to_uppercase()), 1000)
+        })
+    }
+
+    /// What its fingerprint was made of, as JSON; the raw text is in the account.
+    pub(crate) fn explained(&self) -> Option<String> {
+        self.fingerprint.as_ref().map(|found| explained(found).to_string())
+    }
+}
+
 /// What became of the attempt's event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventWrite {
     /// It is in the database, under this number.
     Written(i64),
@@ -265,7 +306,7 @@ pub struct NewPhase {
 }
 
 /// How the phases of a run split, as counted in the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
     /// All phases.
     pub phases: u64,
@@ -282,7 +323,7 @@ pub struct Distribution {
 }
 
 /// Usable samples of one stratum: successful, verified, not truncated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StratumCount {
     /// Category as stored.
     pub category: String,
@@ -306,7 +347,7 @@ pub enum StoreError {
 }
 
 /// An attempt of a session that the database has the account of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountedAttempt {
     /// Row of its phase.
     pub phase_pk: i64,
@@ -334,7 +375,74 @@ pub struct AccountedAttempt {
     pub took_ms: u64,
 }
 
+impl AccountedAttempt {
+    /// Names its fingerprint by what the database keeps of it: the short name, and what explains it.
+    pub(crate) fn explain(&mut self, fingerprint: Option<String>, explained: Option<&str>) {
+        let explained: serde_json::Value =
+            explained.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let template = explained["template"].as_str().unwrap_or_default().to_owned();
+        let is_systemic = explained["is_systemic"].as_bool().unwrap_or_default();
+        self.fingerprint = fingerprint.map(|id| (id, template, is_systemic));
+    }
+}
+
+/// A failure whose fingerprint is of another version of the normaliser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedFailure {
+    /// Its account.
+    pub attempt_id: i64,
+    /// Its phase.
+    pub key: PhaseKey,
+    /// How the attempt ended.
+    pub outcome: String,
+    /// The raw text.
+    pub detail: Option<String>,
+    /// How far it came, as JSON.
+    pub milestones: Option<String>,
+    /// The fingerprint that it has.
+    pub fingerprint: String,
+    /// The version of that.
+    pub version: u32,
+    /// What that was made of, as JSON.
+    pub explained: Option<String>,
+}
+
+/// What a failure is keyed as now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedAnew {
+    /// Its account.
+    pub attempt_id: i64,
+    /// The fingerprint that it had.
+    pub was: String,
+    /// The version of that.
+    pub was_version: u32,
+    /// The one that it has now.
+    pub fingerprint: Fingerprint,
+}
+
+impl KeyedAnew {
+    /// What the fingerprint is made of, and which one it follows, as JSON.
+    pub(crate) fn explained(&self) -> String {
+        let mut explained = explained(&self.fingerprint);
+        explained["was"] = serde_json::json!({ "fingerprint": self.was, "version": self.was_version });
+        explained.to_string()
+    }
+}
+
+/// What a fingerprint is made of; the raw text is in the account.
+fn explained(fingerprint: &Fingerprint) -> serde_json::Value {
+    serde_json::json!({
+        "key": fingerprint.key,
+        "template": fingerprint.template,
+        "is_systemic": fingerprint.is_systemic,
+        "parameters": fingerprint.parameters,
+    })
+}
+
 /// The tables of runs, phases, leases, attempts and events.
+///
+/// `now` is what time it is for a database without a clock of its own. A server's clock is everybody's: there it decides
+/// which lease has expired, whatever the machines think.
 pub trait Store: Send {
     /// Puts phases whose lease has expired back to the state that they were claimed from, and says which.
     fn recover_stale(&mut self, now: Stamp) -> Result<Vec<PhaseKey>, StoreError>;
@@ -369,8 +477,8 @@ pub trait Store: Send {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError>;
 
-    /// Extends a lease that is still held.
-    fn renew(&mut self, lease: &LeaseKey, until: Stamp) -> Result<(), StoreError>;
+    /// Makes a lease that is still held last `span` from now on; it is never shortened.
+    fn renew(&mut self, lease: &LeaseKey, now: Stamp, span: Duration) -> Result<(), StoreError>;
 
     /// The attempts of a session that are accounted for, oldest first.
     fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError>;
@@ -388,6 +496,17 @@ pub trait Store: Send {
         event: Result<&EventRow, Rejection>,
         zero_yield: &dyn Fn(&Rejection) -> &'static str,
     ) -> Result<EventWrite, StoreError>;
+
+    /// Failures whose fingerprint is of another version than this, in the order of their accounts, after this one.
+    fn keyed_otherwise(
+        &mut self,
+        version: u32,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeyedFailure>, StoreError>;
+
+    /// Gives failures that still have the fingerprint that was seen their new one, all or none.
+    fn key_anew(&mut self, failures: &[KeyedAnew]) -> Result<(), StoreError>;
 
     /// Marks the runs whose phases have all ended.
     fn settle_runs(&mut self, now: Stamp) -> Result<(), StoreError>;

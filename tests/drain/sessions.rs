@@ -116,6 +116,45 @@ fn a_torn_journal_is_cut_and_what_it_lost_comes_from_the_database() {
 }
 
 #[test]
+fn who_resumes_a_killed_session_takes_its_write_ahead_log_back() {
+    let world = World::new(2);
+    let mode = || world.one::<String>("PRAGMA journal_mode");
+    assert_eq!(mode(), "delete");
+    let running = world.start(&["--lease", "1"], &waiting(&world), &[]);
+    world.wait_for(world.attempts("p1").join("1/workspace/started"));
+    assert_eq!(mode(), "wal");
+    running.signal("KILL");
+    assert_eq!(running.end().code, -1);
+    assert_eq!(mode(), "wal");
+    world.touch("go");
+    let rest = world.drain(&["--resume"], GOOD);
+    assert_eq!((rest.code, &rest.report["attempts"]["ended"]), (0, &json!({"success": 2})), "{rest:?}");
+    assert_eq!(mode(), "delete");
+}
+
+#[test]
+fn failures_of_an_earlier_normaliser_are_keyed_anew_with_a_mapping() {
+    let world = World::new(2);
+    let drained = world.drain(&["--keep-going"], "echo 'ValueError: in a.py line 7' >&2; exit 3");
+    assert_eq!(drained.code, 1, "{drained:?}");
+    let ids = "SELECT DISTINCT fingerprint, fingerprint_version FROM phase_attempts";
+    let now = world.rows(ids);
+    assert_eq!(now.lines().count(), 1, "{now}");
+    world.sql("UPDATE phase_attempts SET fingerprint = 'old-' || phase_id, fingerprint_version = 1");
+    let rekey = || {
+        let output = xtask(world.path()).args(["drain", "rekey", "--db", "x.db", "--json"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let report = rekey();
+    assert_eq!((&report["version"], &report["merged"], &report["split"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!(report["mappings"].as_array().unwrap().len(), 2, "{report}");
+    // The exit status is part of what identifies a failure, and is not lost.
+    assert_eq!(world.rows(ids), now);
+    assert_eq!(rekey()["mappings"], json!([]));
+}
+
+#[test]
 fn failed_phases_return_to_where_they_were() {
     let world = World::new(3);
     world.sql("UPDATE phases SET state = 'FAILED', last_failure_reason = 'patch' WHERE phase_id <> 'p3'");

@@ -115,6 +115,7 @@ pub(crate) const CASES: &[&str] = &[
     "help/cleanup/revert/expected/help.txt",
     "help/db-identity/expected/help.txt",
     "help/drain/expected/help.txt",
+    "help/drain/rekey/expected/help.txt",
     "help/drain/status/expected/help.txt",
     "help/drain/stop/expected/help.txt",
     "help/gates/audit/expected/help.txt",

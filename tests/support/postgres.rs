@@ -120,7 +120,7 @@ impl Cluster {
         self.shell(&format!("mkdir certs && cat > certs/openssl.cnf <<'END'\n{OPENSSL}END"));
         self.shell(&format!("cd certs\n{CERTIFICATES}"));
         let settings = format!(
-            "-c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off \
+            "-c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off -c max_connections=150 \
              -c password_encryption=scram-sha-256 -c ssl=on -c ssl_cert_file={certs}/server.crt \
              -c ssl_key_file={certs}/server.key",
             home = self.home.display(),

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     supabase_keys: Vec<(&'static str, SecretString)>,
     /// The key that browsers have.
     public_key: Option<SecretString>,
+    /// Opens the services that models are asked at, by the name of their variable.
+    model_keys: Vec<(&'static str, SecretString)>,
 }
 
 /// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
@@ -82,7 +84,16 @@ impl Settings {
                 .filter_map(|name| Some((name, SecretString::from(var(name)?))))
                 .collect(),
             public_key: var("SUPABASE_ANON_KEY").map(SecretString::from),
+            model_keys: ["ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
+                .into_iter()
+                .filter_map(|name| Some((name, SecretString::from(var(name)?))))
+                .collect(),
         })
+    }
+
+    /// The key of a service that models are asked at, from the variable of this name.
+    pub(crate) fn model_key(&self, variable: &str) -> Option<&SecretString> {
+        self.model_keys.iter().find(|(name, _)| *name == variable).map(|(_, key)| key)
     }
 
     /// A new source of ids.

@@ -12,7 +12,7 @@ mod rules;
 mod scan;
 mod words;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use first::normalise as normalise_first;
 pub use normalise::{Normalised, Parameter, normalise};
@@ -44,7 +44,7 @@ pub struct Evidence<'a> {
 }
 
 /// What identifies a failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The version of the normaliser.
     pub version: u32,

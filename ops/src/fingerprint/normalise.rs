@@ -3,7 +3,7 @@
 //! Normalising a template again changes nothing; a property test holds that. The rules look at the text behind the
 //! place they stand at and at what the template has so far, never further ahead than they replace.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::quoted;
 use super::rules::{self, Found, Rule};
@@ -24,7 +24,7 @@ pub struct Normalised {
 }
 
 /// One replacement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     /// The rule that replaced it.
     pub rule: Rule,

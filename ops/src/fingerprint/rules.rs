@@ -7,14 +7,14 @@ mod number;
 mod path;
 mod time;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) use path::{has_extension, token as path_token};
 
 use super::scan::{self, Here};
 
 /// What a replaced piece was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// An id of the attempt itself.

@@ -5,24 +5,27 @@
 use super::Migration;
 
 macro_rules! migration {
-    ($version:literal, $name:literal) => {
+    ($folder:literal, $version:literal, $name:literal) => {
         Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../../../migrations/sqlite/", $name, ".sql")),
-            verify: include_str!(concat!("../../../migrations/sqlite/", $name, ".verify.sql")),
+            sql: include_str!(concat!("../../../migrations/", $folder, "/", $name, ".sql")),
+            verify: include_str!(concat!("../../../migrations/", $folder, "/", $name, ".verify.sql")),
         }
     };
 }
 
 /// The schema of SQLite databases, oldest first.
 pub const SQLITE: &[Migration] = &[
-    migration!(1, "0001_core"),
-    migration!(2, "0002_token_estimation_events"),
-    migration!(3, "0003_drain"),
-    migration!(4, "0004_drain_sessions"),
-    migration!(5, "0005_prediction_features"),
+    migration!("sqlite", 1, "0001_core"),
+    migration!("sqlite", 2, "0002_token_estimation_events"),
+    migration!("sqlite", 3, "0003_drain"),
+    migration!("sqlite", 4, "0004_drain_sessions"),
+    migration!("sqlite", 5, "0005_prediction_features"),
 ];
+
+/// The schema of PostgreSQL databases that many machines drain, oldest first.
+pub const POSTGRES: &[Migration] = &[migration!("postgres", 1, "0001_drain")];
 
 #[cfg(test)]
 mod tests {
@@ -33,20 +36,23 @@ mod tests {
     use crate::migrate::script::{Script, Statement};
 
     #[test]
-    fn every_file_of_the_folder_is_embedded() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/sqlite");
-        let found: BTreeSet<String> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "schema.sql")
-            .collect();
-        let embedded: BTreeSet<String> = SQLITE.iter().flat_map(|m| [m.file(), m.verify_file()]).collect();
-        assert_eq!(found, embedded);
+    fn every_numbered_file_of_the_folders_is_embedded() {
+        for (folder, migrations) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
+            let found: BTreeSet<String> =
+                fs::read_dir(format!("{}/../migrations/{folder}", env!("CARGO_MANIFEST_DIR")))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
+                    .collect();
+            let embedded: BTreeSet<String> =
+                migrations.iter().flat_map(|m| [m.file(), m.verify_file()]).collect();
+            assert_eq!(found, embedded, "{folder}");
+        }
     }
 
     #[test]
     fn versions_count_from_one_and_name_their_files() {
-        for (expected, migration) in (1..).zip(SQLITE) {
+        for (expected, migration) in (1..).zip(SQLITE).chain((1..).zip(POSTGRES)) {
             assert_eq!(migration.version, expected);
             assert!(migration.name.starts_with(&format!("{expected:04}_")), "{}", migration.name);
         }

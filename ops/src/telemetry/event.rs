@@ -8,6 +8,7 @@ use crate::clock::Stamp;
 use crate::text;
 use crate::tokens::canonical::{Complexity, canonical_category};
 use crate::tokens::metrics::Metrics;
+use serde::{Deserialize, Serialize};
 
 /// Fewer output tokens than this are no answer of a model but a stub; such an event is rejected.
 pub const VALID_OUTPUT_TOKENS_MIN: u64 = 50;
@@ -62,7 +63,7 @@ pub struct Draft<'a> {
 }
 
 /// A valid row, as it is stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {
     /// The run.
     pub run_id: String,
@@ -111,7 +112,7 @@ pub struct EventRow {
 }
 
 /// Why an event was not written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rejection {
     /// Telemetry is switched off.
     Disabled,

@@ -2,7 +2,7 @@
 //!
 //! Nothing here rounds, and nothing may invent a number for a missing count.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Symmetric mean absolute percentage error of one event, `200·|p − a| / (p + a)`, in percent from 0 to 200;
 /// 0 when both are 0.
@@ -22,7 +22,7 @@ pub fn underestimated(predicted: u64, actual: u64) -> bool {
 }
 
 /// The metrics as they are stored with an event.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// See [`smape_percent`].
     pub smape_percent: f64,

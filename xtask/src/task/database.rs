@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use ops::db::postgres::PostgresStore;
+use ops::db::postgres::phases::pending;
 use ops::db::sqlite::SqliteStore;
 use ops::guard::Refusal;
 use ops::identity::{self, Expectation, Identity};
+use ops::phases::Store;
 use ops::url::{DbUrl, SqliteUrl};
 
 use super::db_identity;
@@ -14,7 +17,7 @@ use crate::settings::Settings;
 /// Which database, and what it must be.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DatabaseArgs {
-    /// The database: a path or sqlite:///path
+    /// The database: a path, sqlite:///path or, for drain and migrate, postgres://host/name
     #[arg(long, value_name = "URL")]
     pub(crate) db: Option<String>,
     /// Refuse (exit 3) unless the database has this lineage id or this purpose
@@ -35,7 +38,17 @@ impl DatabaseArgs {
         settings: &Settings,
         output: &Output,
     ) -> anyhow::Result<Identity> {
-        let identity = db_identity::read(&DbUrl::Sqlite(url.clone()), settings)?;
+        self.identify_any(&DbUrl::Sqlite(url.clone()), settings, output)
+    }
+
+    /// As [`Self::identify`], for a database of either kind.
+    pub(crate) fn identify_any(
+        &self,
+        url: &DbUrl,
+        settings: &Settings,
+        output: &Output,
+    ) -> anyhow::Result<Identity> {
+        let identity = db_identity::read(url, settings)?;
         output.document(&identity.document());
         output.line("");
         if let Some(expectation) = &self.expect {
@@ -72,6 +85,32 @@ pub(crate) fn open_store(url: &SqliteUrl, identity: &Identity) -> anyhow::Result
         return Err(refusal.next(format!("cargo xtask migrate --db '{}'", url.path().display())).into());
     }
     Ok(SqliteStore::open(url.path())?)
+}
+
+/// Opens the tables of a database of either kind for work; refuses one that lacks migrations or has unknown ones.
+pub(crate) fn open_phases(url: &DbUrl, identity: &Identity) -> anyhow::Result<Box<dyn Store>> {
+    match url {
+        DbUrl::Sqlite(url) => Ok(Box::new(open_store(url, identity)?)),
+        DbUrl::Postgres(server) => {
+            let pending = pending(server)?;
+            if !pending.is_empty() {
+                let found = format!("{url} lacks {}", pending.join(", "));
+                let refusal = Refusal::new(
+                    "the schema is not the one this task works on",
+                    "all migrations applied",
+                    found,
+                );
+                return Err(refusal.next(format!("cargo xtask migrate --db '{url}'")).into());
+            }
+            Ok(Box::new(PostgresStore::open(server)?))
+        }
+        DbUrl::PostgRest(_) => Err(Refusal::new(
+            "phases cannot be claimed through a REST API",
+            "a SQLite file or PostgreSQL",
+            url.to_string(),
+        )
+        .into()),
+    }
 }
 
 /// A path as people read it: relative to the working directory when it is below it.

@@ -1,6 +1,7 @@
 //! `drain`: work off the phases of a database, in sessions that survive being killed.
 
 mod limits;
+mod rekey;
 mod sessions;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ use ops::identity::{self, Identity};
 use ops::phases::{PhaseState, Selection, Store};
 use ops::telemetry::Flag;
 use ops::text::plural;
+use ops::url::DbUrl;
 use ops::work::drain::{
     DrainReport, History, Journal, Policy, Settings as Allowed, Surroundings, TriagePolicy, Worker, drain,
 };
 
-use super::database::{DatabaseArgs, open_store, shown};
+use super::database::{DatabaseArgs, open_phases, shown};
 use super::executor::{ExecutorArgs, Kind, require_purpose};
 use crate::exit::Code;
 use crate::output::{self, Output};
@@ -42,6 +44,9 @@ use crate::signal;
 /// preflight_failed, import_failed, scope_failed, database_mismatch, api_unreachable, api_not_found): then a phase that
 /// yields nothing says how far it came. An attempt is a success only when every deliverable is there. ^C ends the
 /// running attempts and leaves their phases as they were (exit 130).
+///
+/// The executors `messages` and `chat` ask a model for the deliverables, within the token cap of the run, and have a
+/// program check them. On one machine phases are in a SQLite file; `--db postgres://…` lets many machines share them.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
@@ -82,18 +87,17 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     }
     let Some(kind) = args.executor else { bail!("--executor is needed") };
     let output = Output::new(settings, args.json);
-    let url = args.database.sqlite(settings)?;
-    let identity = args.database.identify(&url, settings, &output)?;
+    let url = settings.database(args.database.db.as_deref())?;
+    let identity = args.database.identify_any(&url, settings, &output)?;
     identity::require_contents(&identity, args.allow_empty)?;
     require_purpose(kind, &identity)?;
     let out = settings.cwd.join(&args.out);
     // What refuses comes before anything is written.
-    let executor = |_| args.how.executor(kind, &out.join("attempts"), settings);
-    let executors = (0..args.workers).map(executor).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut store = open_store(&url, &identity)?;
-    let log = WriteAhead::begin(url.path());
+    let executors = args.how.executors(kind, &out.join("attempts"), settings, args.workers)?;
+    let mut opened = open_phases(&url, &identity)?;
+    let store = opened.as_mut();
     if args.exclusive {
-        require_alone(&mut store, settings)?;
+        require_alone(store, settings)?;
     }
     let mut policy = policy(settings, Selection::default(), &args.how)?;
     policy.database = database(&identity);
@@ -111,21 +115,49 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
             (found.folder, found.journal, found.history)
         }
     };
-    require_runs(&mut store, &policy.settings.selection.run_ids)?;
+    require_runs(store, &policy.settings.selection.run_ids)?;
+    let log = write_ahead(&url, &folder)?;
     let stop_file = sessions::stop_file(&folder);
     sessions::withdraw_stop(&stop_file)?;
     policy.stop_file = Some(stop_file);
-    let worker = |executor| Ok(Worker { store: Box::new(open_store(&url, &identity)?), executor });
+    let worker = |executor| Ok(Worker { store: open_phases(&url, &identity)?, executor });
     let workers = executors.into_iter().map(worker).collect::<anyhow::Result<_>>()?;
-    let report = work(&mut store, workers, &policy, Some(journal), &history, settings, &output)?;
-    drop(store);
-    log.end();
+    let report = work(store, workers, &policy, Some(journal), &history, settings, &output)?;
+    drop(opened);
+    take_back(log, &folder);
     write_reports(&report, &folder)?;
     output.json(&report)?;
     output.document(&report.document());
     output.line(&format!("Report    {}", shown(&folder.join("report.md"), settings)));
     Ok(code(&report))
 }
+
+/// Gives a file a write-ahead log for as long as this session works. A session that was killed has left its own behind,
+/// and a mark of that, so that the process which takes it up takes the log back too.
+fn write_ahead(url: &DbUrl, folder: &Path) -> anyhow::Result<Option<WriteAhead>> {
+    let DbUrl::Sqlite(url) = url else { return Ok(None) };
+    let mark = folder.join(LOG_MARK);
+    if mark.exists() {
+        return Ok(Some(WriteAhead::adopt(url.path())));
+    }
+    let log = WriteAhead::begin(url.path());
+    if log.has_switched() {
+        files::write_atomic(&mark, b"the database had no write-ahead log before this session\n")?;
+    }
+    Ok(Some(log))
+}
+
+/// Takes the log back. Where others still need it, the mark goes all the same: the last of them folds it in.
+fn take_back(log: Option<WriteAhead>, folder: &Path) {
+    if let Some(log) = log {
+        log.end();
+        // A mark that stays only makes a later process look once more.
+        let _ = std::fs::remove_file(folder.join(LOG_MARK));
+    }
+}
+
+/// Marks a session whose database got a write-ahead log from it.
+const LOG_MARK: &str = "write-ahead";
 
 /// What a resumed session must find again: the lineage, or the file when it was never stamped.
 fn database(identity: &Identity) -> String {

@@ -1,12 +1,13 @@
 //! Which executor attempts the phases: arguments shared by `drain` and `seed-telemetry`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use ops::guard::Refusal;
 use ops::identity::Identity;
-use ops::work::drain::{CommandExecutor, Executor, Recorded};
+use ops::work::drain::{Api, Budgets, CommandExecutor, Executor, ModelExecutor, ModelOptions, Recorded};
 
 use crate::settings::Settings;
 
@@ -17,7 +18,14 @@ pub(crate) enum Kind {
     Recorded,
     /// Run a program: the phase as JSON on its stdin, the result as JSON on its stdout
     Command,
+    /// Ask a model through the Messages API; the key is in ANTHROPIC_API_KEY
+    Messages,
+    /// Ask a model through the Chat Completions API, also of a local server; the key is in OPENAI_API_KEY
+    Chat,
 }
+
+/// The first pause before a service that is too busy is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How phases are attempted.
 #[derive(Debug, clap::Args)]
@@ -32,21 +40,46 @@ pub(crate) struct ExecutorArgs {
     /// lives [default: the timeout and a minute]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     lease: Option<u64>,
-    /// The program and its arguments, for the executor `command`; it runs in a new directory for each attempt,
-    /// so relative paths in its arguments are paths there
+    /// Which model is asked, for the executors `messages` and `chat`
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Where the model is asked: a scheme, a host and a port [default: the service of the API]
+    #[arg(long, value_name = "ORIGIN")]
+    model_url: Option<String>,
+    /// The program and its arguments: what attempts a phase, for the executor `command`; what checks the workspace and
+    /// ends with 0 when all is well, for `messages` and `chat`. It runs in a new directory for each attempt, so
+    /// relative paths in its arguments are paths there
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
 }
 
 impl ExecutorArgs {
-    /// The executor. Attempts of a program keep their files under `directory`.
-    pub(crate) fn executor(
+    /// So many executors. Attempts that write keep their files under `directory`.
+    pub(crate) fn executors(
         &self,
         kind: Kind,
         directory: &Path,
         settings: &Settings,
+        count: u16,
+    ) -> anyhow::Result<Vec<Box<dyn Executor>>> {
+        let budgets = Arc::new(Budgets::default());
+        (0..count).map(|_| self.executor(kind, directory, settings, &budgets)).collect()
+    }
+
+    fn executor(
+        &self,
+        kind: Kind,
+        directory: &Path,
+        settings: &Settings,
+        budgets: &Arc<Budgets>,
     ) -> anyhow::Result<Box<dyn Executor>> {
+        let is_model = matches!(kind, Kind::Messages | Kind::Chat);
+        if !is_model && (self.model.is_some() || self.model_url.is_some()) {
+            bail!("a model is asked by `--executor messages` and `--executor chat` only");
+        }
         match kind {
+            Kind::Messages => self.asks_model(Api::Messages, directory, settings, budgets),
+            Kind::Chat => self.asks_model(Api::Chat, directory, settings, budgets),
             Kind::Recorded if !self.program.is_empty() => {
                 bail!("a program is run by `--executor command` only")
             }
@@ -69,6 +102,40 @@ impl ExecutorArgs {
         }
     }
 
+    fn asks_model(
+        &self,
+        api: Api,
+        directory: &Path,
+        settings: &Settings,
+        budgets: &Arc<Budgets>,
+    ) -> anyhow::Result<Box<dyn Executor>> {
+        let Some(model) = self.model.clone() else { bail!("--model is needed: which model is asked") };
+        let (variable, service) = match api {
+            Api::Messages => ("ANTHROPIC_API_KEY", "https://api.anthropic.com"),
+            Api::Chat => ("OPENAI_API_KEY", "https://api.openai.com"),
+        };
+        let origin = self.model_url.clone().unwrap_or_else(|| service.to_owned());
+        let key = settings.model_key(variable).cloned();
+        if key.is_none() && self.model_url.is_none() {
+            return Err(Refusal::new("the service asks for a key", variable, "no such variable").into());
+        }
+        require_safe(&origin)?;
+        let options = ModelOptions {
+            api,
+            origin,
+            key,
+            model,
+            timeout: Duration::from_secs(self.timeout),
+            pause: PAUSE,
+            directory: directory.to_path_buf(),
+            context: settings.cwd.clone(),
+            check: self.program_from(settings),
+        };
+        let executor = ModelExecutor::new(options, Arc::clone(budgets));
+        let executor = executor.map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
+        Ok(Box::new(executor))
+    }
+
     /// The program and its arguments. It will run in another directory, so a path to it is made absolute;
     /// a bare name is looked up in PATH.
     fn program_from(&self, settings: &Settings) -> Vec<String> {
@@ -88,6 +155,30 @@ impl ExecutorArgs {
     }
 }
 
+/// Refuses to send phases and keys in the clear, or to what only looks like an origin.
+fn require_safe(origin: &str) -> Result<(), Refusal> {
+    let is_place = |place: &str| {
+        !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
+    };
+    let is_here = |place: &str| {
+        let host =
+            if place.ends_with(']') { place } else { place.rsplit_once(':').map_or(place, |(h, _)| h) };
+        ["127.0.0.1", "localhost", "[::1]"].contains(&host)
+    };
+    let is_safe = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
+        (Some(place), _) => is_place(place),
+        (None, Some(place)) => is_place(place) && is_here(place),
+        (None, None) => false,
+    };
+    if is_safe {
+        return Ok(());
+    }
+    let expected = "https://HOST[:PORT], or http:// with a server on this machine";
+    // What is no origin may hold a password.
+    let found = origin.rsplit_once('@').map_or(origin, |(_, host)| host);
+    Err(Refusal::new("phases and keys are sent to an origin, and not in the clear", expected, found))
+}
+
 /// Recorded outcomes are not this database's own: only a seed database may take them.
 pub(crate) fn require_purpose(kind: Kind, identity: &Identity) -> Result<(), Refusal> {
     let purpose = identity.lineage.as_ref().map(|lineage| lineage.purpose.as_str());
@@ -98,4 +189,30 @@ pub(crate) fn require_purpose(kind: Kind, identity: &Identity) -> Result<(), Ref
         purpose.map_or_else(|| "a database that was never stamped".to_owned(), |p| format!("purpose `{p}`"));
     Err(Refusal::new("recorded outcomes may only be replayed into a seed database", "purpose `seed`", found)
         .next("--executor command -- PROGRAM attempts the phases in earnest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_to_an_origin_and_only_here_in_the_clear() {
+        for good in
+            ["https://api.example.com", "http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"]
+        {
+            assert!(require_safe(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://example.com",
+            "http://127.0.0.1:80@example.com",
+            "https://user:secret@example.com",
+            "https://",
+            "http://127.0.0.1.example.com",
+            "example.com",
+            "https://a/b",
+        ] {
+            let refusal = require_safe(bad).unwrap_err();
+            assert!(!format!("{refusal:?}").contains("secret"), "{bad}");
+        }
+    }
 }

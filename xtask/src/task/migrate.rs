@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ops::db::postgres::phases;
 use ops::db::sqlite::{MigrateOptions, MigrateOutcome, migrate};
 use ops::report::Document;
 use ops::text::plural;
+use ops::url::{DbUrl, PostgresUrl};
 use serde::Serialize;
 
-use super::database::{DatabaseArgs, shown};
+use super::database::{DatabaseArgs, only_sqlite, shown};
 use super::db_identity::VERSION;
 use crate::exit::Code;
 use crate::output::Output;
@@ -40,7 +42,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let output = Output::new(settings, args.json);
-    let url = args.database.sqlite(settings)?;
+    let url = match settings.database(args.database.db.as_deref())? {
+        DbUrl::Postgres(url) => return migrate_server(args, &url, settings, &output),
+        other => only_sqlite(other)?,
+    };
     let identity = args.database.identify(&url, settings, &output)?;
     if args.check {
         let pending = &identity.migrations.pending;
@@ -65,6 +70,44 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let outcome = migrate(url.path(), &options, &mut |_| {})?;
     output.json(&MigrateReport::new(&outcome))?;
     output.document(&document(&outcome, settings));
+    Ok(Code::Done)
+}
+
+/// A server takes back a transaction whole: what is pending is applied in one, and there is nothing to back up first.
+fn migrate_server(
+    args: &Args,
+    url: &PostgresUrl,
+    settings: &Settings,
+    output: &Output,
+) -> anyhow::Result<Code> {
+    let any = DbUrl::Postgres(url.clone());
+    args.database.identify_any(&any, settings, output)?;
+    if args.check {
+        let pending = phases::pending(url)?;
+        output.json(&serde_json::json!({ "format": 1, "pending": pending }))?;
+        if pending.is_empty() {
+            output.line("No migration is pending.");
+            return Ok(Code::Done);
+        }
+        output.line(&format!(
+            "{} pending: {}.",
+            plural(pending.len() as u64, "migration"),
+            pending.join(", ")
+        ));
+        return Ok(Code::Pending);
+    }
+    let outcome = phases::migrate(url, settings.clock.now(), VERSION)?;
+    output.json(&serde_json::json!({
+        "format": 1, "applied": outcome.applied, "already_applied": outcome.already,
+    }))?;
+    let mut document = Document::new();
+    document.heading(2, "Migrate");
+    if outcome.applied.is_empty() {
+        document.text(format!("Nothing to do: {} already applied.", plural(outcome.already, "migration")));
+    } else {
+        document.facts([("applied", outcome.applied.join(", "))]);
+    }
+    output.document(&document);
     Ok(Code::Done)
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let flag = telemetry(settings);
     // Whatever is wrong with the executor is said before a database exists.
     let place = place(args, settings);
-    let executor = args.how.executor(args.executor, &place.join("attempts"), settings)?;
+    let executors = args.how.executors(args.executor, &place.join("attempts"), settings, 1)?;
     let seeded = if args.top_up {
         top_up(args, settings, &output)?
     } else {
@@ -121,9 +121,10 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         let mut policy = drain::policy(settings, selection, &args.how)?;
         policy.telemetry = flag;
         policy.settings.limits.stop_on_failure = !args.keep_going;
-        let worker = Worker { store: Box::new(open_store(&seeded.url, &identity)?), executor };
+        let worker = |executor| Ok(Worker { store: Box::new(open_store(&seeded.url, &identity)?), executor });
+        let workers = executors.into_iter().map(worker).collect::<anyhow::Result<_>>()?;
         let none = History::default();
-        let drained = drain::work(&mut store, vec![worker], &policy, None, &none, settings, &output)?;
+        let drained = drain::work(&mut store, workers, &policy, None, &none, settings, &output)?;
         output.document(&drained.document());
         output.line("");
         identity = identify(&seeded.url, settings)?;

@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod facts;
 mod lineage;
+pub mod phases;
 mod telemetry;
 mod tls;
 
@@ -22,6 +23,7 @@ pub(crate) use self::cause::Cause;
 use self::cause::Secrets;
 pub(crate) use self::connection::{Access, Connection};
 pub use self::facts::{Place, ServerFacts};
+pub use self::phases::PostgresStore;
 pub use self::telemetry::PostgresTelemetry;
 use super::{Cell, DbError, Reader};
 use crate::url::PostgresUrl;

@@ -5,7 +5,6 @@
 //! which the table refuses.
 
 use crate::clock::Stamp;
-use crate::fingerprint::Fingerprint;
 use crate::phases::{AttemptRecord, Claim};
 use crate::telemetry::store::{Job, Value};
 use crate::telemetry::{EventRow, Rejection};
@@ -59,7 +58,7 @@ pub(super) fn job(
     let (started, finished) = (record.started_at.db(), record.finished_at.db());
     let key = &claim.key;
     let fingerprint = record.fingerprint.as_ref();
-    let explained = fingerprint.map(explained);
+    let explained = record.explained();
     job.add_statement(
         ATTEMPT,
         &[
@@ -68,10 +67,10 @@ pub(super) fn job(
             claim.attempt.into(),
             (&record.session_id).into(),
             claim.fencing_token.into(),
-            record.outcome.into(),
-            record.reason.into(),
+            record.outcome.as_ref().into(),
+            record.reason.as_deref().into(),
             record.detail.as_ref().into(),
-            record.outcome_source.into(),
+            record.outcome_source.as_ref().into(),
             record.verified.into(),
             (&telemetry).into(),
             (&started).into(),
@@ -89,22 +88,8 @@ pub(super) fn job(
     job
 }
 
-/// What a fingerprint was made of, as JSON; the raw text is in the account.
-fn explained(fingerprint: &Fingerprint) -> String {
-    let detail = serde_json::json!({
-        "key": fingerprint.key,
-        "template": fingerprint.template,
-        "is_systemic": fingerprint.is_systemic,
-        "parameters": fingerprint.parameters,
-    });
-    detail.to_string()
-}
-
 fn add_state(job: &mut Job, claim: &Claim, record: &AttemptRecord) {
-    let failure = record.reason.map(|reason| {
-        let detail = record.detail.as_deref().unwrap_or_default();
-        text::ellipsis(&format!("{}: {detail}", reason.to_uppercase()), 1000)
-    });
+    let failure = record.failure();
     let db = |stamp: Stamp| stamp.db();
     let (started, now) = (db(record.started_at), db(record.finished_at));
     let tokens: Value<'_> = record.tokens_used.into();

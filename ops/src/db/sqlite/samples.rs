@@ -166,7 +166,7 @@ pub fn find_phases(
                 key: PhaseKey { run_id: row.get(0)?, phase_id: row.get(1)? },
                 category: row.get(2)?,
                 complexity: row.get(3)?,
-                scope: super::store::parse_scope(&scope.unwrap_or_default()).map(Option::unwrap_or_default),
+                scope: crate::phases::Scope::parse(&scope.unwrap_or_default()).map(Option::unwrap_or_default),
             })
         })?;
         tasks.collect()

@@ -36,6 +36,16 @@ impl WriteAhead {
         Self { path: switched.then(|| path.to_path_buf()) }
     }
 
+    /// Takes over the log that an earlier process gave the file at `path` and did not live to take back.
+    pub fn adopt(path: &Path) -> Self {
+        Self { path: Some(path.to_path_buf()) }
+    }
+
+    /// Whether the file had no log before.
+    pub fn has_switched(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Takes the mode back. While others have the database open it stays as it is.
     pub fn end(self) {
         drop(self);

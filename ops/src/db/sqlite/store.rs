@@ -13,8 +13,8 @@ use super::{SqliteTelemetry, account, tables};
 use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
-    AccountedAttempt, AttemptRecord, Candidate, Claim, Distribution, EventWrite, LeaseKey, NewRun, PhaseKey,
-    PhaseState, Scope, Selection, Store, StoreError, StratumCount,
+    AccountedAttempt, AttemptRecord, Candidate, Claim, Distribution, EventWrite, KeyedAnew, KeyedFailure,
+    LeaseKey, NewRun, PhaseKey, PhaseState, Scope, Selection, Store, StoreError, StratumCount,
 };
 use crate::telemetry::store::{self as telemetry, Job, Refused, StoreOptions};
 use crate::telemetry::{EventRow, Rejection};
@@ -36,7 +36,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const CLAIM: &str = "
 SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
        coalesce(p.complexity, ''), CAST(p.scope AS BLOB), max(CAST(p.samples_target AS INTEGER), 1),
-       max(CAST(coalesce(p.max_builder_attempts, 3) AS INTEGER), 1)
+       max(CAST(coalesce(p.max_builder_attempts, 3) AS INTEGER), 1),
+       (SELECT max(CAST(r.token_cap AS INTEGER) - CAST(r.tokens_used AS INTEGER), 0) FROM runs r WHERE r.id = p.run_id)
 FROM phases p
 WHERE p.id = ?1 AND p.state = ?2 AND max(CAST(p.builder_attempts AS INTEGER), 0) = ?3";
 
@@ -263,10 +264,7 @@ impl Store for SqliteStore {
             let seen = (phase_pk, prior.as_str(), attempts);
             let found = tx.prepare_cached(CLAIM)?.query_row(seen, |row| candidate(row, prior));
             let Some((mut claim, scope)) = found.optional()? else { return Ok(None) };
-            match scope.as_deref().map_or(Ok(None), parse_scope) {
-                Ok(scope) => claim.scope = scope.unwrap_or_default(),
-                Err(error) => claim.scope_error = Some(format!("the column `scope` is not a scope: {error}")),
-            }
+            claim.read_scope(scope.as_deref());
             count_attempts(tx, &mut claim)?;
             owner.clone_into(&mut claim.owner);
             let values = (claim.phase_pk, owner, now.db(), now.plus(lease).db(), prior.as_str());
@@ -284,14 +282,14 @@ impl Store for SqliteStore {
         })
     }
 
-    fn renew(&mut self, lease: &LeaseKey, until: Stamp) -> Result<(), StoreError> {
+    fn renew(&mut self, lease: &LeaseKey, now: Stamp, span: Duration) -> Result<(), StoreError> {
         self.write("renew a lease", |tx| {
             let renewed = tx
                 .prepare_cached(
                     "UPDATE phase_leases SET expires_at = max(expires_at, ?4)
                      WHERE phase_pk = ?1 AND owner = ?2 AND fencing_token = ?3",
                 )?
-                .execute((lease.phase_pk, &lease.owner, lease.fencing_token, until.db()))?;
+                .execute((lease.phase_pk, &lease.owner, lease.fencing_token, now.plus(span).db()))?;
             if renewed == 1 { Ok(()) } else { Err(StoreError::LeaseLost(lease.key.clone()).into()) }
         })
     }
@@ -329,6 +327,35 @@ impl Store for SqliteStore {
             None => Ok(EventWrite::NotWritten(rejection)),
             Some(why) => Err(DbError::new("account for an attempt", why).into()),
         }
+    }
+
+    fn keyed_otherwise(
+        &mut self,
+        version: u32,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<KeyedFailure>, StoreError> {
+        self.read("read fingerprints of another version", |conn| {
+            conn.prepare_cached(KEYED_OTHERWISE)?.query_map((version, after, limit), keyed)?.collect()
+        })
+    }
+
+    fn key_anew(&mut self, failures: &[KeyedAnew]) -> Result<(), StoreError> {
+        self.write("key failures anew", |tx| {
+            let sql = "UPDATE phase_attempts SET fingerprint = ?2, fingerprint_version = ?3, fingerprint_detail = ?4
+                 WHERE attempt_id = ?1 AND fingerprint = ?5";
+            for anew in failures {
+                let found = &anew.fingerprint;
+                tx.prepare_cached(sql)?.execute((
+                    anew.attempt_id,
+                    &found.id,
+                    found.version,
+                    anew.explained(),
+                    &anew.was,
+                ))?;
+            }
+            Ok(())
+        })
     }
 
     fn settle_runs(&mut self, now: Stamp) -> Result<(), StoreError> {
@@ -393,22 +420,11 @@ fn candidate(row: &Row<'_>, prior: PhaseState) -> Result<(Claim, Option<Vec<u8>>
         successes: 0,
         failures: 0,
         template_attempts: 0,
+        tokens_left: row.get(10)?,
         samples_target: row.get(8)?,
         failures_max: row.get(9)?,
     };
     Ok((claim, row.get(7)?))
-}
-
-/// An empty column and JSON's `null` are no scope at all.
-pub(super) fn parse_scope(json: &[u8]) -> Result<Option<Scope>, String> {
-    match json.trim_ascii() {
-        [] | b"null" => Ok(None),
-        // Without this, an array would be taken for the fields in their order.
-        object if object.starts_with(b"{") => {
-            serde_json::from_slice(object).map(Some).map_err(|error| error.to_string())
-        }
-        _ => Err("it is not a JSON object".to_owned()),
-    }
 }
 
 fn count_in_state(conn: &Connection, state: &str, selection: &Selection) -> Result<u64, rusqlite::Error> {
@@ -485,6 +501,26 @@ fn free(tx: &Transaction<'_>, phase_pk: i64, now: Stamp) -> Result<(), rusqlite:
     Ok(())
 }
 
+const KEYED_OTHERWISE: &str = "
+SELECT attempt_id, run_id, phase_id, outcome, detail, milestones, fingerprint, coalesce(fingerprint_version, 0),
+       fingerprint_detail
+FROM phase_attempts
+WHERE fingerprint IS NOT NULL AND coalesce(fingerprint_version, 0) <> ?1 AND attempt_id > ?2
+ORDER BY attempt_id LIMIT ?3";
+
+fn keyed(row: &Row<'_>) -> Result<KeyedFailure, rusqlite::Error> {
+    Ok(KeyedFailure {
+        attempt_id: row.get(0)?,
+        key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
+        outcome: row.get(3)?,
+        detail: row.get(4)?,
+        milestones: row.get(5)?,
+        fingerprint: row.get(6)?,
+        version: row.get(7)?,
+        explained: row.get(8)?,
+    })
+}
+
 const ATTEMPTS: &str = "
 SELECT p.id, a.run_id, a.phase_id, a.attempt, a.outcome, a.reason, a.detail, a.telemetry, a.zero_yield, a.milestones,
        a.fingerprint, CASE WHEN json_valid(a.fingerprint_detail) THEN a.fingerprint_detail END, p.state,
@@ -493,16 +529,10 @@ FROM phase_attempts a JOIN phases p ON p.run_id = a.run_id AND p.phase_id = a.ph
 WHERE a.session_id = ?1 ORDER BY a.attempt_id";
 
 fn accounted(row: &Row<'_>) -> Result<AccountedAttempt, rusqlite::Error> {
-    let explained: Option<String> = row.get(11)?;
-    let explained: serde_json::Value =
-        explained.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-    let template = explained["template"].as_str().unwrap_or_default().to_owned();
-    let is_systemic = explained["is_systemic"].as_bool().unwrap_or_default();
-    let fingerprint: Option<String> = row.get(10)?;
     let state: String = row.get(12)?;
     let stamp = |index| row.get::<_, String>(index).map(|text| Stamp::parse_db(&text));
     let took = stamp(13)?.zip(stamp(14)?).map_or(0, |(began, ended)| ended.since(began).as_millis());
-    Ok(AccountedAttempt {
+    let mut attempt = AccountedAttempt {
         phase_pk: row.get(0)?,
         key: PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? },
         attempt: row.get(3)?,
@@ -512,10 +542,12 @@ fn accounted(row: &Row<'_>) -> Result<AccountedAttempt, rusqlite::Error> {
         telemetry: row.get(7)?,
         zero_yield: row.get(8)?,
         milestones: row.get(9)?,
-        fingerprint: fingerprint.map(|id| (id, template, is_systemic)),
+        fingerprint: None,
         state: PhaseState::parse(&state),
         took_ms: u64::try_from(took).unwrap_or(u64::MAX),
-    })
+    };
+    attempt.explain(row.get(10)?, row.get::<_, Option<String>>(11)?.as_deref());
+    Ok(attempt)
 }
 
 #[cfg(test)]

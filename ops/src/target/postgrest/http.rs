@@ -225,7 +225,7 @@ fn is_read(method: &Method) -> bool {
 
 /// The system's root certificates, and ring: nothing is installed for the whole process. Where nothing is encrypted
 /// nobody is believed.
-pub(super) fn tls(is_used: bool) -> Result<rustls::ClientConfig, String> {
+pub(crate) fn tls(is_used: bool) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     if is_used {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -239,7 +239,7 @@ pub(super) fn tls(is_used: bool) -> Result<rustls::ClientConfig, String> {
 }
 
 /// The last cause, which says what happened; those before it say where, with the address.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

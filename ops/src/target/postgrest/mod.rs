@@ -29,6 +29,7 @@ use write::Made;
 pub use call::{Called, Caller};
 pub use edge::EdgeFunctions;
 pub use http::PostgrestOptions;
+pub(crate) use http::{innermost, tls};
 pub use key::ApiKey;
 pub use question::Asked;
 

@@ -65,10 +65,10 @@ impl<'a> Attempts<'a> {
         let event = self.event(claim, (&features, &prediction), &verdict, executor.source(), finished_at);
         let record = AttemptRecord {
             session_id: self.policy.session_id.clone(),
-            outcome: verdict.outcome,
-            reason: verdict.reason,
+            outcome: verdict.outcome.into(),
+            reason: verdict.reason.map(Into::into),
             detail: verdict.detail.clone(),
-            outcome_source: executor.source(),
+            outcome_source: executor.source().into(),
             verified: verdict.verified,
             state: next_state(claim, &verdict),
             tokens_used: verdict.tokens_used(),
@@ -186,8 +186,8 @@ fn account(
         run_id: claim.key.run_id.clone(),
         phase_id: claim.key.phase_id.clone(),
         attempt: claim.attempt,
-        outcome: record.outcome.to_owned(),
-        reason: record.reason.map(str::to_owned),
+        outcome: record.outcome.to_string(),
+        reason: record.reason.as_deref().map(str::to_owned),
         detail: record.detail.as_deref().map(|detail| text::ellipsis(detail, DETAIL_MAX)),
         state: record.state,
         telemetry: match written {

@@ -28,11 +28,12 @@ impl Verdict {
         self.outcome == "success"
     }
 
-    /// Input and output tokens together; 0 where nobody counted them.
+    /// Input and output tokens of all calls together; 0 where nobody counted them.
     pub fn tokens_used(&self) -> u64 {
-        self.report
-            .as_ref()
-            .map_or(0, |r| r.output_tokens.unwrap_or(0).saturating_add(r.input_tokens.unwrap_or(0)))
+        self.report.as_ref().map_or(0, |report| {
+            let counts = [report.output_tokens, report.input_tokens, report.earlier_tokens];
+            counts.into_iter().flatten().fold(0, u64::saturating_add)
+        })
     }
 
     fn failed(outcome: &'static str, reason: &'static str, detail: String, report: Option<Report>) -> Self {
@@ -85,6 +86,7 @@ mod tests {
             status,
             output_tokens: Some(900),
             input_tokens: Some(100),
+            earlier_tokens: None,
             max_tokens: None,
             stop_reason: Some(stop_reason.to_owned()),
             model: None,

@@ -17,6 +17,7 @@ use super::executor::{Attempted, Execution, Executor, Order, Report};
 use super::milestones::Milestones;
 use crate::files::{self, FileError};
 use crate::os::{self, Signal};
+use crate::phases::Claim;
 use crate::text;
 
 /// How long a program may take to end after it was asked to, before it is killed.
@@ -84,7 +85,7 @@ impl CommandExecutor {
             let detail = format!("deliverable `{path}` leads out of the workspace");
             return Ok(Execution::Broken { reason: "scope_invalid", detail }.into());
         }
-        let place = self.fresh_place(order)?;
+        let place = fresh_place(&self.directory, claim)?;
         let workspace = place.join("workspace");
         files::create_dir(&workspace)?;
         let input = Input {
@@ -105,7 +106,7 @@ impl CommandExecutor {
         };
         let json = serde_json::to_vec_pretty(&input).expect("the input is plain data");
         files::write_atomic(&place.join("phase.json"), &json)?;
-        let mut child = match self.spawn(&place, &workspace) {
+        let mut child = match spawn(&self.program, &place, &workspace, ["stdout.txt", "stderr.txt"]) {
             Ok(child) => child,
             Err(detail) => return Ok(Execution::Broken { reason: "program_not_started", detail }.into()),
         };
@@ -126,49 +127,89 @@ impl CommandExecutor {
             Ended::Exited(status) if status.success() => {
                 read_result(&place, &workspace, &claim.scope.deliverables)?
             }
-            Ended::Exited(status) => {
-                Execution::Broken { reason: "exit_status", detail: failure(status, &place) }
-            }
+            Ended::Exited(status) => Execution::Broken {
+                reason: "exit_status",
+                detail: failure(status, &place.join("stderr.txt")),
+            },
         };
         Ok(Attempted { execution, milestones: recorded(&place), exit })
     }
+}
 
-    /// A directory that no earlier attempt has used: a second drain may repeat an interrupted attempt.
-    fn fresh_place(&self, order: Order<'_>) -> Result<PathBuf, FileError> {
-        let key = &order.claim.key;
-        let base = self.directory.join(file_name(&key.run_id)).join(file_name(&key.phase_id));
-        files::create_dir(&base)?;
-        for suffix in 1_u32.. {
-            let name = match suffix {
-                1 => order.claim.attempt.to_string(),
-                n => format!("{}-{n}", order.claim.attempt),
-            };
-            let place = base.join(name);
-            match fs::create_dir(&place) {
-                Ok(()) => return fs::canonicalize(&place).map_err(|e| FileError::new("resolve", &place, e)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(FileError::new("create directory", &place, error)),
-            }
-        }
-        unreachable!("there is a free number")
-    }
-
-    fn spawn(&self, place: &Path, workspace: &Path) -> Result<Child, String> {
-        let open = |name: &str| File::create(place.join(name)).map(Stdio::from);
-        let streams = || -> std::io::Result<(Stdio, Stdio, Stdio)> {
-            Ok((File::open(place.join("phase.json"))?.into(), open("stdout.txt")?, open("stderr.txt")?))
+/// A directory that no earlier attempt has used: a second drain may repeat an interrupted attempt.
+pub(super) fn fresh_place(directory: &Path, claim: &Claim) -> Result<PathBuf, FileError> {
+    let base = directory.join(file_name(&claim.key.run_id)).join(file_name(&claim.key.phase_id));
+    files::create_dir(&base)?;
+    for suffix in 1_u32.. {
+        let name = match suffix {
+            1 => claim.attempt.to_string(),
+            n => format!("{}-{n}", claim.attempt),
         };
-        let (stdin, stdout, stderr) = streams().map_err(|error| error.to_string())?;
-        let (program, arguments) = self.program.split_first().ok_or("no program was given")?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "starting the user's program is what this executor is for"
-        )]
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(workspace).stdin(stdin).stdout(stdout).stderr(stderr);
-        os::own_group(&mut command);
-        command.spawn().map_err(|error| format!("failed to start `{program}`: {error}"))
+        let place = base.join(name);
+        match fs::create_dir(&place) {
+            Ok(()) => return fs::canonicalize(&place).map_err(|e| FileError::new("resolve", &place, e)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(FileError::new("create directory", &place, error)),
+        }
     }
+    unreachable!("there is a free number")
+}
+
+/// Starts a program in the workspace, in a group of its own, with the phase on its stdin and its streams in these files.
+fn spawn(
+    program: &[String],
+    place: &Path,
+    workspace: &Path,
+    [stdout, stderr]: [&str; 2],
+) -> Result<Child, String> {
+    let open = |name: &str| File::create(place.join(name)).map(Stdio::from);
+    let streams = || -> std::io::Result<(Stdio, Stdio, Stdio)> {
+        let stdin = match File::open(place.join("phase.json")) {
+            Ok(file) => file.into(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Stdio::null(),
+            Err(error) => return Err(error),
+        };
+        Ok((stdin, open(stdout)?, open(stderr)?))
+    };
+    let (stdin, stdout, stderr) = streams().map_err(|error| error.to_string())?;
+    let (program, arguments) = program.split_first().ok_or("no program was given")?;
+    #[expect(clippy::disallowed_methods, reason = "starting the user's program is what this executor is for")]
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workspace).stdin(stdin).stdout(stdout).stderr(stderr);
+    os::own_group(&mut command);
+    command.spawn().map_err(|error| format!("failed to start `{program}`: {error}"))
+}
+
+/// What a check says of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Checked {
+    Passed,
+    /// It says no, or could not be run.
+    Failed(String),
+    TimedOut,
+    Stopped,
+}
+
+/// Runs a program in the workspace that says with its exit status whether what is there is right. Its whole group ends
+/// with it.
+pub(super) fn check(
+    program: &[String],
+    place: &Path,
+    workspace: &Path,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<Checked, FileError> {
+    let streams = ["check.stdout.txt", "check.stderr.txt"];
+    let mut child = match spawn(program, place, workspace, streams) {
+        Ok(child) => child,
+        Err(why) => return Ok(Checked::Failed(why)),
+    };
+    Ok(match wait(&mut child, timeout, stop)? {
+        Ended::Exited(status) if status.success() => Checked::Passed,
+        Ended::Exited(status) => Checked::Failed(failure(status, &place.join(streams[1]))),
+        Ended::TimedOut => Checked::TimedOut,
+        Ended::Stopped => Checked::Stopped,
+    })
 }
 
 /// Waits for the program; ends its whole group on timeout or stop, and what it leaves behind at its end.
@@ -229,18 +270,18 @@ fn parse(result: &[u8]) -> Result<Report, String> {
 
 /// Whether there is a file that is not empty at `path` itself: a path that leads through a link names a file
 /// elsewhere. The workspace was empty before, so a file in it was written by this attempt.
-fn is_written(path: &Path) -> bool {
+pub(super) fn is_written(path: &Path) -> bool {
     fs::canonicalize(path).is_ok_and(|real| real == path)
         && fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
 }
 
-fn failure(status: ExitStatus, place: &Path) -> String {
+fn failure(status: ExitStatus, stderr: &Path) -> String {
     let how = match (status.code(), os::ended_by(status)) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
         (None, None) => "ended without a status".to_owned(),
     };
-    let stderr = tail(&place.join("stderr.txt"), 2000).unwrap_or_default();
+    let stderr = tail(stderr, 2000).unwrap_or_default();
     match String::from_utf8_lossy(&stderr).lines().rev().find(|line| !line.trim().is_empty()) {
         Some(line) => format!("{how}: {}", text::ellipsis(&text::one_line(line), 300)),
         None => how,
@@ -266,7 +307,7 @@ fn tail(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// Whether a relative path would name something outside its base.
-fn leads_out(path: &str) -> bool {
+pub(super) fn leads_out(path: &str) -> bool {
     path.is_empty()
         || Path::new(path).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
 }

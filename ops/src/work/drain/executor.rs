@@ -32,6 +32,9 @@ pub struct Report {
     /// Input tokens of the model.
     #[serde(default)]
     pub input_tokens: Option<u64>,
+    /// Tokens of calls before the one that is reported, which were paid as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_tokens: Option<u64>,
     /// The ceiling on output tokens that was in force.
     #[serde(default)]
     pub max_tokens: Option<u64>,
@@ -113,6 +116,12 @@ impl From<Execution> for Attempted {
 pub trait Executor: Send {
     /// The word that marks its outcomes in the database.
     fn source(&self) -> &'static str;
+
+    /// Whether an attempt that is forgotten costs nothing and changes nothing. Else the journal is on disk before each
+    /// begins, so that no power cut hides that it was made.
+    fn is_repeatable(&self) -> bool {
+        false
+    }
 
     /// Attempts one phase. Returns soon after `stop` becomes true, leaving no process behind.
     fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted;

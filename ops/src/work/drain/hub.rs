@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::DrainError;
-use super::journal::{Claimed, Event, Journal};
+use super::journal::{Claimed, Event, Journal, Unflushed};
 use super::queue::Waiting;
 use super::session::{Next, Session};
 use crate::clock::{Clock, Stamp};
@@ -141,10 +141,17 @@ impl<'a> Hub<'a> {
         Ok(())
     }
 
-    /// Brings the journal to disk; nobody waits for it.
-    pub(super) fn flush(&self) -> std::io::Result<()> {
-        let file = self.lock().journal.as_mut().and_then(Journal::unflushed);
-        file.map_or(Ok(()), |file| file.sync_data())
+    /// Brings the journal to disk, unless somebody does so already; nobody waits for it.
+    pub(super) fn flush(&self) -> Result<(), DrainError> {
+        let unflushed = self.lock().journal.as_mut().and_then(Journal::unflushed);
+        Ok(unflushed.map_or(Ok(()), Unflushed::sync)?)
+    }
+
+    /// Returns when everything that was noted so far is on disk. Workers that wait at the same time share what the disk
+    /// does; nobody waits who has nothing to bring there.
+    pub(super) fn settle_journal(&self) -> Result<(), DrainError> {
+        let all = self.lock().journal.as_mut().map(Journal::written);
+        Ok(all.map_or(Ok(()), Unflushed::sync)?)
     }
 
     /// Notes what became of a claim.

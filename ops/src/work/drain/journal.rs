@@ -1,5 +1,8 @@
-//! The journal of a session: a line for every transition, appended at once, flushed to disk within a tenth of a second,
-//! never rewritten. A kill loses nothing; a power cut may lose the last moment, which the database then tells.
+//! The journal of a session: a line for every transition, appended at once and never rewritten.
+//!
+//! A kill loses nothing. Against a power cut the lines are on disk before what depends on them: the beginning before the
+//! first claim, a claim before an attempt that costs something, the end before the session is reported done. In between
+//! they are at most a tenth of a second behind, and what such a cut then takes, the database tells.
 //!
 //! Whoever reads it back gets the lines that are whole, in order and numbered without a gap; what follows the first that
 //! is not is cut off and said. The database is the truth about attempts; the journal is the truth about the session.
@@ -277,9 +280,15 @@ impl Journal {
         Ok(())
     }
 
-    /// The file, when something was appended since it was last asked for: whoever asks brings it to disk.
-    pub(super) fn unflushed(&mut self) -> Option<Arc<File>> {
-        std::mem::take(&mut self.is_dirty).then(|| Arc::clone(&self.file))
+    /// What was appended since it was last asked for: whoever asks brings it to disk.
+    pub(super) fn unflushed(&mut self) -> Option<Unflushed> {
+        std::mem::take(&mut self.is_dirty).then(|| self.written())
+    }
+
+    /// Everything that was appended so far. What another is bringing to disk just now is waited for.
+    pub(super) fn written(&mut self) -> Unflushed {
+        self.is_dirty = false;
+        Unflushed { file: Arc::clone(&self.file), path: self.path.clone() }
     }
 
     /// Brings what was appended to disk.
@@ -288,6 +297,19 @@ impl Journal {
             self.file.sync_data().map_err(|e| FileError::new("flush", &self.path, e))?;
         }
         Ok(())
+    }
+}
+
+/// Lines that may not be on disk yet.
+pub(super) struct Unflushed {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl Unflushed {
+    /// Brings them there.
+    pub(super) fn sync(self) -> Result<(), JournalError> {
+        Ok(self.file.sync_data().map_err(|e| FileError::new("flush", &self.path, e))?)
     }
 }
 

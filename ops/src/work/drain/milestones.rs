@@ -31,10 +31,12 @@ pub enum Milestone {
     ModelCallStarted,
     /// It answered.
     ModelCallEnded,
+    /// Its budget had cut the answer off, and it is asked again with a larger one.
+    BudgetEscalated,
 }
 
 impl Milestone {
-    const ALL: [(&'static str, Self); 9] = [
+    const ALL: [(&'static str, Self); 10] = [
         ("preflight_ok", Self::PreflightOk),
         ("preflight_failed", Self::PreflightFailed),
         ("import_failed", Self::ImportFailed),
@@ -44,6 +46,7 @@ impl Milestone {
         ("api_not_found", Self::ApiNotFound),
         ("model_call_started", Self::ModelCallStarted),
         ("model_call_ended", Self::ModelCallEnded),
+        ("budget_escalated", Self::BudgetEscalated),
     ];
 
     /// The word that programs write.

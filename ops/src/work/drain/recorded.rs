@@ -86,6 +86,10 @@ impl Executor for Recorded {
         "recorded"
     }
 
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
     fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted {
         if stop.load(Ordering::Relaxed) {
             return Execution::Interrupted.into();

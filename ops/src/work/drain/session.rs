@@ -278,6 +278,7 @@ impl Session {
             run,
             is_worth,
             chance: self.queue.runs[run].chance(),
+            has_yielded: self.queue.runs[run].trials.1 > 0,
             fingerprint: fingerprint.map(|id| (id, template)),
         };
         for decision in self.triage.ended(&policy, &result) {

@@ -61,6 +61,14 @@ impl Outcome {
         100.0 - stats::percent(self.yielded, self.yields).unwrap_or(100.0)
     }
 
+    /// Share of the yield that was lost at most, by what the report says of the skipped phases, in percent: what anybody
+    /// would say who knows the report and not the truth. Without a hold-out it may be all.
+    pub fn lost_at_most_percent(&self) -> f64 {
+        let bound = self.hold_out.at_most_percent.unwrap_or(100.0);
+        let lost = self.hold_out.skipped as f64 * bound / 100.0;
+        if lost > 0.0 { 100.0 * lost / (lost + self.yielded as f64) } else { 0.0 }
+    }
+
     /// Whether the bound of the report holds for the phases that were skipped; `None` where there is none.
     pub fn is_bound_right(&self) -> Option<bool> {
         let lost = self.yields - self.yielded;

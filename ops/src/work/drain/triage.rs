@@ -1,8 +1,9 @@
 //! Whether it is worth going on: per run and per fingerprint, as a sequential decision with a price.
 //!
 //! A run or a cluster is stopped when the chance that its next attempt is worth something falls below the price, under
-//! a uniform prior. A fingerprint seen in several runs is systemic and stops all runs that show it. What is stopped is
-//! not given up: a part of it, chosen by a seed, goes on being attempted, and one success there opens everything again.
+//! a uniform prior. A fingerprint seen in several runs that yield nothing is systemic and stops all such runs that show
+//! it; a run that yields fails for reasons of its own. What is stopped is not given up: a part of it, chosen by a seed,
+//! goes on being attempted, and one success there opens everything again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::random::Random;
 pub struct TriagePolicy {
     /// Stop when the chance of a yield is below this; 0 never stops.
     pub price: f64,
-    /// In how many runs a fingerprint is systemic; 0 for never.
+    /// In how many runs that yield nothing a fingerprint is systemic; 0 for never.
     pub systemic_runs: u64,
     /// Share of stopped phases that are attempted all the same.
     pub hold_out: f64,
@@ -46,7 +47,7 @@ impl TriagePolicy {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
     pub(super) template: String,
-    /// The runs that showed it since it was last open.
+    /// The runs that showed it since it was last open, and have yielded nothing.
     pub(super) runs: BTreeSet<usize>,
     /// Attempts that ended in it, ever.
     pub(super) failures: u64,
@@ -72,8 +73,10 @@ pub(super) struct Result<'a> {
     pub(super) run: usize,
     /// Whether it was a success or left an event.
     pub(super) is_worth: bool,
-    /// Attempts of the run and how many were worth something, with this one.
+    /// Chance that the next attempt of the run is worth something, after this one.
     pub(super) chance: f64,
+    /// Whether any attempt of the run was worth something.
+    pub(super) has_yielded: bool,
     /// Fingerprint and template of a failure that can be systemic.
     pub(super) fingerprint: Option<(&'a str, &'a str)>,
 }
@@ -106,7 +109,7 @@ impl Triage {
         let mut decisions = Vec::new();
         match result.fingerprint {
             None => self.others += 1,
-            Some((id, template)) => self.clustered(policy, result.run, id, template, &mut decisions),
+            Some((id, template)) => self.clustered(policy, result, id, template, &mut decisions),
         }
         if decisions.is_empty() && result.chance < policy.price {
             self.stopped.insert(result.run);
@@ -118,7 +121,7 @@ impl Triage {
     fn clustered(
         &mut self,
         policy: &TriagePolicy,
-        run: usize,
+        &Result { run, has_yielded, .. }: &Result<'_>,
         id: &str,
         template: &str,
         decisions: &mut Vec<Decision>,
@@ -127,6 +130,9 @@ impl Triage {
         cluster.template.clear();
         cluster.template.push_str(template);
         cluster.failures += 1;
+        if has_yielded {
+            return;
+        }
         cluster.recent += 1;
         cluster.runs.insert(run);
         let is_only = cluster.failures == self.attempts;
@@ -160,10 +166,12 @@ impl Triage {
             open.insert(run);
         }
         for cluster in self.clusters.values_mut() {
-            if cluster.is_stopped && (presumed || cluster.runs.contains(&run)) {
+            let is_in = cluster.runs.remove(&run);
+            if cluster.is_stopped && (presumed || is_in) {
                 cluster.is_stopped = false;
                 cluster.recent = 0;
                 open.append(&mut cluster.runs);
+                open.extend(is_in.then_some(run));
             }
         }
         for run in &open {
@@ -185,11 +193,33 @@ mod tests {
     use super::*;
 
     fn fail(triage: &mut Triage, policy: &TriagePolicy, run: usize, id: &str) -> Vec<Decision> {
-        triage.ended(policy, &Result { run, is_worth: false, chance: 0.3, fingerprint: Some((id, id)) })
+        let fingerprint = Some((id, id));
+        triage.ended(policy, &Result { run, is_worth: false, chance: 0.3, has_yielded: false, fingerprint })
     }
 
     fn succeed(triage: &mut Triage, policy: &TriagePolicy, run: usize) -> Vec<Decision> {
-        triage.ended(policy, &Result { run, is_worth: true, chance: 0.6, fingerprint: None })
+        triage
+            .ended(policy, &Result { run, is_worth: true, chance: 0.6, has_yielded: true, fingerprint: None })
+    }
+
+    #[test]
+    fn a_run_that_yields_fails_for_reasons_of_its_own() {
+        let (mut triage, policy) = (Triage::default(), TriagePolicy::default());
+        for run in [0, 1] {
+            assert_eq!(fail(&mut triage, &policy, run, "f"), []);
+        }
+        succeed(&mut triage, &policy, 1);
+        let yields =
+            Result { run: 2, is_worth: false, chance: 0.4, has_yielded: true, fingerprint: Some(("f", "f")) };
+        for _ in 0..40 {
+            assert_eq!(triage.ended(&policy, &yields), []);
+        }
+        assert_eq!(fail(&mut triage, &policy, 3, "f"), []);
+        let stop = |run| Decision::Stop(run, "systemic");
+        assert_eq!(fail(&mut triage, &policy, 4, "f"), [stop(0), stop(3), stop(4)]);
+        // A stopped cluster leaves alone who yields.
+        assert_eq!(triage.ended(&policy, &yields), []);
+        assert_eq!(triage.seen("f"), 45);
     }
 
     #[test]
@@ -223,7 +253,7 @@ mod tests {
     fn a_run_is_stopped_when_the_next_attempt_is_not_worth_its_price() {
         let (mut triage, policy) =
             (Triage::default(), TriagePolicy { price: 0.2, ..TriagePolicy::default() });
-        let none = |chance| Result { run: 4, is_worth: false, chance, fingerprint: None };
+        let none = |chance| Result { run: 4, is_worth: false, chance, has_yielded: false, fingerprint: None };
         assert_eq!(triage.ended(&policy, &none(0.25)), []);
         assert_eq!(triage.ended(&policy, &none(0.19)), [Decision::Stop(4, "price")]);
         let off = TriagePolicy::off();

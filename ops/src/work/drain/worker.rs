@@ -3,7 +3,6 @@
 //! A worker has its own connection and its own executor. What it does with a phase is fenced by its lease, which the
 //! watch renews; a worker whose lease is gone is told to stop and can write nothing.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,12 +10,12 @@ use std::time::{Duration, Instant};
 use super::attempt::Attempts;
 use super::executor::Executor;
 use super::hub::Hub;
-use super::{DrainError, JournalError, Policy};
+use super::journal::Event;
+use super::{DrainError, Policy};
 use crate::clock::Clock;
-use crate::files::FileError;
 use crate::phases::{LeaseKey, Store, StoreError};
 
-/// How long the journal may be behind on disk.
+/// How long the journal may be behind on disk while attempts are made that can be repeated.
 const FLUSH: Duration = Duration::from_millis(100);
 /// How often the watch looks.
 const TICK: Duration = Duration::from_millis(20);
@@ -107,13 +106,28 @@ fn attempt(
     pick: &super::hub::Pick,
 ) -> Result<(), DrainError> {
     let seen = (pick.phase.state, pick.phase.attempts);
+    let began = Instant::now();
     let claim = worker.store.claim(pick.phase.pk, seen, &policy.owner, clock.now(), policy.lease)?;
     let Some(claim) = claim else {
         hub.overtaken(pick);
         return Ok(());
     };
     hub.claimed(pick, &claim)?;
+    if !worker.executor.is_repeatable() {
+        hub.settle_journal()?;
+    }
     post.cancel.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
+    // Who was suspended since the claim may have lost it, and must not begin.
+    if began.elapsed() > policy.lease / 2
+        && let Err(error) = worker.store.renew(&claim.lease(), clock.now(), policy.lease)
+    {
+        return match error {
+            StoreError::LeaseLost(key) => {
+                hub.ended(&Event::Lost { pk: claim.phase_pk, phase: key.to_string() })
+            }
+            error @ StoreError::Db(_) => Err(error.into()),
+        };
+    }
     post.hold(Some(claim.lease()));
     let event = attempts.make(worker.store.as_mut(), worker.executor.as_mut(), &claim, &post.cancel);
     post.hold(None);
@@ -156,7 +170,7 @@ fn watch(
         }
         if flushed.elapsed() >= FLUSH {
             if let Err(error) = hub.flush() {
-                hub.fail(JournalError::from(FileError::new("flush", Path::new("the journal"), error)).into());
+                hub.fail(error);
                 return;
             }
             flushed = Instant::now();
@@ -166,10 +180,10 @@ fn watch(
 }
 
 fn renew(control: &mut dyn Store, policy: &Policy, clock: Clock, posts: &[Post]) -> Result<(), StoreError> {
-    let until = clock.now().plus(policy.lease);
+    let now = clock.now();
     for post in posts {
         let Some(lease) = post.held() else { continue };
-        match control.renew(&lease, until) {
+        match control.renew(&lease, now, policy.lease) {
             Ok(()) => {}
             // Its attempt may just have ended.
             Err(StoreError::LeaseLost(_)) if post.held().as_ref() != Some(&lease) => {}

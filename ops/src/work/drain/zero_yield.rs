@@ -56,6 +56,30 @@ pub enum ZeroYield {
 }
 
 impl ZeroYield {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::TelemetryDisabled,
+        Self::TablesMissing,
+        Self::DatabaseMismatch,
+        Self::ApiUnreachable,
+        Self::ApiNotFound,
+        Self::PreflightFailed,
+        Self::ImportFailed,
+        Self::ScopeFailed,
+        Self::NeverReachedModel,
+        Self::ModelFailed,
+        Self::Truncated,
+        Self::BelowValidityLimit,
+        Self::RejectedByConstraint,
+        Self::NotFlushed,
+        Self::TimedOutAfterClaim,
+        Self::TimedOutAfterPreflight,
+        Self::TimedOutInModelCall,
+        Self::TimedOutAfterModelCall,
+        Self::SucceededWithoutModelCalls,
+        Self::CountUnknown,
+    ];
+
     /// The stable word of accounts and reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -157,6 +181,7 @@ mod tests {
             status,
             output_tokens,
             input_tokens: None,
+            earlier_tokens: None,
             max_tokens: None,
             stop_reason: None,
             model: None,

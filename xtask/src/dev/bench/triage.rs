@@ -30,6 +30,8 @@ struct Measured {
     backlogs: u64,
     tokens_saved_percent: Spread,
     yield_lost_percent: Spread,
+    /// As a report says it, which knows only its hold-out: with 95 % confidence no more than this.
+    yield_lost_at_most_percent: Spread,
     /// How often at most the share that the report says would have yielded, in percent.
     bound_right_percent: f64,
     /// Such a report, of the first backlog.
@@ -57,6 +59,7 @@ pub(super) fn run(quick: bool, output: &Output) -> anyhow::Result<Code> {
         met: right >= RIGHT_MIN && saved.mean > lost.mean,
         tokens_saved_percent: saved,
         yield_lost_percent: lost,
+        yield_lost_at_most_percent: spread(Outcome::lost_at_most_percent),
         bound_right_percent: right,
         sentence: outcomes.first().map(|outcome| outcome.hold_out.sentence()).unwrap_or_default(),
     };
@@ -72,9 +75,11 @@ fn document(measured: &Measured) -> Document {
         ("95 % from", Align::Right),
         ("to", Align::Right),
     ]);
-    for (name, spread) in
-        [("tokens saved, %", &measured.tokens_saved_percent), ("yield lost, %", &measured.yield_lost_percent)]
-    {
+    for (name, spread) in [
+        ("tokens saved, %", &measured.tokens_saved_percent),
+        ("yield lost, %", &measured.yield_lost_percent),
+        ("yield lost at most, by the hold-out, %", &measured.yield_lost_at_most_percent),
+    ] {
         let cells = [spread.mean, spread.low, spread.high].map(|value| number(Some(value), 1));
         table.row([name.to_owned()].into_iter().chain(cells));
     }

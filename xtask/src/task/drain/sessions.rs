@@ -22,6 +22,7 @@ pub(super) const LATEST: &str = "latest";
 pub(super) enum Command {
     Status(StatusArgs),
     Stop(StopArgs),
+    Rekey(super::rekey::RekeyArgs),
 }
 
 /// List the sessions: what they have done and whether they work, were stopped or were killed
@@ -50,6 +51,7 @@ pub(super) fn run(command: &Command, settings: &Settings) -> anyhow::Result<Code
     match command {
         Command::Status(args) => status(args, settings),
         Command::Stop(args) => stop(args, settings),
+        Command::Rekey(args) => super::rekey::run(args, settings),
     }
 }
 

@@ -85,10 +85,10 @@ fn why(_: &Rejection) -> &'static str {
 fn record(state: PhaseState) -> AttemptRecord {
     AttemptRecord {
         session_id: "s".to_owned(),
-        outcome: "success",
+        outcome: "success".into(),
         reason: None,
         detail: None,
-        outcome_source: "command",
+        outcome_source: "command".into(),
         verified: true,
         state,
         tokens_used: 100,
@@ -285,17 +285,17 @@ fn a_lease_that_is_renewed_is_not_recovered_and_only_its_holder_renews_it() {
     let (_dir, mut store) = store(&["p"]);
     let held = claim(&mut store);
     assert_eq!(store.live_owners(now()).unwrap(), ["me"]);
-    store.renew(&held.lease(), now().plus(LEASE * 5)).unwrap();
+    store.renew(&held.lease(), now(), LEASE * 5).unwrap();
     // An earlier moment does not shorten it.
-    store.renew(&held.lease(), now()).unwrap();
+    store.renew(&held.lease(), now(), Duration::ZERO).unwrap();
     assert_eq!(store.recover_stale(now().plus(LEASE * 4)).unwrap(), []);
     let other = LeaseKey { owner: "you".to_owned(), ..held.lease() };
     let newer = LeaseKey { fencing_token: held.fencing_token + 1, ..held.lease() };
     for lease in [other, newer] {
-        assert!(matches!(store.renew(&lease, now()), Err(StoreError::LeaseLost(_))));
+        assert!(matches!(store.renew(&lease, now(), LEASE), Err(StoreError::LeaseLost(_))));
     }
     assert_eq!(store.recover_stale(now().plus(LEASE * 6)).unwrap(), std::slice::from_ref(&held.key));
-    assert!(matches!(store.renew(&held.lease(), now()), Err(StoreError::LeaseLost(_))));
+    assert!(matches!(store.renew(&held.lease(), now(), LEASE), Err(StoreError::LeaseLost(_))));
     assert_eq!(store.live_owners(now()).unwrap(), Vec::<String>::new());
 }
 
