@@ -100,6 +100,7 @@ fn a_process_of_a_crowd() {
         settings: Settings { selection: all(), limits: Limits::default(), triage: TriagePolicy::off() },
         lease: LEASE,
         telemetry: Flag::On,
+        telemetry_debug: false,
         session_id: name.to_owned(),
         owner: name.to_owned(),
         database: "d".to_owned(),
