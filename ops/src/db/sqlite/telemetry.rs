@@ -135,7 +135,7 @@ impl SqliteSink {
         conn.pragma_update(None, "foreign_keys", keys)?;
         let has_log = conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal";
         let flushed = (is_guest && has_log).then(Instant::now);
-        if flushed.is_some() {
+        if has_log {
             conn.pragma_update(None, "wal_autocheckpoint", super::store::CHECKPOINT_PAGES)?;
         }
         let always_durable = durability == Durability::Power && flushed.is_none();
@@ -344,6 +344,7 @@ mod tests {
         let sink = SqliteSink::open(Some(&path), Durability::Process, false).unwrap();
         let pragma = |name| sink.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (1, 1));
+        assert_eq!(pragma("wal_autocheckpoint"), i64::from(super::super::store::CHECKPOINT_PAGES));
         let mode: String = sink.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
         let sink = SqliteSink::open(Some(&path), Durability::Power, false).unwrap();
