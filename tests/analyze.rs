@@ -187,7 +187,8 @@ fn a_database_and_its_own_parquet_say_the_same() {
     let conn = Connection::open(dir.path().join("seed.db")).unwrap();
     // More rows than single ones are looked at, in more than one row group.
     conn.execute_batch(
-        "INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
+        "PRAGMA foreign_keys = off;
+         INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
              deliverables_json, predicted_output_tokens, actual_output_tokens, selected_budget, success, truncated,
              smape_percent, waste_ratio, model)
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 210000)
