@@ -187,12 +187,13 @@ fn a_database_and_its_own_parquet_say_the_same() {
     let conn = Connection::open(dir.path().join("seed.db")).unwrap();
     // More rows than single ones are looked at, in more than one row group.
     conn.execute_batch(
-        "INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
+        "PRAGMA foreign_keys = off;
+         INSERT INTO token_estimation_v2_events (run_id, phase_id, timestamp, category, complexity, deliverable_count,
              deliverables_json, predicted_output_tokens, actual_output_tokens, selected_budget, success, truncated,
              smape_percent, waste_ratio, model)
          WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 210000)
-         SELECT 'r', 'p' || n, '2026-01-02', iif(n % 2, 'docs', 'Testing'), iif(n % 3, 'low', 'HIGH'), n % 20, '[]',
-             1000 + n * 37 % 900, 500 + n * 101 % 1700, iif(n % 5, 4096, NULL), n % 7 > 0, n % 11 = 0, 12.5, NULL, 'm' FROM c",
+         SELECT 'r', 'p' || n, '2026-01-02', iif(n % 2, 'docs', 'Testing'), iif(n % 3, 'low', 'high'), n % 20, '[]',
+             1000 + n * 37 % 900, 500 + n * 101 % 1700, iif(n % 5, 4096, 900), n % 7 > 0, n % 11 = 0, 12.5, NULL, 'm' FROM c",
     )
     .unwrap();
     assert_eq!(
