@@ -9,7 +9,7 @@ use crate::world::World;
 /// Kilobytes of data that a run may have.
 const DATA_KB: u64 = 700_000;
 /// Longer than any of these takes on a slow machine; what is quadratic takes days.
-const TIME: Duration = Duration::from_secs(120);
+const TIME: Duration = Duration::from_mins(2);
 
 /// Cleans a file with little memory; its exit code and what it said.
 fn clean(world: &World, name: &str, bytes: &[u8]) -> (i32, String) {
