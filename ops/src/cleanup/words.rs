@@ -127,8 +127,13 @@ fn first(text: &str) -> Option<char> {
     text.chars().next()
 }
 
+/// Letters and digits; the signs of sentences are told without looking them up.
+fn is_letter(c: char) -> bool {
+    !matches!(c, '\u{2000}'..='\u{206f}') && c.is_alphanumeric()
+}
+
 fn is_part(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '\u{300}'..='\u{36f}')
+    is_letter(c) || matches!(c, '\u{300}'..='\u{36f}')
 }
 
 fn is_apostrophe(c: char) -> bool {
@@ -148,7 +153,7 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
                 at += 1;
                 continue;
             }
-        } else if let Some(c) = first(&text[at..]).filter(|c| !c.is_alphanumeric()) {
+        } else if let Some(c) = first(&text[at..]).filter(|c| !is_letter(*c)) {
             at += c.len_utf8();
             continue;
         }

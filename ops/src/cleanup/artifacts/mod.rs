@@ -12,7 +12,7 @@ use super::list;
 use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{FillKind, PartRule, Recent, Role, Rules, Scratch, content};
-use super::titles::{COMMON_CHARS, Learned, TEMPLATE_ROWS_MIN};
+use super::titles::{COMMON_CHARS, Learned};
 use super::words::{Splits, Word, hash};
 
 macro_rules! rules {
@@ -74,37 +74,33 @@ pub(super) fn check_split(
         let is_title = rules.titles.iter().any(|title| title.column == *column);
         text::check(rules, text, (*column, splits), is_title, |rule, detail| flag(*column, rule, detail));
         let words = splits.words(*column, text);
-        if !is_title && let Some(detail) = template(learned, settings.template, words) {
+        if !is_title && let Some(detail) = template(learned, words) {
             flag(*column, TEMPLATE, detail);
         }
     }
     generic(rules, row, scratch, &mut flag);
 }
 
-/// Share of rows that must have a word for it to belong to a template; a phrase needs what the dataset says.
-const COMMON_SHARE: f64 = 0.5;
 /// Common words, or phrases, that a row of a template has.
 const COMMON_WORDS: usize = 3;
 const COMMON_PHRASES: usize = 4;
 /// Words of a text that are read.
 const WORDS_READ: usize = 256;
 
-fn template<'t>(learned: &Learned, share: f64, words: impl Iterator<Item = Word<'t>>) -> Option<String> {
-    if learned.rows() < TEMPLATE_ROWS_MIN {
+fn template<'t>(learned: &Learned, words: impl Iterator<Item = Word<'t>>) -> Option<String> {
+    let (common_words, common_phrases) = learned.template();
+    if common_words < COMMON_WORDS && common_phrases == 0 {
         return None;
     }
     let mut common: Vec<u64> = Vec::new();
     let mut phrases = 0;
     let mut recent = Recent::default();
     for word in words.take(WORDS_READ) {
-        if word.chars >= COMMON_CHARS
-            && learned.is_common(word.hash, false, COMMON_SHARE)
-            && !common.contains(&word.hash)
-        {
+        if word.chars >= COMMON_CHARS && learned.is_common_word(word.hash) && !common.contains(&word.hash) {
             common.push(word.hash);
         }
         recent.phrases(word.hash, 2, |hash| {
-            phrases += usize::from(hash != word.hash && learned.is_common(hash, true, share));
+            phrases += usize::from(hash != word.hash && learned.is_common_phrase(hash));
         });
     }
     (common.len() >= COMMON_WORDS || phrases >= COMMON_PHRASES)

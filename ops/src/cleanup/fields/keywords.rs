@@ -165,9 +165,11 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
     let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
     let folded = |text: &'t str| text.chars().flat_map(fold);
+    // A word with as many characters as bytes is ASCII.
+    let is_ascii = |entry: &Entry| entry.chars == entry.end - entry.start;
     b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| match (text(a), text(b)) {
-        (a, b) if a.is_ascii() && b.is_ascii() => alphabetical(a.as_bytes(), b.as_bytes()),
-        (a, b) => folded(a).cmp(folded(b)),
+        (text_a, text_b) if is_ascii(a) && is_ascii(b) => alphabetical(text_a.as_bytes(), text_b.as_bytes()),
+        (text_a, text_b) => folded(text_a).cmp(folded(text_b)),
     })
 }
 

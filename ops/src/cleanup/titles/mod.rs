@@ -11,7 +11,7 @@ use super::row::Row;
 use super::rules::{Rules, TitleRule, content};
 use super::words::{Splits, Word, words};
 
-pub(super) use survey::{COMMON_CHARS, TEMPLATE_ROWS_MIN};
+pub(super) use survey::COMMON_CHARS;
 pub use survey::{Learned, Survey};
 
 /// A title is there and was cut off.

@@ -25,6 +25,12 @@ const WORDS_READ: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Survey {
     learned: Learned,
+    /// Words that are rows' own, by their slots: how many rows have one.
+    common: Vec<u32>,
+    /// The same of two words that follow each other.
+    phrases: Vec<u32>,
+    /// Share of rows from which a phrase belongs to a template.
+    template: f64,
     seen: Seen,
     /// Hashes of words that are in the sets already; each has one place.
     known: Vec<u64>,
@@ -37,10 +43,34 @@ pub struct Learned {
     words: Vec<u64>,
     beginnings: Vec<u64>,
     ends: Vec<u8>,
-    common: Vec<u32>,
-    phrases: Vec<u32>,
+    /// Slots of words, and of phrases, that so many rows have that they belong to a template.
+    common: Slots,
+    phrases: Slots,
     titles: Vec<TitleFacts>,
     texts: Vec<Ends>,
+}
+
+/// Some of the slots that hashes have.
+#[derive(Debug, Clone, Default)]
+struct Slots {
+    bits: Vec<u64>,
+    count: usize,
+}
+
+impl Slots {
+    fn new(counts: &[u32], is_in: impl Fn(u32) -> bool) -> Self {
+        let mut slots = Self { bits: vec![0; SLOTS / 64], count: 0 };
+        for (at, _) in counts.iter().enumerate().filter(|(_, count)| is_in(**count)) {
+            slots.bits[at / 64] |= 1 << (at % 64);
+            slots.count += 1;
+        }
+        slots
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        let bit = slot(hash, SLOTS);
+        self.bits.get(bit / 64).is_some_and(|bits| bits & (1 << (bit % 64)) != 0)
+    }
 }
 
 /// About one title column.
@@ -93,11 +123,14 @@ impl Survey {
                 words: vec![0; WORDS / 64],
                 beginnings: vec![0; BEGINNINGS],
                 ends: vec![0; SLOTS],
-                common: vec![0; SLOTS],
-                phrases: vec![0; SLOTS],
+                common: Slots::default(),
+                phrases: Slots::default(),
                 titles: vec![title; rules.titles.len()],
                 texts: vec![Ends::default(); rules.texts.len()],
             },
+            common: vec![0; SLOTS],
+            phrases: vec![0; SLOTS],
+            template: rules.dataset.artifacts.template,
             seen: Seen::default(),
             known: vec![0; KNOWN],
         }
@@ -105,7 +138,7 @@ impl Survey {
 
     /// Reads a row.
     pub fn add(&mut self, rules: &Rules, row: &Row<'_>) {
-        let Self { learned, seen, known } = self;
+        let Self { learned, seen, .. } = self;
         learned.rows = learned.rows.saturating_add(1);
         for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
             let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
@@ -134,7 +167,7 @@ impl Survey {
         seen.clear();
         for column in &rules.debris {
             let text = row.cells.get(*column).and_then(content).unwrap_or_default();
-            learned.read(text, seen, known);
+            self.read(text);
         }
     }
 
@@ -143,13 +176,13 @@ impl Survey {
         fn add<T: Copy>(to: &mut [T], from: &[T], sum: impl Fn(T, T) -> T) {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = sum(*to, *from));
         }
+        add(&mut self.common, &other.common, u32::saturating_add);
+        add(&mut self.phrases, &other.phrases, u32::saturating_add);
         let (to, from) = (&mut self.learned, &other.learned);
         to.rows = to.rows.saturating_add(from.rows);
         add(&mut to.words, &from.words, |a, b| a | b);
         add(&mut to.beginnings, &from.beginnings, |a, b| a | b);
         add(&mut to.ends, &from.ends, u8::saturating_add);
-        add(&mut to.common, &from.common, u32::saturating_add);
-        add(&mut to.phrases, &from.phrases, u32::saturating_add);
         for (to, from) in to.titles.iter_mut().zip(&from.titles) {
             add(&mut to.lengths, &from.lengths, u32::saturating_add);
             add(&mut to.follows, &from.follows, u32::saturating_add);
@@ -167,12 +200,17 @@ impl Survey {
             facts.most = facts.follows.iter().copied().max().unwrap_or_default();
             facts.cap = facts.find_cap();
         }
+        let rows = f64::from(self.learned.rows);
+        let is_enough = |share: f64| move |count: u32| f64::from(count) >= share * rows;
+        if self.learned.rows >= TEMPLATE_ROWS_MIN {
+            self.learned.common = Slots::new(&self.common, is_enough(COMMON_SHARE));
+            self.learned.phrases = Slots::new(&self.phrases, is_enough(self.template));
+        }
         self.learned
     }
-}
 
-impl Learned {
-    fn read(&mut self, text: &str, seen: &mut Seen, known: &mut [u64]) {
+    fn read(&mut self, text: &str) {
+        let Self { learned, common, phrases, seen, known, .. } = self;
         let (mut before, mut count) = (None, 0);
         words(text, |word| {
             count += 1;
@@ -185,23 +223,25 @@ impl Learned {
                 let known = &mut known[slot(word.hash >> 32, KNOWN)];
                 if *known != word.hash {
                     *known = word.hash;
-                    self.learn(word);
+                    learned.learn(word);
                 }
             }
             if is_first && word.chars >= COMMON_CHARS {
                 let at = slot(word.hash, SLOTS);
-                self.common[at] = self.common[at].saturating_add(1);
+                common[at] = common[at].saturating_add(1);
             }
             if let Some(before) = before.replace(word.hash) {
                 let phrase = join(before, word.hash);
                 if seen.is_new(phrase) {
                     let at = slot(phrase, SLOTS);
-                    self.phrases[at] = self.phrases[at].saturating_add(1);
+                    phrases[at] = phrases[at].saturating_add(1);
                 }
             }
         });
     }
+}
 
+impl Learned {
     /// Puts a word and its beginnings into their sets.
     fn learn(&mut self, word: Word<'_>) {
         for bit in places(word.hash) {
@@ -213,11 +253,6 @@ impl Learned {
                 self.beginnings[bit / 64] |= 1 << (bit % 64);
             }
         });
-    }
-
-    /// Rows that were read.
-    pub fn rows(&self) -> u32 {
-        self.rows
     }
 
     /// Whether enough rows were read to know the words of the table.
@@ -262,18 +297,28 @@ impl Learned {
         Some(f64::from(ends.closed) / f64::from(ends.texts))
     }
 
-    /// Whether this share of rows has a word or phrase.
-    pub(in super::super) fn is_common(&self, hash: u64, is_phrase: bool, share: f64) -> bool {
-        let counts = if is_phrase { &self.phrases } else { &self.common };
-        let enough = self.rows >= TEMPLATE_ROWS_MIN;
-        enough && f64::from(counts[slot(hash, SLOTS)]) >= share * f64::from(self.rows)
+    /// How many words, and how many phrases, belong to a template.
+    pub(in super::super) fn template(&self) -> (usize, usize) {
+        (self.common.count, self.phrases.count)
+    }
+
+    /// Whether a word belongs to a template.
+    pub(in super::super) fn is_common_word(&self, hash: u64) -> bool {
+        self.common.has(hash)
+    }
+
+    /// Whether a phrase does.
+    pub(in super::super) fn is_common_phrase(&self, hash: u64) -> bool {
+        self.phrases.has(hash)
     }
 }
 
 /// Rows from which a table is known.
 const ROWS_MIN: u32 = 20;
 /// Rows from which a template can be told from chance.
-pub(in super::super) const TEMPLATE_ROWS_MIN: u32 = 50;
+const TEMPLATE_ROWS_MIN: u32 = 50;
+/// Share of rows that must have a word for it to belong to a template.
+const COMMON_SHARE: f64 = 0.5;
 /// Characters of a word that says something by being common.
 pub(in super::super) const COMMON_CHARS: usize = 5;
 /// A cap below this is a coincidence of short titles.
