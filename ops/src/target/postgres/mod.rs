@@ -376,14 +376,25 @@ impl Target for PostgresTarget {
     }
 
     fn related(&mut self, table: &Table, column: usize, value: &Value) -> Result<Vec<Row>, TargetError> {
-        // What a lost connection knew is forgotten with it; so is what was known when something failed.
-        self.reader()?;
-        let mut known = std::mem::take(&mut self.related);
-        let rows = self.look(&format!("read rows of `{}`", table.name), |tx| {
-            related::related(tx, &mut known, table, column, value)
-        })?;
-        self.related = known;
-        Ok(rows)
+        let action = format!("read rows of `{}`", table.name);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            // Asked for so often that the way to the server counts: one that was lost shows in the question itself.
+            if self.reader.as_ref().is_none_or(|reader| reader.client.is_closed()) {
+                self.reader()?;
+            }
+            let Self { reader: Some(reader), related, .. } = self else { unreachable!("it was just opened") };
+            let error = match related::related(&mut reader.client, related, table, column, value) {
+                Ok(rows) => return Ok(rows),
+                Err(fault) => fault,
+            };
+            related.clear();
+            if !error.is_broken() || tries > 1 {
+                return Err(error.explain(reader, &action));
+            }
+            self.reader = None;
+        }
     }
 
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, TargetError> {

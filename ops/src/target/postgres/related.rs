@@ -1,9 +1,9 @@
 //! Rows by a column that links them, asked for again and again: what that takes is learned once.
 //!
-//! Each question still looks, in its own snapshot, whether the table is the one that was learned; only how its columns are
-//! read and what the server made of the query is kept.
+//! Each question still looks whether the table is the one that was learned; only how its columns are read and what the
+//! server made of the query is kept. Two requests a question, on a connection that can only read.
 
-use ::postgres::{Statement, Transaction};
+use ::postgres::{Client, GenericClient, IsolationLevel, Statement};
 
 use super::catalog::{self, Facts, quoted};
 use super::fault::Fault;
@@ -33,23 +33,29 @@ pub(super) struct Related {
 }
 
 impl Related {
-    fn learn(tx: &mut Transaction<'_>, table: &Table, column: usize) -> Result<Self, Fault> {
-        let columns = catalog::columns(tx, table)?;
+    fn learn(client: &mut Client, table: &Table, column: usize) -> Result<Self, Fault> {
+        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let mut tx = snapshot.read_only(true).start()?;
+        let columns = catalog::columns(&mut tx, table)?;
         let all: Vec<&Facts> = columns.iter().collect();
         let rows = tx.prepare(&by_key_sql(table, &[&columns[column]], &all, false))?;
         let shaped = tx.prepare(SHAPE)?;
-        let shape = shape(tx, &shaped, table)?;
+        let shape = shape(&mut tx, &shaped, table)?;
         Ok(Self { table: table.clone(), column, columns, shape, shaped, rows, questions: 0 })
     }
 }
 
-fn shape(tx: &mut Transaction<'_>, shaped: &Statement, table: &Table) -> Result<Option<String>, Fault> {
-    Ok(tx.query_opt(shaped, &[&quoted(&table.name)])?.map(|row| row.get(0)))
+fn shape(
+    client: &mut impl GenericClient,
+    shaped: &Statement,
+    table: &Table,
+) -> Result<Option<String>, Fault> {
+    Ok(client.query_opt(shaped, &[&quoted(&table.name)])?.map(|row| row.get(0)))
 }
 
 /// The rows in which a column holds exactly this value, all columns.
 pub(super) fn related(
-    tx: &mut Transaction<'_>,
+    client: &mut Client,
     known: &mut Vec<Related>,
     table: &Table,
     column: usize,
@@ -58,15 +64,15 @@ pub(super) fn related(
     let place = known.iter().position(|one| one.column == column && one.table == *table);
     let mut one = match place {
         Some(place) => known.swap_remove(place),
-        None => Related::learn(tx, table, column)?,
+        None => Related::learn(client, table, column)?,
     };
-    if one.questions >= QUESTIONS || shape(tx, &one.shaped, table)? != one.shape {
-        one = Related::learn(tx, table, column)?;
+    if one.questions >= QUESTIONS || shape(client, &one.shaped, table)? != one.shape {
+        one = Related::learn(client, table, column)?;
     }
     one.questions += 1;
     let all: Vec<&Facts> = one.columns.iter().collect();
     let cells = [Cells::of(std::iter::once(Some(value)))];
-    let found = find(tx, &one.rows, &cells, &all)?.into_iter().map(|(_, row)| row);
+    let found = find(client, &one.rows, &cells, &all)?.into_iter().map(|(_, row)| row);
     let rows = found.filter(|row| row[column].as_ref().same(value.as_ref())).collect();
     known.push(one);
     Ok(rows)
