@@ -8,6 +8,8 @@
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 #[path = "support/postgres.rs"]
 mod cluster;
+#[path = "drain/models.rs"]
+mod models;
 #[path = "drain/server.rs"]
 mod server;
 #[path = "drain/sessions.rs"]

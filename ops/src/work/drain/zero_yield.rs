@@ -208,6 +208,16 @@ mod tests {
     }
 
     #[test]
+    fn the_list_is_closed_and_every_reason_has_a_word_of_its_own() {
+        let words: std::collections::BTreeSet<&str> = ZeroYield::ALL.iter().map(|why| why.as_str()).collect();
+        assert_eq!(words.len(), ZeroYield::ALL.len());
+        // As serde spells them, which is how reports do.
+        for why in ZeroYield::ALL {
+            assert_eq!(serde_json::to_value(why).unwrap(), why.as_str());
+        }
+    }
+
+    #[test]
     fn the_first_thing_that_kept_the_event_away() {
         let unknown = Rejection::OutputTokensUnknown;
         let failed = || broken("exit_status");

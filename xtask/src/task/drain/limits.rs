@@ -77,7 +77,7 @@ pub(super) struct LimitArgs {
     /// Stop a run when the chance that its next attempt yields is below this [default: 0.05]
     #[arg(long, value_name = "CHANCE", value_parser = chance)]
     price: Option<f64>,
-    /// Stop every run that shows a failure which this many runs have shown; 0 for never [default: 3]
+    /// Stop every run without a yield that shows a failure which so many of these have shown; 0 for never [default: 5]
     #[arg(long, value_name = "RUNS")]
     systemic_runs: Option<u64>,
     /// Share of stopped phases that are attempted all the same, to know what stopping costs [default: 0.1]

@@ -139,7 +139,7 @@ fn every_phase_is_attempted_once_and_runs_are_sampled_first() {
 
 #[test]
 fn a_systemic_failure_costs_as_many_attempts_as_it_takes_to_see_it() {
-    let triage = TriagePolicy { hold_out: 0.0, ..TriagePolicy::default() };
+    let triage = TriagePolicy { hold_out: 0.0, systemic_runs: 3, ..TriagePolicy::default() };
     let runs = [("a", 2), ("b", 2), ("c", 2), ("d", 2)];
     let mut session = session(settings(Limits::default(), triage), &runs);
     let (rows, _, over) = drain(&mut session, |_, _| ("failed", Some("f")));
@@ -149,7 +149,7 @@ fn a_systemic_failure_costs_as_many_attempts_as_it_takes_to_see_it() {
 
 #[test]
 fn a_success_in_the_hold_out_opens_everything_again() {
-    let triage = TriagePolicy { hold_out: 0.3, seed: 1, ..TriagePolicy::default() };
+    let triage = TriagePolicy { hold_out: 0.3, seed: 1, systemic_runs: 3, ..TriagePolicy::default() };
     let runs = [("a", 10), ("b", 10), ("c", 10), ("d", 10)];
     let mut session = session(settings(Limits::default(), triage), &runs);
     let (rows, ..) =
@@ -209,7 +209,7 @@ fn more_attempts_at_a_phase_come_after_the_first_of_all() {
 #[test]
 fn a_journal_replayed_to_any_point_goes_on_as_if_nothing_had_happened() {
     let runs = [("a", 6), ("b", 5), ("c", 4), ("d", 3)];
-    let policy = TriagePolicy { hold_out: 0.4, seed: 3, ..TriagePolicy::default() };
+    let policy = TriagePolicy { hold_out: 0.4, seed: 3, systemic_runs: 3, ..TriagePolicy::default() };
     let limits = Limits { timeouts_per_run: Some(2), ..Limits::default() };
     let script = |run: &str, pk: i64| match (run, pk % 5) {
         ("a" | "b", 0) => ("success", None),
