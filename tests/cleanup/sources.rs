@@ -162,7 +162,7 @@ UNLOCK TABLES;
 #[test]
 fn dumps_of_mysql() {
     let [a, b, c] = [
-        r"('a','Salt lantern','Two\nlines and a	tab',3,'null')",
+        "('a','Salt lantern','Two\\nlines and a\ttab',3,'null')",
         r#"('b','Quiet harbor','It\'s a cafÃ©; (not \"here\"), \\n C:\\temp',2,NULL)"#,
         r"('c','Pale star','',NULL,'$$ -- /* x */')",
     ];

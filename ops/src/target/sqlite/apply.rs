@@ -355,8 +355,8 @@ impl<'c, 'b> Applier<'c, 'b> {
         let (triggers, conn) = (&self.facts.triggers, self.conn);
         let refused = |e: rusqlite::Error| {
             if conn.is_autocommit() {
-                // Nothing may follow as if the transaction were still there.
-                Stop::Batch(TargetError::failed("change a row", "a trigger rolled the transaction back"))
+                // A trigger rolled everything back; nothing may follow as if the transaction were still there.
+                Stop::Batch(TargetError::Rejected { reason: reason(&e, triggers) })
             } else if is_about_the_row(&e) {
                 Stop::Row(reason(&e, triggers))
             } else {
