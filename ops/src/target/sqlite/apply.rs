@@ -354,13 +354,11 @@ impl<'c, 'b> Applier<'c, 'b> {
         self.written.truncate(shape);
         let (triggers, conn) = (&self.facts.triggers, self.conn);
         let refused = |e: rusqlite::Error| {
-            if conn.is_autocommit() {
+            match (is_about_the_row(&e), conn.is_autocommit()) {
+                (true, false) => Stop::Row(reason(&e, triggers)),
                 // A trigger rolled everything back; nothing may follow as if the transaction were still there.
-                Stop::Batch(TargetError::Rejected { reason: reason(&e, triggers) })
-            } else if is_about_the_row(&e) {
-                Stop::Row(reason(&e, triggers))
-            } else {
-                Stop::Batch(failed("change a row", e))
+                (true, true) => Stop::Batch(TargetError::Rejected { reason: reason(&e, triggers) }),
+                (false, _) => Stop::Batch(failed("change a row", e)),
             }
         };
         let keys = if before.is_empty() { &[] } else { self.key.as_slice() };
