@@ -1,7 +1,7 @@
 //! Exact percentiles of more values than one wants to hold: values are counted by their leading bits, and only those of the
 //! right bin are looked at again.
 //!
-//! Nothing is sorted and nothing is moved; memory is that of the bins and of [`KEPT_MAX`] values, however many there are.
+//! Nothing is sorted and nothing is moved; memory is that of the bins and of a fixed number of values, however many there are.
 
 use super::rank_of;
 

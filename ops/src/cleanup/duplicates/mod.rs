@@ -1,6 +1,6 @@
 //! Finds rows that are the same: equal but for their key, with equal slugs, or with nearly the same words.
 //!
-//! Each row gives [`RowKeys`], a few digests and a sketch of its words, to a [`Finder`]; the [`Clusters`] it finds are
+//! Each row gives [`Keys`], a few digests and a sketch of its words, to a [`Finder`]; the [`Clusters`] it finds are
 //! read in the order of their first rows. Causes that are declared for merging make clusters to merge, and a row is in
 //! one of them at most; every other cause makes proposals, and none that says nothing new. [`merge`] fills the row that
 //! stays from those that go. Which rows are together, and a cluster's id, do not depend on the order of the rows.
