@@ -160,11 +160,16 @@ fn a_flush_never_takes_longer_than_it_may() {
     store.flush(PATIENCE);
     let lock = lock(&world);
     store.record(&Note { writer: 1, n: 1 }).unwrap();
-    let began = Instant::now();
-    let report = store.flush(Duration::from_millis(150));
-    assert!((100..2_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    assert_eq!((report.pending, report.is_acknowledged()), (1, false));
-    assert!(report.last_error.unwrap().contains("locked"));
+    let flush = || {
+        let began = Instant::now();
+        let report = store.flush(Duration::from_millis(150));
+        assert!((100..2_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+        assert_eq!((report.pending, report.is_acknowledged()), (1, false));
+        report.last_error
+    };
+    // On a busy machine the writer may not have tried yet when the first flush is over.
+    let error = (0..100).find_map(|_| flush()).expect("a reason");
+    assert!(error.contains("locked"), "{error}");
     drop(lock);
     assert!(store.flush(PATIENCE).is_acknowledged());
 }

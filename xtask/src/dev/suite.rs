@@ -102,23 +102,23 @@ mod tests {
     fn every_test_program_that_cargo_built_is_run_and_nothing_else() {
         let artifact = |name: &str, kind: &str, is_test: bool, path: &str| {
             format!(
-                r#"{{"reason": "compiler-artifact", "manifest_path": "/r/ops/Cargo.toml", "executable": {path},
+                r#"{{"reason": "compiler-artifact", "manifest_path": "/r/tool/Cargo.toml", "executable": {path},
                 "target": {{"name": "{name}", "kind": ["{kind}"]}}, "profile": {{"test": {is_test}}}}}"#
             )
             .replace('\n', " ")
         };
         let built = [
-            artifact("ops", "lib", false, "null"),
-            artifact("ops", "lib", true, "\"/t/ops-1\""),
+            artifact("tool", "lib", false, "null"),
+            artifact("tool", "lib", true, "\"/t/tool-1\""),
             artifact("store", "test", true, "\"/t/store-1\""),
-            artifact("xtask", "bin", true, "\"/t/xtask-1\""),
-            artifact("xtask", "bin", false, "\"/t/xtask\""),
+            artifact("run", "bin", true, "\"/t/run-1\""),
+            artifact("run", "bin", false, "\"/t/run\""),
             r#"{"reason": "build-finished", "success": true}"#.to_owned(),
         ];
         let found = programs(&built.join("\n")).unwrap();
         let choices: Vec<_> = found.iter().map(|program| program.choice.as_str()).collect();
-        assert_eq!(choices, ["-p ops --lib", "-p ops --test store", "-p xtask --bin xtask"]);
-        assert!(found.iter().all(|program| program.folder == std::path::Path::new("/r/ops")));
+        assert_eq!(choices, ["-p tool --lib", "-p tool --test store", "-p tool --bin run"]);
+        assert!(found.iter().all(|program| program.folder == std::path::Path::new("/r/tool")));
         assert!(programs(built[4].as_str()).is_err(), "a suite without tests has not passed");
     }
 }
