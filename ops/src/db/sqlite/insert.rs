@@ -157,3 +157,93 @@ fn bind(statement: &mut CachedStatement<'_>, index: usize, value: Value<'_>) -> 
         Value::Bytes(bytes) => statement.raw_bind_parameter(index, bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::store::RowWriter;
+
+    fn refuse(error: &Error) -> SinkError {
+        SinkError::Rejected(error.to_string())
+    }
+
+    fn insert(conn: &Connection, sql: &str, rows: &[Vec<Value<'_>>]) -> Result<(), SinkError> {
+        let encode = |values: &Vec<Value<'_>>| {
+            let mut bytes = Vec::new();
+            let mut row = RowWriter::new(&mut bytes);
+            for value in values {
+                row.put(*value);
+            }
+            bytes
+        };
+        let bytes: Vec<Vec<u8>> = rows.iter().map(encode).collect();
+        let mut rows = bytes.iter().map(|bytes| Row::new(bytes));
+        super::rows(conn, &mut Known::new(), sql, &mut rows, refuse)
+    }
+
+    fn table() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE t (n INTEGER, word TEXT, x, CHECK (n <> 77))").unwrap();
+        conn
+    }
+
+    const SQL: &str = "INSERT INTO t (n, word, x) VALUES ($1, $2, $3)";
+
+    /// A row whose values are now those of the row before, now others of the same or of another length and kind.
+    fn row(n: usize) -> Vec<Value<'static>> {
+        let word = ["same", "same", "else", "of another length", ""][n / 3 % 5];
+        let x = match n % 7 {
+            0..3 => Value::Null,
+            3 => Value::Real(1.5),
+            4 => Value::Bytes(b"same"),
+            5 => Value::Bool(true),
+            _ => Value::Text("same"),
+        };
+        vec![Value::Int(i64::try_from(n / 2).unwrap()), Value::Text(word), x]
+    }
+
+    #[test]
+    fn rows_are_what_was_given_however_many_there_are() {
+        for count in [0, 1, ROWS - 1, ROWS, ROWS + 1, 4 * ROWS, 5 * ROWS + 3] {
+            let conn = table();
+            let rows: Vec<_> = (0..count).map(row).collect();
+            insert(&conn, SQL, &rows).unwrap();
+            let one_by_one = table();
+            for row in &rows {
+                insert(&one_by_one, SQL, std::slice::from_ref(row)).unwrap();
+            }
+            let read = |conn: &Connection| -> Vec<String> {
+                let mut all =
+                    conn.prepare("SELECT rowid, n, quote(word), quote(x) FROM t ORDER BY 1").unwrap();
+                let line = |row: &rusqlite::Row<'_>| {
+                    let (id, n): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    Ok(format!("{id} {n} {} {}", row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+                };
+                all.query_map([], line).unwrap().map(Result::unwrap).collect()
+            };
+            assert_eq!(read(&conn).len(), count);
+            assert_eq!(read(&conn), read(&one_by_one));
+        }
+    }
+
+    #[test]
+    fn parameters_may_stand_in_any_order() {
+        let conn = table();
+        let rows: Vec<_> = (0..2 * ROWS).map(row).collect();
+        insert(&conn, "INSERT INTO t (x, word, n) VALUES ($3, $2, $1)", &rows).unwrap();
+        let sum: i64 = conn.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(sum, (0..2 * ROWS).map(|n| i64::try_from(n / 2).unwrap()).sum::<i64>());
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_refused() {
+        for bad in [vec![Value::Int(1)], vec![Value::Null; 4], vec![Value::Int(77), Value::Null, Value::Null]]
+        {
+            for at in [0, ROWS / 2, ROWS + 1] {
+                let mut rows: Vec<_> = (0..ROWS + 2).map(row).collect();
+                rows[at].clone_from(&bad);
+                assert!(insert(&table(), SQL, &rows).is_err(), "{bad:?} at {at}");
+            }
+        }
+    }
+}
