@@ -211,6 +211,28 @@ fn spilled(world: &World, jobs: i64) -> std::path::PathBuf {
     world.spills().remove(0)
 }
 
+/// What is too much for the spill file is spilled as far as there is room; only the rest is lost.
+#[test]
+fn a_spill_file_takes_what_fits() {
+    let world = World::sqlite();
+    let store = world.open(StoreOptions {
+        close_timeout: Duration::ZERO,
+        linger: Duration::from_mins(1),
+        group_jobs: 100_000,
+        spill_bytes_max: 64 << 10,
+        ..world.options()
+    });
+    for n in 0..5_000 {
+        store.record(&Note { writer: 1, n }).unwrap();
+    }
+    let ledger = store.shutdown();
+    assert!(ledger.spilled > 300, "{}", ledger.equation());
+    assert_eq!(ledger.spilled + ledger.dropped.spill_lost, 5_000, "{}", ledger.equation());
+    let next = world.store();
+    assert!(next.flush(PATIENCE).is_acknowledged(), "{:?}", next.stats());
+    assert_eq!(count(&next, "notes"), ledger.spilled);
+}
+
 #[test]
 fn a_torn_tail_is_cut_and_counted() {
     let whole = World::sqlite();
