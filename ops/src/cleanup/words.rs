@@ -97,7 +97,15 @@ pub(super) fn hash(word: &str) -> u64 {
     if word.is_ascii() {
         return hash_bytes(word.as_bytes(), SMALL);
     }
-    hash_bytes(word.chars().flat_map(fold).collect::<String>().as_bytes(), 0)
+    let mut folded = String::with_capacity(word.len() + 8);
+    for c in word.chars() {
+        if c.is_ascii() {
+            folded.push(c.to_ascii_lowercase());
+        } else {
+            folded.extend(fold(c));
+        }
+    }
+    hash_bytes(folded.as_bytes(), 0)
 }
 
 /// Characters of the longest beginning of a word; what is longer is no word that somebody cut.

@@ -85,10 +85,11 @@ fn next_odd(bytes: &[u8], mut at: usize) -> usize {
         }
         at += BLOCK;
     }
-    while let (Some(word), Some(next)) = (swar::word(bytes, at), swar::word(bytes, at + 1)) {
-        let twice = swar::equal(word, b' ') & swar::equal(next, b' ');
-        let odd = swar::wide(word) | swar::between(word, 0, 0x1f) | swar::equal(word, 0x7f);
-        let clean = swar::before(odd | twice | swar::equal(word, b'&'));
+    while let (Some(word), Some(behind)) = (swar::word(bytes, at), bytes.get(at + 8)) {
+        let blanks = swar::equal(word, b' ');
+        let next = blanks >> 8 | u64::from(*behind == b' ') << 63;
+        let clean =
+            swar::before(swar::not_between(word, b' ', b'~') | (blanks & next) | swar::equal(word, b'&'));
         at += clean;
         if clean < 8 {
             return at;
