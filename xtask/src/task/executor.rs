@@ -1,13 +1,12 @@
 //! Which executor attempts the phases: arguments shared by `drain` and `seed-telemetry`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use ops::guard::Refusal;
-use ops::identity::Identity;
-use ops::work::drain::{Api, Budgets, CommandExecutor, Executor, ModelExecutor, ModelOptions, Recorded};
+use ops::identity::Lineage;
+use ops::work::drain::{Api, CommandExecutor, Executor, ModelExecutor, ModelOptions, Recorded};
 
 use crate::settings::Settings;
 
@@ -62,8 +61,7 @@ impl ExecutorArgs {
         settings: &Settings,
         count: u16,
     ) -> anyhow::Result<Vec<Box<dyn Executor>>> {
-        let budgets = Arc::new(Budgets::default());
-        (0..count).map(|_| self.executor(kind, directory, settings, &budgets)).collect()
+        (0..count).map(|_| self.executor(kind, directory, settings)).collect()
     }
 
     fn executor(
@@ -71,15 +69,14 @@ impl ExecutorArgs {
         kind: Kind,
         directory: &Path,
         settings: &Settings,
-        budgets: &Arc<Budgets>,
     ) -> anyhow::Result<Box<dyn Executor>> {
         let is_model = matches!(kind, Kind::Messages | Kind::Chat);
         if !is_model && (self.model.is_some() || self.model_url.is_some()) {
             bail!("a model is asked by `--executor messages` and `--executor chat` only");
         }
         match kind {
-            Kind::Messages => self.asks_model(Api::Messages, directory, settings, budgets),
-            Kind::Chat => self.asks_model(Api::Chat, directory, settings, budgets),
+            Kind::Messages => self.asks_model(Api::Messages, directory, settings),
+            Kind::Chat => self.asks_model(Api::Chat, directory, settings),
             Kind::Recorded if !self.program.is_empty() => {
                 bail!("a program is run by `--executor command` only")
             }
@@ -107,7 +104,6 @@ impl ExecutorArgs {
         api: Api,
         directory: &Path,
         settings: &Settings,
-        budgets: &Arc<Budgets>,
     ) -> anyhow::Result<Box<dyn Executor>> {
         let Some(model) = self.model.clone() else { bail!("--model is needed: which model is asked") };
         let (variable, service) = match api {
@@ -131,8 +127,8 @@ impl ExecutorArgs {
             context: settings.cwd.clone(),
             check: self.program_from(settings),
         };
-        let executor = ModelExecutor::new(options, Arc::clone(budgets));
-        let executor = executor.map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
+        let executor = ModelExecutor::new(options)
+            .map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
         Ok(Box::new(executor))
     }
 
@@ -155,11 +151,24 @@ impl ExecutorArgs {
     }
 }
 
+/// A scheme, a host and a port, and nothing else.
+pub(crate) fn origin(text: &str) -> Result<String, Refusal> {
+    let origin = text.trim_end_matches('/');
+    let place = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    if place.is_some_and(is_place) {
+        return Ok(origin.to_owned());
+    }
+    // What is no origin may hold a password.
+    let found = origin.rsplit_once('@').map_or(origin, |(_, host)| host);
+    Err(Refusal::new("this is not where a server is", "http://HOST:PORT or https://HOST[:PORT]", found))
+}
+
+fn is_place(place: &str) -> bool {
+    !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
+}
+
 /// Refuses to send phases and keys in the clear, or to what only looks like an origin.
 fn require_safe(origin: &str) -> Result<(), Refusal> {
-    let is_place = |place: &str| {
-        !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
-    };
     let is_here = |place: &str| {
         let host =
             if place.ends_with(']') { place } else { place.rsplit_once(':').map_or(place, |(h, _)| h) };
@@ -180,8 +189,8 @@ fn require_safe(origin: &str) -> Result<(), Refusal> {
 }
 
 /// Recorded outcomes are not this database's own: only a seed database may take them.
-pub(crate) fn require_purpose(kind: Kind, identity: &Identity) -> Result<(), Refusal> {
-    let purpose = identity.lineage.as_ref().map(|lineage| lineage.purpose.as_str());
+pub(crate) fn require_purpose(kind: Kind, lineage: Option<&Lineage>) -> Result<(), Refusal> {
+    let purpose = lineage.map(|lineage| lineage.purpose.as_str());
     if kind != Kind::Recorded || purpose == Some("seed") {
         return Ok(());
     }

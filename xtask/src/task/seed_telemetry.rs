@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         from_nothing(args, place, settings, &output)?
     };
     let mut identity = identify(&seeded.url, settings)?;
-    require_purpose(args.executor, &identity)?;
+    require_purpose(args.executor, identity.lineage.as_ref())?;
     let mut store = open_store(&seeded.url, &identity)?;
     let distribution = store.distribution(seeded.run_id.as_deref())?;
     output.document(&seed::distribution_document(&distribution));

@@ -12,6 +12,7 @@ mod header;
 mod lineage;
 mod migrator;
 mod open;
+mod overview;
 mod preserve;
 mod reader;
 mod samples;

@@ -132,7 +132,7 @@ impl CommandExecutor {
                 detail: failure(status, &place.join("stderr.txt")),
             },
         };
-        Ok(Attempted { execution, milestones: recorded(&place), exit })
+        Ok(Attempted { milestones: recorded(&place), exit, ..execution.into() })
     }
 }
 

@@ -21,6 +21,12 @@ pub(super) fn write(text: &str, wanted: &[String], workspace: &Path) -> Result<V
     Ok(foreign)
 }
 
+/// Whether an answer has every file that is `wanted`, whole.
+pub(super) fn is_whole(text: &str, wanted: &[String]) -> bool {
+    let found = blocks(text);
+    wanted.iter().all(|wanted| found.iter().any(|(path, _)| is_same(wanted, path)))
+}
+
 /// The blocks of an answer: path and content. One that is not closed was cut off and is none.
 fn blocks(text: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
