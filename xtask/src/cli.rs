@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 enum Task {
     DbIdentity(task::db_identity::Args),
     SeedTelemetry(task::seed_telemetry::Args),
-    Drain(task::drain::Args),
+    Drain(Box<task::drain::Args>),
     Serve(task::serve::Args),
     Analyze(task::analyze::Args),
     Migrate(task::migrate::Args),

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     model_keys: Vec<(&'static str, SecretString)>,
     /// What `serve` asks everybody for, and drains tell it.
     api_token: Option<SecretString>,
+    /// Opens the service that attempts phases.
+    executor_token: Option<SecretString>,
 }
 
 /// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
@@ -91,7 +93,13 @@ impl Settings {
                 .filter_map(|name| Some((name, SecretString::from(var(name)?))))
                 .collect(),
             api_token: var("OPS_API_TOKEN").map(SecretString::from),
+            executor_token: var("OPS_EXECUTOR_TOKEN").map(SecretString::from),
         })
+    }
+
+    /// What the service that attempts phases asks for.
+    pub(crate) fn executor_token(&self) -> Option<&SecretString> {
+        self.executor_token.as_ref()
     }
 
     /// The token of the API that `serve` offers.

@@ -98,7 +98,8 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     require_purpose(kind, place.lineage())?;
     let out = settings.cwd.join(&args.out);
     // What refuses comes before anything is written.
-    let executors = args.how.executors(kind, &out.join("attempts"), settings, args.workers)?;
+    let executors =
+        args.how.executors(kind, &out.join("attempts"), settings, place.lineage(), args.workers)?;
     let mut opened = place.open()?;
     let store = opened.as_mut();
     if args.exclusive {

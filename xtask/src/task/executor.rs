@@ -6,7 +6,11 @@ use std::time::Duration;
 use anyhow::bail;
 use ops::guard::Refusal;
 use ops::identity::Lineage;
-use ops::work::drain::{Api, CommandExecutor, Executor, ModelExecutor, ModelOptions, Recorded};
+use ops::work::drain::{
+    Api, CommandExecutor, Executor, HttpExecutor, HttpOptions, ModelExecutor, ModelOptions, Recorded,
+};
+use ops::work::serve::{ApiOptions, health};
+use secrecy::SecretString;
 
 use crate::settings::Settings;
 
@@ -17,6 +21,8 @@ pub(crate) enum Kind {
     Recorded,
     /// Run a program: the phase as JSON on its stdin, the result as JSON on its stdout
     Command,
+    /// Post the phase as JSON to a service at --executor-url, which answers with its report and what it delivers
+    Http,
     /// Ask a model through the Messages API; the key is in ANTHROPIC_API_KEY
     Messages,
     /// Ask a model through the Chat Completions API, also of a local server; the key is in OPENAI_API_KEY
@@ -45,8 +51,12 @@ pub(crate) struct ExecutorArgs {
     /// Where the model is asked: a scheme, a host and a port [default: the service of the API]
     #[arg(long, value_name = "ORIGIN")]
     model_url: Option<String>,
+    /// Where the service of the executor `http` is: a scheme, a host and a port. It must say at /health that it works for
+    /// the database of this drain, and is sent phases at /v1/attempt; a token is taken from OPS_EXECUTOR_TOKEN
+    #[arg(long, value_name = "ORIGIN")]
+    executor_url: Option<String>,
     /// The program and its arguments: what attempts a phase, for the executor `command`; what checks the workspace and
-    /// ends with 0 when all is well, for `messages` and `chat`. It runs in a new directory for each attempt, so
+    /// ends with 0 when all is well, for `http`, `messages` and `chat`. It runs in a new directory for each attempt, so
     /// relative paths in its arguments are paths there
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
@@ -59,9 +69,10 @@ impl ExecutorArgs {
         kind: Kind,
         directory: &Path,
         settings: &Settings,
+        lineage: Option<&Lineage>,
         count: u16,
     ) -> anyhow::Result<Vec<Box<dyn Executor>>> {
-        (0..count).map(|_| self.executor(kind, directory, settings)).collect()
+        (0..count).map(|_| self.executor(kind, directory, settings, lineage)).collect()
     }
 
     fn executor(
@@ -69,12 +80,17 @@ impl ExecutorArgs {
         kind: Kind,
         directory: &Path,
         settings: &Settings,
+        lineage: Option<&Lineage>,
     ) -> anyhow::Result<Box<dyn Executor>> {
         let is_model = matches!(kind, Kind::Messages | Kind::Chat);
         if !is_model && (self.model.is_some() || self.model_url.is_some()) {
             bail!("a model is asked by `--executor messages` and `--executor chat` only");
         }
+        if kind != Kind::Http && self.executor_url.is_some() {
+            bail!("--executor-url is for `--executor http` only");
+        }
         match kind {
+            Kind::Http => self.asks_service(directory, settings, lineage),
             Kind::Messages => self.asks_model(Api::Messages, directory, settings),
             Kind::Chat => self.asks_model(Api::Chat, directory, settings),
             Kind::Recorded if !self.program.is_empty() => {
@@ -97,6 +113,31 @@ impl ExecutorArgs {
                 directory: directory.to_path_buf(),
             })),
         }
+    }
+
+    fn asks_service(
+        &self,
+        directory: &Path,
+        settings: &Settings,
+        lineage: Option<&Lineage>,
+    ) -> anyhow::Result<Box<dyn Executor>> {
+        let Some(origin) = self.executor_url.clone() else {
+            bail!("--executor-url is needed: where the service is")
+        };
+        require_safe(&origin)?;
+        let token = settings.executor_token().cloned();
+        let lineage = require_same_lineage(&origin, token.as_ref(), lineage)?;
+        let options = HttpOptions {
+            origin,
+            token,
+            lineage,
+            timeout: Duration::from_secs(self.timeout),
+            directory: directory.to_path_buf(),
+            check: self.program_from(settings),
+        };
+        let executor = HttpExecutor::new(options)
+            .map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
+        Ok(Box::new(executor))
     }
 
     fn asks_model(
@@ -149,6 +190,26 @@ impl ExecutorArgs {
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_secs(self.lease.unwrap_or(self.timeout.saturating_add(60)))
     }
+}
+
+/// Refuses a service that works for another database than the one that is drained; its lineage.
+fn require_same_lineage(
+    origin: &str,
+    token: Option<&SecretString>,
+    own: Option<&Lineage>,
+) -> anyhow::Result<String> {
+    let Some(own) = own else {
+        let expected = "a database with a lineage";
+        let refusal = Refusal::new("a service is told which database it works for", expected, "one without");
+        return Err(refusal.next("cargo xtask db-identity --db … --stamp PURPOSE").into());
+    };
+    let options = ApiOptions { origin: origin.to_owned(), token: token.cloned(), patience: Duration::ZERO };
+    let its = health(&options)?.lineage;
+    if its.id == own.id {
+        return Ok(its.id);
+    }
+    let show = |lineage: &Lineage| format!("lineage {} `{}`", lineage.id, lineage.purpose);
+    Err(Refusal::new("the service works for another database", show(own), show(&its)).into())
 }
 
 /// A scheme, a host and a port, and nothing else.

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let flag = telemetry(settings);
     // Whatever is wrong with the executor is said before a database exists.
     let place = place(args, settings);
-    let executors = args.how.executors(args.executor, &place.join("attempts"), settings, 1)?;
+    let executors = args.how.executors(args.executor, &place.join("attempts"), settings, None, 1)?;
     let seeded = if args.top_up {
         top_up(args, settings, &output)?
     } else {

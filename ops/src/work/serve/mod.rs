@@ -16,3 +16,4 @@ pub use client::{ApiOptions, ApiStore, health};
 pub use connections::{Limits, ServeError, Server};
 pub use routes::{Opener, Served};
 pub use wire::Health;
+pub(super) use wire::LINEAGE;

@@ -10,7 +10,7 @@ use crate::phases::{AttemptRecord, Candidate, Claim, LeaseKey, PhaseKey, PhaseSt
 use crate::telemetry::{EventRow, Rejection};
 
 /// The header in which a caller names the lineage that it works on.
-pub(super) const LINEAGE: &str = "x-ops-lineage";
+pub(in crate::work) const LINEAGE: &str = "x-ops-lineage";
 /// What a server calls itself.
 pub(super) const SERVICE: &str = "ops";
 

@@ -4,7 +4,7 @@
 //! something is never sent twice: only an answer that says that nothing was begun is a reason to try again. An answer
 //! that was cut off by its budget is asked for once more with a larger one, and that is recorded.
 
-mod answer;
+pub(super) mod answer;
 mod call;
 mod heard;
 mod prompt;
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::call::{Caller, Ended};
 use self::heard::Heard;
-use super::command::{self, Checked};
+use super::command;
 use super::escalation;
 use super::executor::{Attempted, Execution, Executor, NotReserved, Order, Report, Status};
 use super::milestones::{Milestone, Milestones};
@@ -245,14 +245,9 @@ impl ModelExecutor {
         };
         if error.is_none() && missing.is_empty() && !heard.is_truncated() && !self.options.check.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            match command::check(&self.options.check, place, workspace, left, stop)? {
-                Checked::Passed => {}
-                Checked::Failed(why) => error = Some(format!("the check failed: {why}")),
-                Checked::TimedOut => {
-                    let detail = "the check did not end in time".to_owned();
-                    return Ok(Execution::TimedOut { detail });
-                }
-                Checked::Stopped => return Ok(Execution::Interrupted),
+            match command::checked(&self.options.check, place, workspace, left, stop)? {
+                Ok(said) => error = said,
+                Err(execution) => return Ok(*execution),
             }
         }
         if stop.load(Ordering::Relaxed) && error.is_some() {
