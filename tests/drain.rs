@@ -8,6 +8,8 @@
 #[expect(dead_code, reason = "each test binary uses a part of the support")]
 #[path = "support/postgres.rs"]
 mod cluster;
+#[path = "drain/http.rs"]
+mod http;
 #[path = "drain/models.rs"]
 mod models;
 #[path = "drain/server.rs"]
@@ -472,4 +474,23 @@ fn seeding_with_a_program() {
     let events =
         "SELECT count(*) FROM token_estimation_v2_events WHERE success AND outcome_source = 'command'";
     assert_eq!(conn.query_row(events, [], |row| row.get::<_, i64>(0)).unwrap(), 20);
+}
+
+#[test]
+fn a_budget_that_was_too_small_is_raised_once_for_the_next_attempts() {
+    let world = World::new(1);
+    let cut = "cat > input.json; echo x > out.txt; echo '{\"status\": \"success\", \"output_tokens\": 9000, \
+        \"max_tokens\": 8192, \"stop_reason\": \"max_tokens\"}'";
+    let drained = world.drain(&[], cut);
+    assert_eq!(drained.report["attempts"]["ended"], json!({"truncated": 3}), "{drained:?}");
+    let budget = |attempt: u64| {
+        let input = world.read(world.attempts("p1").join(format!("{attempt}/workspace/input.json")));
+        serde_json::from_str::<Value>(&input).unwrap()["selected_budget"].as_u64().unwrap()
+    };
+    // A quarter above the largest of what was chosen, allowed and used.
+    assert_eq!((budget(2), budget(3)), (11_250, 11_250));
+    assert!(budget(1) < 9000);
+    let row = "SELECT run_id, phase_id, attempt_index, reason, base_source, base_value, retry_max_tokens, tokens_used
+        FROM token_budget_escalation_events";
+    assert_eq!(world.rows(row), "r | p1 | 1 | truncation | tokens_used | 9000 | 11250 | 9000");
 }

@@ -62,7 +62,7 @@ CREATE TABLE phase_leases (
     fencing_token INTEGER NOT NULL,
     claimed_at TEXT,
     expires_at TEXT
-, prior_state TEXT);
+, prior_state TEXT, tokens_reserved INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE phases (
     id INTEGER NOT NULL,
@@ -164,6 +164,28 @@ CREATE TABLE tiers (
 );
 
 CREATE INDEX ix_tiers_run_id ON tiers (run_id);
+
+CREATE TABLE token_budget_escalation_events (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL,
+    phase_id TEXT NOT NULL,
+    timestamp TEXT NOT NULL,
+    attempt_index INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    was_truncated BOOLEAN NOT NULL,
+    output_utilization REAL,
+    escalation_factor REAL NOT NULL,
+    base_value INTEGER NOT NULL,
+    base_source TEXT NOT NULL,
+    retry_max_tokens INTEGER NOT NULL,
+    selected_budget INTEGER NOT NULL,
+    actual_max_tokens INTEGER,
+    tokens_used INTEGER,
+    FOREIGN KEY (run_id, phase_id) REFERENCES phases (run_id, phase_id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_token_budget_escalation_events_phase
+    ON token_budget_escalation_events (run_id, phase_id);
 
 CREATE TABLE "token_estimation_v2_events" (
     event_id INTEGER PRIMARY KEY AUTOINCREMENT,

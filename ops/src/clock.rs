@@ -94,6 +94,22 @@ impl Serialize for Stamp {
     }
 }
 
+/// A time as a field of JSON, to the microsecond, as timestamp columns spell it.
+pub(crate) mod exact {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::Stamp;
+
+    pub(crate) fn serialize<S: Serializer>(stamp: &Stamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&stamp.db())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Stamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Stamp::parse_db(&text).ok_or_else(|| D::Error::custom("not a time"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

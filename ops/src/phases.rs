@@ -147,6 +147,8 @@ pub struct Claim {
     pub template_attempts: u64,
     /// Tokens that its run may still use; `None` where the run is not known.
     pub tokens_left: Option<u64>,
+    /// The budget that an earlier attempt raised, in output tokens.
+    pub raised_budget: Option<u64>,
     /// How many attempts must end well before the phase is complete.
     pub samples_target: u64,
     /// How many attempts may fail before the phase has failed.
@@ -215,7 +217,7 @@ impl PhaseState {
 }
 
 /// The one account of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// The drain that made it.
     pub session_id: String,
@@ -237,9 +239,13 @@ pub struct AttemptRecord {
     pub milestones: String,
     /// What identifies its failure.
     pub fingerprint: Option<Fingerprint>,
+    /// The budget that it raised.
+    pub escalation: Option<Escalation>,
     /// When it began.
+    #[serde(with = "crate::clock::exact")]
     pub started_at: Stamp,
     /// When it ended.
+    #[serde(with = "crate::clock::exact")]
     pub finished_at: Stamp,
 }
 
@@ -255,6 +261,41 @@ impl AttemptRecord {
     /// What its fingerprint was made of, as JSON; the raw text is in the account.
     pub(crate) fn explained(&self) -> Option<String> {
         self.fingerprint.as_ref().map(|found| explained(found).to_string())
+    }
+}
+
+/// A budget that was raised because an answer did not fit. All numbers but the last are output tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Whether the answer was cut off; else it came close to its ceiling and was of no use.
+    pub was_truncated: bool,
+    /// The budget that was chosen.
+    pub selected_budget: u64,
+    /// The ceiling that was in force.
+    pub actual_max_tokens: Option<u64>,
+    /// What the answer had.
+    pub tokens_used: Option<u64>,
+    /// The largest of the three, which the new budget is made from.
+    pub base_value: u64,
+    /// Which of them that is.
+    pub base_source: Cow<'static, str>,
+    /// The new budget.
+    pub retry_max_tokens: u64,
+}
+
+impl Escalation {
+    /// How much larger a raised budget is.
+    pub const FACTOR: f64 = 1.25;
+
+    /// Why it was raised.
+    pub(crate) fn reason(&self) -> &'static str {
+        if self.was_truncated { "truncation" } else { "utilization" }
+    }
+
+    /// What the answer had in percent of its ceiling.
+    pub(crate) fn utilization(&self) -> Option<f64> {
+        let ceiling = self.actual_max_tokens.unwrap_or(self.selected_budget);
+        self.tokens_used.filter(|_| ceiling > 0).map(|used| used as f64 * 100.0 / ceiling as f64)
     }
 }
 
@@ -333,6 +374,61 @@ pub struct StratumCount {
     pub deliverables: u64,
     /// How many samples.
     pub samples: u64,
+}
+
+/// How a backlog stands at one moment, for people who watch it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// How many runs there are.
+    pub run_count: u64,
+    /// Those that changed last.
+    pub runs: Vec<RunOverview>,
+    /// All phases by state.
+    pub by_state: BTreeMap<String, u64>,
+    /// Who holds phases.
+    pub sessions: Vec<SessionOverview>,
+    /// What became of the events of the last attempts.
+    pub telemetry: BTreeMap<String, u64>,
+}
+
+/// A run in an [`Overview`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunOverview {
+    /// Its id.
+    pub run_id: String,
+    /// Its own state.
+    pub state: String,
+    /// Its phases by state.
+    pub by_state: BTreeMap<String, u64>,
+}
+
+/// A session in an [`Overview`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SessionOverview {
+    /// Who holds the leases.
+    pub owner: String,
+    /// The session; `None` before its first attempt has ended.
+    pub session_id: Option<String>,
+    /// Phases that it holds now.
+    pub in_work: u64,
+    /// How many of the last attempts were its.
+    pub attempts: u64,
+    /// How many of these yielded an event.
+    pub events: u64,
+}
+
+impl Overview {
+    /// Runs that are listed.
+    pub const RUNS_MAX: u64 = 200;
+    /// Attempts that count as the last ones.
+    pub const ATTEMPTS_MAX: u64 = 1000;
+
+    /// Counts phases of a run that is listed.
+    pub(crate) fn add(&mut self, run_id: &str, state: String, count: u64) {
+        if let Some(run) = self.runs.iter_mut().find(|run| run.run_id == run_id) {
+            run.by_state.insert(state, count);
+        }
+    }
 }
 
 /// Why the tables could not do what was asked.
@@ -480,6 +576,11 @@ pub trait Store: Send {
     /// Makes a lease that is still held last `span` from now on; it is never shortened.
     fn renew(&mut self, lease: &LeaseKey, now: Stamp, span: Duration) -> Result<(), StoreError>;
 
+    /// Sets tokens aside for the holder of a lease, in place of what it had set aside before; `Some` is what the cap of the
+    /// run leaves, and then nothing is set aside. Others that share the run see it at once. They are free again when the
+    /// lease ends; of one that is taken away they count as used, because they may have been.
+    fn reserve(&mut self, lease: &LeaseKey, tokens: u64) -> Result<Option<u64>, StoreError>;
+
     /// The attempts of a session that are accounted for, oldest first.
     fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError>;
 
@@ -519,6 +620,9 @@ pub trait Store: Send {
 
     /// How the phases split: of one run, or of all.
     fn distribution(&mut self, run_id: Option<&str>) -> Result<Distribution, StoreError>;
+
+    /// How the backlog stands.
+    fn overview(&mut self, now: Stamp) -> Result<Overview, StoreError>;
 
     /// Usable samples by stratum.
     fn sample_counts(&mut self) -> Result<Vec<StratumCount>, StoreError>;

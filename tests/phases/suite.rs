@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ops::fingerprint::{Evidence, Fingerprint};
 use ops::phases::{
-    AttemptRecord, Claim, EventWrite, LeaseKey, PhaseKey, PhaseState, Selection, Store, StoreError,
+    AttemptRecord, Claim, Escalation, EventWrite, LeaseKey, PhaseKey, PhaseState, Selection, Store,
+    StoreError,
 };
 use ops::telemetry::{Draft, EventRow, Rejection};
 use ops::work::drain::rekey;
@@ -29,6 +30,7 @@ pub(crate) fn record(state: PhaseState) -> AttemptRecord {
         tokens_used: 100,
         milestones: "{}".to_owned(),
         fingerprint: None,
+        escalation: None,
         started_at: now(),
         finished_at: now(),
     }
@@ -171,7 +173,7 @@ pub(crate) fn a_lease_is_recovered_only_after_it_has_expired(world: &World) {
 pub(crate) fn what_could_be_claimed_is_claimed_only_as_it_was_seen(world: &World) {
     let mut store = world.with(&["c", "a"]);
     let store = store.as_mut();
-    store.insert_run(&new_run("later", &["z", "a"]), now()).unwrap();
+    world.insert(&new_run("later", &["z", "a"]));
     world.sql(
         "UPDATE phases SET state = 'FAILED', last_failure_reason = 'X', builder_attempts = 2 WHERE phase_id = 'z'",
     );
@@ -404,6 +406,56 @@ pub(crate) fn a_run_says_what_it_may_still_use(world: &World) {
     assert_eq!(claim(store).tokens_left, Some(0));
 }
 
+pub(crate) fn what_is_set_aside_counts_for_everybody(world: &World) {
+    let mut store = world.with(&["p", "q"]);
+    let mut other = world.open();
+    let (mine, theirs) = (claim(store.as_mut()), claim_for(other.as_mut(), "other", LEASE).unwrap());
+    // The cap of the run is 1,000.
+    assert_eq!(store.reserve(&mine.lease(), 700).unwrap(), None);
+    assert_eq!(other.reserve(&theirs.lease(), 301).unwrap(), Some(300));
+    assert_eq!(other.reserve(&theirs.lease(), 300).unwrap(), None);
+    // In place of what was set aside before.
+    assert_eq!(store.reserve(&mine.lease(), 701).unwrap(), Some(700));
+    assert_eq!(store.reserve(&mine.lease(), 600).unwrap(), None);
+    // What was used counts instead when the attempt has ended.
+    store.finish(&mine, &record(PhaseState::Complete), Ok(&event(&mine)), &why).unwrap();
+    assert_eq!(other.reserve(&theirs.lease(), 901).unwrap(), Some(900));
+    assert_eq!(other.reserve(&theirs.lease(), 900).unwrap(), None);
+    assert!(matches!(store.reserve(&mine.lease(), 1), Err(StoreError::LeaseLost(_))));
+    // Given back, nothing was used; taken away, all of it may have been.
+    other.release(&theirs, now()).unwrap();
+    assert_eq!(world.sql("SELECT tokens_used FROM runs"), "100");
+    let held = claim(store.as_mut());
+    assert_eq!(store.reserve(&held.lease(), 250).unwrap(), None);
+    store.recover_from("me", now()).unwrap();
+    assert_eq!(world.sql("SELECT tokens_used FROM runs"), "350");
+    // A claim begins with nothing set aside.
+    claim(store.as_mut());
+    assert_eq!(world.sql("SELECT sum(tokens_reserved) FROM phase_leases WHERE owner IS NOT NULL"), "0");
+}
+
+pub(crate) fn a_budget_that_was_raised_is_a_row_and_the_next_attempt_has_it(world: &World) {
+    let mut store = world.with(&["p"]);
+    let store = store.as_mut();
+    let held = claim(store);
+    assert_eq!(held.raised_budget, None);
+    let escalation = Escalation {
+        was_truncated: true,
+        selected_budget: 4096,
+        actual_max_tokens: Some(8192),
+        tokens_used: Some(8192),
+        base_value: 8192,
+        base_source: "actual_max_tokens".into(),
+        retry_max_tokens: 10_240,
+    };
+    let raised = AttemptRecord { escalation: Some(escalation), ..record(PhaseState::Queued) };
+    store.finish(&held, &raised, Err(Rejection::OutputTokensUnknown), &why).unwrap();
+    let row = "SELECT run_id, phase_id, attempt_index, reason, output_utilization, escalation_factor, base_value,
+        base_source, retry_max_tokens, selected_budget, actual_max_tokens, tokens_used FROM token_budget_escalation_events";
+    assert_eq!(world.sql(row), "r|p|1|truncation|100|1.25|8192|actual_max_tokens|10240|4096|8192|8192");
+    assert_eq!(claim(store).raised_budget, Some(10_240));
+}
+
 pub(crate) fn many_workers_claim_every_phase_once(world: &World) {
     const PHASES: usize = 60;
     let names: Vec<String> = (0..PHASES).map(|i| format!("p{i}")).collect();
@@ -431,4 +483,31 @@ pub(crate) fn many_workers_claim_every_phase_once(world: &World) {
     assert_eq!((count, claimed.len()), (PHASES, PHASES));
     assert_eq!(world.sql("SELECT count(*), max(attempt), max(fencing_token) FROM phase_attempts"), "60|1|1");
     assert_eq!(world.sql("SELECT tokens_used FROM runs"), "6000");
+}
+
+pub(crate) fn a_backlog_is_counted_for_who_watches(world: &World) {
+    let mut store = world.with(&["p", "q", "s"]);
+    let store = store.as_mut();
+    world.insert(&new_run("other", &["x"]));
+    let held = claim(store);
+    store.finish(&held, &record(PhaseState::Complete), Ok(&event(&held)), &why).unwrap();
+    let held = claim(store);
+    store.finish(&held, &record(PhaseState::Failed), Err(Rejection::OutputTokensUnknown), &why).unwrap();
+    claim(store);
+    // A lease that has expired holds nothing.
+    claim_for(store, "gone", Duration::ZERO).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    let seen = store.overview(now()).unwrap();
+    let counts = |counts: &[(&str, u64)]| counts.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+    assert_eq!(seen.run_count, 2);
+    let all: std::collections::BTreeMap<String, u64> =
+        counts(&[("COMPLETE", 1), ("EXECUTING", 2), ("FAILED", 1)]);
+    assert_eq!(seen.by_state, all);
+    let run = seen.runs.iter().find(|run| run.run_id == "r").unwrap();
+    assert_eq!(run.state, "PHASE_EXECUTION");
+    assert_eq!(run.by_state, counts(&[("COMPLETE", 1), ("EXECUTING", 1), ("FAILED", 1)]));
+    assert_eq!(seen.telemetry, counts(&[("output_tokens_unknown", 1), ("written", 1)]));
+    let [session] = &seen.sessions[..] else { panic!("{seen:?}") };
+    assert_eq!((session.owner.as_str(), session.session_id.as_deref()), ("me", Some("s")));
+    assert_eq!((session.in_work, session.attempts, session.events), (1, 2, 1));
 }

@@ -1,14 +1,19 @@
 //! An empty database of either kind, how it is opened, and questions to it in the SQL that both share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ops::clock::{Clock, Stamp};
 use ops::db::postgres::PostgresStore;
 use ops::db::postgres::phases::migrate as migrate_server;
 use ops::db::sqlite::{MigrateOptions, SqliteStore, create, migrate};
+use ops::identity::Lineage;
 use ops::phases::{Candidate, Claim, NewPhase, NewRun, PhaseState, Scope, Selection, Store};
 use ops::url::{DbUrl, PostgresUrl};
+use ops::work::serve::{ApiOptions, ApiStore, Health, Limits, Served, Server};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
@@ -21,6 +26,52 @@ pub(crate) const LEASE: Duration = Duration::from_mins(10);
 pub(crate) enum World {
     Sqlite { dir: TempDir },
     Postgres { cluster: &'static Cluster, database: String, dir: TempDir },
+    Api { behind: Box<World>, server: Serving },
+}
+
+/// The lineage that is served.
+pub(crate) const LINEAGE: &str = "0123456789abcdef";
+
+/// A server on a thread of its own.
+pub(crate) struct Serving {
+    pub(crate) origin: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Serves the database at `url`, within these limits.
+    pub(crate) fn start(url: &str, limits: Limits) -> Self {
+        let lineage = Lineage {
+            id: LINEAGE.to_owned(),
+            purpose: "seed".to_owned(),
+            stamped_at: "2026-01-02T03:04:05Z".to_owned(),
+        };
+        let health = Health {
+            service: "ops".to_owned(),
+            format: 1,
+            url: "sqlite:///x.db".to_owned(),
+            fingerprint: "f".to_owned(),
+            lineage,
+        };
+        let url = url.to_owned();
+        let offer =
+            Served { health, open: Box::new(move || Ok(open(&url))), token: None, clock: Clock::System };
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), offer, limits).unwrap();
+        let origin = format!("http://{}", server.address().unwrap());
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || server.run(&seen).unwrap());
+        Self { origin, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking());
+    }
 }
 
 /// What was seen of a phase.
@@ -50,6 +101,13 @@ impl World {
         Some(world)
     }
 
+    /// A file behind an API.
+    pub(crate) fn api() -> Self {
+        let behind = Box::new(Self::sqlite());
+        let server = Serving::start(&behind.url(), Limits::default());
+        Self::Api { behind, server }
+    }
+
     pub(crate) fn is_server(&self) -> bool {
         matches!(self, Self::Postgres { .. })
     }
@@ -58,14 +116,16 @@ impl World {
     pub(crate) fn folder(&self) -> PathBuf {
         match self {
             Self::Sqlite { dir } | Self::Postgres { dir, .. } => dir.path().to_path_buf(),
+            Self::Api { behind, .. } => behind.folder(),
         }
     }
 
-    /// Names the database: a path, or the URL of a server.
+    /// Names the database: a path, or the URL of a server or of an API.
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Sqlite { dir } => dir.path().join("x.db").to_str().unwrap().to_owned(),
             Self::Postgres { cluster, database, .. } => cluster.url(database),
+            Self::Api { server, .. } => server.origin.clone(),
         }
     }
 
@@ -78,14 +138,22 @@ impl World {
         match self {
             Self::Sqlite { .. } => in_file(&self.url(), sql),
             Self::Postgres { cluster, database, .. } => cluster.sql(database, sql),
+            Self::Api { behind, .. } => behind.sql(sql),
+        }
+    }
+
+    /// Inserts a run, where the database is.
+    pub(crate) fn insert(&self, run: &NewRun) {
+        match self {
+            Self::Api { behind, .. } => behind.insert(run),
+            _ => assert!(self.open().insert_run(run, now()).unwrap()),
         }
     }
 
     /// A store with the phases of the run `r`.
     pub(crate) fn with(&self, phases: &[&str]) -> Box<dyn Store> {
-        let mut store = self.open();
-        assert!(store.insert_run(&new_run("r", phases), now()).unwrap());
-        store
+        self.insert(&new_run("r", phases));
+        self.open()
     }
 }
 
@@ -93,9 +161,17 @@ impl World {
 pub(crate) fn open(url: &str) -> Box<dyn Store> {
     if url.starts_with("postgres:") {
         Box::new(PostgresStore::open(&server(url)).unwrap())
+    } else if url.starts_with("http:") {
+        Box::new(client(url))
     } else {
         Box::new(SqliteStore::open(url.as_ref()).unwrap())
     }
+}
+
+/// A client of an API, which does not wait long.
+pub(crate) fn client(origin: &str) -> ApiStore {
+    let options = ApiOptions { origin: origin.to_owned(), token: None, patience: Duration::from_secs(2) };
+    ApiStore::new(&options, LINEAGE).unwrap()
 }
 
 fn server(url: &str) -> PostgresUrl {

@@ -46,10 +46,22 @@ const BANS: &[Ban] = &[
     },
     Ban {
         within: &["ops/src/", "xtask/src/"],
-        except: &["ops/src/target/postgrest/", "ops/src/work/drain/models/"],
+        except: &[
+            "ops/src/target/postgrest/",
+            "ops/src/work/drain/models/",
+            "ops/src/work/drain/http.rs",
+            "ops/src/work/serve/client.rs",
+        ],
         crates: &["reqwest"],
         paths: &[],
-        why: "nothing talks HTTP but target/postgrest and the executors that ask models",
+        why: "nothing talks HTTP but target/postgrest, the executors that ask services and the client of serve",
+    },
+    Ban {
+        within: &["ops/src/", "xtask/src/"],
+        except: &["ops/src/work/serve/"],
+        crates: &["axum", "hyper", "hyper_util", "tokio"],
+        paths: &[],
+        why: "only work/serve is asynchronous",
     },
     Ban {
         within: &["ops/src/"],

@@ -25,7 +25,8 @@ pub(crate) struct Cli {
 enum Task {
     DbIdentity(task::db_identity::Args),
     SeedTelemetry(task::seed_telemetry::Args),
-    Drain(task::drain::Args),
+    Drain(Box<task::drain::Args>),
+    Serve(task::serve::Args),
     Analyze(task::analyze::Args),
     Migrate(task::migrate::Args),
     Cleanup(task::cleanup::Args),
@@ -65,6 +66,7 @@ impl Cli {
             Task::DbIdentity(args) => task::db_identity::run(&args, settings),
             Task::SeedTelemetry(args) => task::seed_telemetry::run(&args, settings),
             Task::Drain(args) => task::drain::run(&args, settings),
+            Task::Serve(args) => task::serve::run(&args, settings),
             Task::Analyze(args) => task::analyze::run(&args, settings),
             Task::Cleanup(args) => task::cleanup::run(&args, settings),
             Task::BackupPlan(args) => task::backup_plan::run(&args, settings),

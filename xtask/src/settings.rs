@@ -46,6 +46,10 @@ pub(crate) struct Settings {
     public_key: Option<SecretString>,
     /// Opens the services that models are asked at, by the name of their variable.
     model_keys: Vec<(&'static str, SecretString)>,
+    /// What `serve` asks everybody for, and drains tell it.
+    api_token: Option<SecretString>,
+    /// Opens the service that attempts phases.
+    executor_token: Option<SecretString>,
 }
 
 /// Where the key of a REST API comes from, and nowhere else: arguments are seen by every process of the machine.
@@ -88,7 +92,19 @@ impl Settings {
                 .into_iter()
                 .filter_map(|name| Some((name, SecretString::from(var(name)?))))
                 .collect(),
+            api_token: var("OPS_API_TOKEN").map(SecretString::from),
+            executor_token: var("OPS_EXECUTOR_TOKEN").map(SecretString::from),
         })
+    }
+
+    /// What the service that attempts phases asks for.
+    pub(crate) fn executor_token(&self) -> Option<&SecretString> {
+        self.executor_token.as_ref()
+    }
+
+    /// The token of the API that `serve` offers.
+    pub(crate) fn api_token(&self) -> Option<&SecretString> {
+        self.api_token.as_ref()
     }
 
     /// The key of a service that models are asked at, from the variable of this name.

@@ -22,10 +22,12 @@ pub const SQLITE: &[Migration] = &[
     migration!("sqlite", 3, "0003_drain"),
     migration!("sqlite", 4, "0004_drain_sessions"),
     migration!("sqlite", 5, "0005_prediction_features"),
+    migration!("sqlite", 6, "0006_budgets"),
 ];
 
 /// The schema of PostgreSQL databases that many machines drain, oldest first.
-pub const POSTGRES: &[Migration] = &[migration!("postgres", 1, "0001_drain")];
+pub const POSTGRES: &[Migration] =
+    &[migration!("postgres", 1, "0001_drain"), migration!("postgres", 2, "0002_budgets")];
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,9 @@ use crate::exit::Code;
 use crate::output;
 use crate::settings::Settings;
 
-/// Packages that the lock file may hold. A new dependency that breaks this must be worth it.
-const PACKAGES_MAX: usize = 230;
+/// Packages that the lock file may hold. A new dependency that breaks this must be worth it: the last five are axum,
+/// axum-core, httpdate, matchit and mime, which serve the API; all else that they need was there for reqwest.
+const PACKAGES_MAX: usize = 233;
 
 /// Check everything: format, lints, tests, documentation and dependencies
 ///

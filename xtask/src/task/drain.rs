@@ -1,6 +1,7 @@
 //! `drain`: work off the phases of a database, in sessions that survive being killed.
 
 mod limits;
+mod place;
 mod rekey;
 mod sessions;
 
@@ -11,7 +12,6 @@ use ops::config::Config;
 use ops::db::sqlite::WriteAhead;
 use ops::files;
 use ops::guard::Refusal;
-use ops::identity::{self, Identity};
 use ops::phases::{PhaseState, Selection, Store};
 use ops::telemetry::Flag;
 use ops::text::plural;
@@ -20,7 +20,8 @@ use ops::work::drain::{
     DrainReport, History, Journal, Policy, Settings as Allowed, Surroundings, TriagePolicy, Worker, drain,
 };
 
-use super::database::{DatabaseArgs, open_phases, shown};
+use self::place::Place;
+use super::database::{DatabaseArgs, shown};
 use super::executor::{ExecutorArgs, Kind, require_purpose};
 use crate::exit::Code;
 use crate::output::{self, Output};
@@ -46,7 +47,8 @@ use crate::signal;
 /// running attempts and leaves their phases as they were (exit 130).
 ///
 /// The executors `messages` and `chat` ask a model for the deliverables, within the token cap of the run, and have a
-/// program check them. On one machine phases are in a SQLite file; `--db postgres://…` lets many machines share them.
+/// program check them. On one machine phases are in a SQLite file; `--db postgres://…` lets many machines share them, and so
+/// does `--api-url` with `cargo xtask serve` where the database is.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Args {
@@ -54,6 +56,10 @@ pub(crate) struct Args {
     sessions: Option<sessions::Command>,
     #[command(flatten)]
     database: DatabaseArgs,
+    /// Work through the API that `serve` offers there, once both have compared which database it is: by --expect, or
+    /// by the database that is named here. A token is taken from OPS_API_TOKEN
+    #[arg(long, value_name = "ORIGIN")]
+    api_url: Option<String>,
     /// What attempts the phases
     #[arg(long, value_enum, required = true)]
     executor: Option<Kind>,
@@ -87,20 +93,20 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     }
     let Some(kind) = args.executor else { bail!("--executor is needed") };
     let output = Output::new(settings, args.json);
-    let url = settings.database(args.database.db.as_deref())?;
-    let identity = args.database.identify_any(&url, settings, &output)?;
-    identity::require_contents(&identity, args.allow_empty)?;
-    require_purpose(kind, &identity)?;
+    let api = args.api_url.as_deref();
+    let place = Place::find(&args.database, api, args.allow_empty, settings, &output)?;
+    require_purpose(kind, place.lineage())?;
     let out = settings.cwd.join(&args.out);
     // What refuses comes before anything is written.
-    let executors = args.how.executors(kind, &out.join("attempts"), settings, args.workers)?;
-    let mut opened = open_phases(&url, &identity)?;
+    let executors =
+        args.how.executors(kind, &out.join("attempts"), settings, place.lineage(), args.workers)?;
+    let mut opened = place.open()?;
     let store = opened.as_mut();
     if args.exclusive {
         require_alone(store, settings)?;
     }
     let mut policy = policy(settings, Selection::default(), &args.how)?;
-    policy.database = database(&identity);
+    policy.database = place.name();
     let (folder, journal, history) = match &args.resume {
         None => {
             policy.settings = args.limits.settings(settings.choice_seed());
@@ -116,11 +122,11 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         }
     };
     require_runs(store, &policy.settings.selection.run_ids)?;
-    let log = write_ahead(&url, &folder)?;
+    let log = place.url().map(|url| write_ahead(url, &folder)).transpose()?.flatten();
     let stop_file = sessions::stop_file(&folder);
     sessions::withdraw_stop(&stop_file)?;
     policy.stop_file = Some(stop_file);
-    let worker = |executor| Ok(Worker { store: open_phases(&url, &identity)?, executor });
+    let worker = |executor| Ok(Worker { store: place.open()?, executor });
     let workers = executors.into_iter().map(worker).collect::<anyhow::Result<_>>()?;
     let report = work(store, workers, &policy, Some(journal), &history, settings, &output)?;
     drop(opened);
@@ -158,14 +164,6 @@ fn take_back(log: Option<WriteAhead>, folder: &Path) {
 
 /// Marks a session whose database got a write-ahead log from it.
 const LOG_MARK: &str = "write-ahead";
-
-/// What a resumed session must find again: the lineage, or the file when it was never stamped.
-fn database(identity: &Identity) -> String {
-    match &identity.lineage {
-        Some(lineage) => format!("lineage {}", lineage.id),
-        None => identity.url.clone(),
-    }
-}
 
 /// A run id that is not there is most often a slip: draining nothing would hide it.
 fn require_runs(store: &mut dyn Store, wanted: &[String]) -> anyhow::Result<()> {

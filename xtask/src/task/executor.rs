@@ -1,13 +1,16 @@
 //! Which executor attempts the phases: arguments shared by `drain` and `seed-telemetry`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use ops::guard::Refusal;
-use ops::identity::Identity;
-use ops::work::drain::{Api, Budgets, CommandExecutor, Executor, ModelExecutor, ModelOptions, Recorded};
+use ops::identity::Lineage;
+use ops::work::drain::{
+    Api, CommandExecutor, Executor, HttpExecutor, HttpOptions, ModelExecutor, ModelOptions, Recorded,
+};
+use ops::work::serve::{ApiOptions, health};
+use secrecy::SecretString;
 
 use crate::settings::Settings;
 
@@ -18,6 +21,8 @@ pub(crate) enum Kind {
     Recorded,
     /// Run a program: the phase as JSON on its stdin, the result as JSON on its stdout
     Command,
+    /// Post the phase as JSON to a service at --executor-url, which answers with its report and what it delivers
+    Http,
     /// Ask a model through the Messages API; the key is in ANTHROPIC_API_KEY
     Messages,
     /// Ask a model through the Chat Completions API, also of a local server; the key is in OPENAI_API_KEY
@@ -46,8 +51,12 @@ pub(crate) struct ExecutorArgs {
     /// Where the model is asked: a scheme, a host and a port [default: the service of the API]
     #[arg(long, value_name = "ORIGIN")]
     model_url: Option<String>,
+    /// Where the service of the executor `http` is: a scheme, a host and a port. It must say at /health that it works for
+    /// the database of this drain, and is sent phases at /v1/attempt; a token is taken from OPS_EXECUTOR_TOKEN
+    #[arg(long, value_name = "ORIGIN")]
+    executor_url: Option<String>,
     /// The program and its arguments: what attempts a phase, for the executor `command`; what checks the workspace and
-    /// ends with 0 when all is well, for `messages` and `chat`. It runs in a new directory for each attempt, so
+    /// ends with 0 when all is well, for `http`, `messages` and `chat`. It runs in a new directory for each attempt, so
     /// relative paths in its arguments are paths there
     #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<String>,
@@ -60,10 +69,10 @@ impl ExecutorArgs {
         kind: Kind,
         directory: &Path,
         settings: &Settings,
+        lineage: Option<&Lineage>,
         count: u16,
     ) -> anyhow::Result<Vec<Box<dyn Executor>>> {
-        let budgets = Arc::new(Budgets::default());
-        (0..count).map(|_| self.executor(kind, directory, settings, &budgets)).collect()
+        (0..count).map(|_| self.executor(kind, directory, settings, lineage)).collect()
     }
 
     fn executor(
@@ -71,15 +80,19 @@ impl ExecutorArgs {
         kind: Kind,
         directory: &Path,
         settings: &Settings,
-        budgets: &Arc<Budgets>,
+        lineage: Option<&Lineage>,
     ) -> anyhow::Result<Box<dyn Executor>> {
         let is_model = matches!(kind, Kind::Messages | Kind::Chat);
         if !is_model && (self.model.is_some() || self.model_url.is_some()) {
             bail!("a model is asked by `--executor messages` and `--executor chat` only");
         }
+        if kind != Kind::Http && self.executor_url.is_some() {
+            bail!("--executor-url is for `--executor http` only");
+        }
         match kind {
-            Kind::Messages => self.asks_model(Api::Messages, directory, settings, budgets),
-            Kind::Chat => self.asks_model(Api::Chat, directory, settings, budgets),
+            Kind::Http => self.asks_service(directory, settings, lineage),
+            Kind::Messages => self.asks_model(Api::Messages, directory, settings),
+            Kind::Chat => self.asks_model(Api::Chat, directory, settings),
             Kind::Recorded if !self.program.is_empty() => {
                 bail!("a program is run by `--executor command` only")
             }
@@ -102,12 +115,36 @@ impl ExecutorArgs {
         }
     }
 
+    fn asks_service(
+        &self,
+        directory: &Path,
+        settings: &Settings,
+        lineage: Option<&Lineage>,
+    ) -> anyhow::Result<Box<dyn Executor>> {
+        let Some(origin) = self.executor_url.clone() else {
+            bail!("--executor-url is needed: where the service is")
+        };
+        require_safe(&origin)?;
+        let token = settings.executor_token().cloned();
+        let lineage = require_same_lineage(&origin, token.as_ref(), lineage)?;
+        let options = HttpOptions {
+            origin,
+            token,
+            lineage,
+            timeout: Duration::from_secs(self.timeout),
+            directory: directory.to_path_buf(),
+            check: self.program_from(settings),
+        };
+        let executor = HttpExecutor::new(options)
+            .map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
+        Ok(Box::new(executor))
+    }
+
     fn asks_model(
         &self,
         api: Api,
         directory: &Path,
         settings: &Settings,
-        budgets: &Arc<Budgets>,
     ) -> anyhow::Result<Box<dyn Executor>> {
         let Some(model) = self.model.clone() else { bail!("--model is needed: which model is asked") };
         let (variable, service) = match api {
@@ -131,8 +168,8 @@ impl ExecutorArgs {
             context: settings.cwd.clone(),
             check: self.program_from(settings),
         };
-        let executor = ModelExecutor::new(options, Arc::clone(budgets));
-        let executor = executor.map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
+        let executor = ModelExecutor::new(options)
+            .map_err(|why| anyhow::anyhow!("no connection can be prepared: {why}"))?;
         Ok(Box::new(executor))
     }
 
@@ -155,11 +192,44 @@ impl ExecutorArgs {
     }
 }
 
+/// Refuses a service that works for another database than the one that is drained; its lineage.
+fn require_same_lineage(
+    origin: &str,
+    token: Option<&SecretString>,
+    own: Option<&Lineage>,
+) -> anyhow::Result<String> {
+    let Some(own) = own else {
+        let expected = "a database with a lineage";
+        let refusal = Refusal::new("a service is told which database it works for", expected, "one without");
+        return Err(refusal.next("cargo xtask db-identity --db … --stamp PURPOSE").into());
+    };
+    let options = ApiOptions { origin: origin.to_owned(), token: token.cloned(), patience: Duration::ZERO };
+    let its = health(&options)?.lineage;
+    if its.id == own.id {
+        return Ok(its.id);
+    }
+    let show = |lineage: &Lineage| format!("lineage {} `{}`", lineage.id, lineage.purpose);
+    Err(Refusal::new("the service works for another database", show(own), show(&its)).into())
+}
+
+/// A scheme, a host and a port, and nothing else.
+pub(crate) fn origin(text: &str) -> Result<String, Refusal> {
+    let origin = text.trim_end_matches('/');
+    let place = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    if place.is_some_and(is_place) {
+        return Ok(origin.to_owned());
+    }
+    // What is no origin may hold a password.
+    let found = origin.rsplit_once('@').map_or(origin, |(_, host)| host);
+    Err(Refusal::new("this is not where a server is", "http://HOST:PORT or https://HOST[:PORT]", found))
+}
+
+fn is_place(place: &str) -> bool {
+    !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
+}
+
 /// Refuses to send phases and keys in the clear, or to what only looks like an origin.
 fn require_safe(origin: &str) -> Result<(), Refusal> {
-    let is_place = |place: &str| {
-        !place.is_empty() && place.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
-    };
     let is_here = |place: &str| {
         let host =
             if place.ends_with(']') { place } else { place.rsplit_once(':').map_or(place, |(h, _)| h) };
@@ -180,8 +250,8 @@ fn require_safe(origin: &str) -> Result<(), Refusal> {
 }
 
 /// Recorded outcomes are not this database's own: only a seed database may take them.
-pub(crate) fn require_purpose(kind: Kind, identity: &Identity) -> Result<(), Refusal> {
-    let purpose = identity.lineage.as_ref().map(|lineage| lineage.purpose.as_str());
+pub(crate) fn require_purpose(kind: Kind, lineage: Option<&Lineage>) -> Result<(), Refusal> {
+    let purpose = lineage.map(|lineage| lineage.purpose.as_str());
     if kind != Kind::Recorded || purpose == Some("seed") {
         return Ok(());
     }

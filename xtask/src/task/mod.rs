@@ -18,6 +18,7 @@ pub(crate) mod rehearse;
 pub(crate) mod rollback;
 mod run;
 pub(crate) mod seed_telemetry;
+pub(crate) mod serve;
 pub(crate) mod soak;
 mod soak_run;
 mod target;

@@ -89,14 +89,14 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
     let flag = telemetry(settings);
     // Whatever is wrong with the executor is said before a database exists.
     let place = place(args, settings);
-    let executors = args.how.executors(args.executor, &place.join("attempts"), settings, 1)?;
+    let executors = args.how.executors(args.executor, &place.join("attempts"), settings, None, 1)?;
     let seeded = if args.top_up {
         top_up(args, settings, &output)?
     } else {
         from_nothing(args, place, settings, &output)?
     };
     let mut identity = identify(&seeded.url, settings)?;
-    require_purpose(args.executor, &identity)?;
+    require_purpose(args.executor, identity.lineage.as_ref())?;
     let mut store = open_store(&seeded.url, &identity)?;
     let distribution = store.distribution(seeded.run_id.as_deref())?;
     output.document(&seed::distribution_document(&distribution));

@@ -5,7 +5,7 @@
 //! which the table refuses.
 
 use crate::clock::Stamp;
-use crate::phases::{AttemptRecord, Claim};
+use crate::phases::{AttemptRecord, Claim, Escalation};
 use crate::telemetry::store::{Job, Value};
 use crate::telemetry::{EventRow, Rejection};
 use crate::text;
@@ -30,6 +30,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $16, $17, $18, $
     CASE WHEN $11 = 'written' THEN last_insert_rowid() END,
     (SELECT l.owner FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
      WHERE p.id = $14 AND p.state = 'EXECUTING' AND l.owner = $15 AND l.fencing_token = $5))";
+
+const ESCALATION: &str = "
+INSERT INTO token_budget_escalation_events (run_id, phase_id, timestamp, attempt_index, reason, was_truncated,
+    output_utilization, escalation_factor, base_value, base_source, retry_max_tokens, selected_budget,
+    actual_max_tokens, tokens_used)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 const FINISH: &str = "
 UPDATE phases SET state = $1, builder_attempts = builder_attempts + 1,
@@ -84,8 +90,33 @@ pub(super) fn job(
             explained.as_ref().into(),
         ],
     );
+    if let Some(escalation) = &record.escalation {
+        add_escalation(&mut job, claim, escalation, &finished);
+    }
     add_state(&mut job, claim, record);
     job
+}
+
+fn add_escalation(job: &mut Job, claim: &Claim, escalation: &Escalation, at: &str) {
+    job.add_statement(
+        ESCALATION,
+        &[
+            (&claim.key.run_id).into(),
+            (&claim.key.phase_id).into(),
+            at.into(),
+            claim.attempt.into(),
+            escalation.reason().into(),
+            escalation.was_truncated.into(),
+            escalation.utilization().into(),
+            Escalation::FACTOR.into(),
+            escalation.base_value.into(),
+            escalation.base_source.as_ref().into(),
+            escalation.retry_max_tokens.into(),
+            escalation.selected_budget.into(),
+            escalation.actual_max_tokens.into(),
+            escalation.tokens_used.into(),
+        ],
+    );
 }
 
 fn add_state(job: &mut Job, claim: &Claim, record: &AttemptRecord) {

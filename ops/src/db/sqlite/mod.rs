@@ -13,6 +13,7 @@ mod insert;
 mod lineage;
 mod migrator;
 mod open;
+mod overview;
 mod preserve;
 mod reader;
 mod samples;

@@ -14,7 +14,7 @@ use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
     AccountedAttempt, AttemptRecord, Candidate, Claim, Distribution, EventWrite, KeyedAnew, KeyedFailure,
-    LeaseKey, NewRun, PhaseKey, PhaseState, Scope, Selection, Store, StoreError, StratumCount,
+    LeaseKey, NewRun, Overview, PhaseKey, PhaseState, Scope, Selection, Store, StoreError, StratumCount,
 };
 use crate::telemetry::store::{self as telemetry, Job, Refused, StoreOptions};
 use crate::telemetry::{EventRow, Rejection};
@@ -37,7 +37,9 @@ const CLAIM: &str = "
 SELECT p.id, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
        coalesce(p.complexity, ''), CAST(p.scope AS BLOB), max(CAST(p.samples_target AS INTEGER), 1),
        max(CAST(coalesce(p.max_builder_attempts, 3) AS INTEGER), 1),
-       (SELECT max(CAST(r.token_cap AS INTEGER) - CAST(r.tokens_used AS INTEGER), 0) FROM runs r WHERE r.id = p.run_id)
+       (SELECT max(CAST(r.token_cap AS INTEGER) - CAST(r.tokens_used AS INTEGER), 0) FROM runs r WHERE r.id = p.run_id),
+       (SELECT max(e.retry_max_tokens) FROM token_budget_escalation_events e
+        WHERE e.run_id = p.run_id AND e.phase_id = p.phase_id)
 FROM phases p
 WHERE p.id = ?1 AND p.state = ?2 AND max(CAST(p.builder_attempts AS INTEGER), 0) = ?3";
 
@@ -52,8 +54,16 @@ const LEASE: &str = "
 INSERT INTO phase_leases (phase_pk, owner, fencing_token, claimed_at, expires_at, prior_state)
 VALUES (?1, ?2, 1, ?3, ?4, ?5)
 ON CONFLICT (phase_pk) DO UPDATE SET owner = excluded.owner, fencing_token = fencing_token + 1,
-    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, prior_state = excluded.prior_state
+    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, prior_state = excluded.prior_state,
+    tokens_reserved = 0
 RETURNING fencing_token";
+
+/// What the cap of a run leaves beside what others that work on it have set aside.
+const LEFT: &str = "
+SELECT max(CAST(r.token_cap AS INTEGER) - CAST(r.tokens_used AS INTEGER) - coalesce((
+    SELECT sum(l.tokens_reserved) FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+    WHERE p.run_id = r.id AND p.state = 'EXECUTING' AND l.owner IS NOT NULL AND p.id <> ?2), 0), 0)
+FROM runs r WHERE r.id = ?1 AND r.token_cap IS NOT NULL";
 
 impl SqliteStore {
     /// Opens an existing database for work.
@@ -294,6 +304,22 @@ impl Store for SqliteStore {
         })
     }
 
+    fn reserve(&mut self, lease: &LeaseKey, tokens: u64) -> Result<Option<u64>, StoreError> {
+        self.write("set tokens aside", |tx| {
+            let run = (&lease.key.run_id, lease.phase_pk);
+            let left: Option<u64> = tx.prepare_cached(LEFT)?.query_row(run, |row| row.get(0)).optional()?;
+            let short = left.filter(|left| tokens > *left);
+            let reserved = if short.is_some() { 0 } else { tokens };
+            let sql = "UPDATE phase_leases SET tokens_reserved = ?4
+                 WHERE phase_pk = ?1 AND owner = ?2 AND fencing_token = ?3";
+            let values = (lease.phase_pk, &lease.owner, lease.fencing_token, reserved);
+            match tx.prepare_cached(sql)?.execute(values)? {
+                1 => Ok(short),
+                _ => Err(StoreError::LeaseLost(lease.key.clone()).into()),
+            }
+        })
+    }
+
     fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError> {
         self.read("list the attempts of a session", |conn| {
             conn.prepare(ATTEMPTS)?.query_map([session_id], accounted)?.collect()
@@ -398,6 +424,10 @@ impl Store for SqliteStore {
         self.read("count the phases", |conn| super::seed::distribution(conn, run_id))
     }
 
+    fn overview(&mut self, now: Stamp) -> Result<Overview, StoreError> {
+        self.read("count the backlog", |conn| super::overview::read(conn, now))
+    }
+
     fn sample_counts(&mut self) -> Result<Vec<StratumCount>, StoreError> {
         self.read("count the samples", super::seed::sample_counts)
     }
@@ -421,6 +451,7 @@ fn candidate(row: &Row<'_>, prior: PhaseState) -> Result<(Claim, Option<Vec<u8>>
         failures: 0,
         template_attempts: 0,
         tokens_left: row.get(10)?,
+        raised_budget: row.get(11)?,
         samples_target: row.get(8)?,
         failures_max: row.get(9)?,
     };
@@ -475,18 +506,26 @@ fn require_lease(tx: &Transaction<'_>, claim: &Claim) -> Result<(), Failure> {
 /// Puts back the phases of the leases that `which` names, in terms of `?1`.
 fn recover(tx: &Transaction<'_>, which: &str, value: &str, now: Stamp) -> Result<Vec<PhaseKey>, Failure> {
     let sql = format!(
-        "SELECT p.id, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+        "SELECT p.id, p.run_id, p.phase_id, l.tokens_reserved FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
          WHERE p.state = 'EXECUTING' AND l.owner IS NOT NULL AND {which} ORDER BY p.id"
     );
     let mut find = tx.prepare(&sql)?;
     let found = find.query_map([value], |row| {
-        Ok((row.get::<_, i64>(0)?, PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? }))
+        let key = PhaseKey { run_id: row.get(1)?, phase_id: row.get(2)? };
+        Ok((row.get::<_, i64>(0)?, key, row.get::<_, i64>(3)?))
     })?;
     let found = found.collect::<Result<Vec<_>, _>>()?;
-    for (pk, _) in &found {
+    for (pk, key, reserved) in &found {
         free(tx, *pk, now)?;
+        if *reserved > 0 {
+            // A call was under way, and may have cost all of it.
+            tx.execute(
+                "UPDATE runs SET tokens_used = tokens_used + ?2 WHERE id = ?1",
+                (&key.run_id, reserved),
+            )?;
+        }
     }
-    Ok(found.into_iter().map(|(_, key)| key).collect())
+    Ok(found.into_iter().map(|(_, key, _)| key).collect())
 }
 
 /// Puts a phase back as if it had not been claimed; its fencing token stays spent.

@@ -2,10 +2,12 @@
 //!
 //! What the account says is decided here, from what the executor reported and recorded; the executor decides nothing.
 
+use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 
 use super::classify::{Verdict, classify};
-use super::executor::{Attempted, Execution, Executor, Order};
+use super::escalation;
+use super::executor::{Attempted, Execution, Executor, NotReserved, Order, Purse};
 use super::journal::{Ended, Event};
 use super::milestones::{Milestone, Milestones};
 use super::{Policy, ZeroYield};
@@ -45,12 +47,14 @@ impl<'a> Attempts<'a> {
         let started_at = self.clock.now();
         let (complexity, recognised) = Complexity::or_medium(&claim.complexity);
         let features = features(claim, complexity);
-        let prediction = features.estimate(&self.policy.coefficients);
+        let mut prediction = features.estimate(&self.policy.coefficients);
+        prediction.selected_budget = prediction.selected_budget.max(claim.raised_budget.unwrap_or(0));
+        let purse = LeasedPurse { store: RefCell::new(&mut *store), claim };
         let attempted = match &claim.scope_error {
             Some(error) => Execution::Broken { reason: "scope_invalid", detail: error.clone() }.into(),
-            None => executor.execute(Order { claim, estimate: &prediction }, cancel),
+            None => executor.execute(Order { claim, estimate: &prediction, purse: &purse }, cancel),
         };
-        let Attempted { execution, milestones, exit } = attempted;
+        let Attempted { execution, milestones, exit, escalation, tokens_at_risk } = attempted;
         let Some(verdict) = classify(execution, claim.scope.deliverables.len()) else {
             return match store.release(claim, self.clock.now()) {
                 Ok(()) => Ok(Event::Released { pk: claim.phase_pk }),
@@ -62,6 +66,9 @@ impl<'a> Attempts<'a> {
             };
         };
         let finished_at = self.clock.now();
+        let state = next_state(claim, &verdict);
+        let escalation =
+            escalation.or_else(|| escalation::of_attempt(claim, prediction.selected_budget, &verdict, state));
         let event = self.event(claim, (&features, &prediction), &verdict, executor.source(), finished_at);
         let record = AttemptRecord {
             session_id: self.policy.session_id.clone(),
@@ -70,10 +77,11 @@ impl<'a> Attempts<'a> {
             detail: verdict.detail.clone(),
             outcome_source: executor.source().into(),
             verified: verdict.verified,
-            state: next_state(claim, &verdict),
-            tokens_used: verdict.tokens_used(),
+            state,
+            tokens_used: verdict.tokens_used().saturating_add(tokens_at_risk),
             milestones: serde_json::to_string(&milestones).expect("milestones are plain data"),
             fingerprint: fingerprint(claim, &verdict, &milestones, exit),
+            escalation,
             started_at,
             finished_at,
         };
@@ -127,6 +135,22 @@ impl<'a> Attempts<'a> {
             outcome_source: source,
             at,
         })
+    }
+}
+
+/// Sets tokens aside in the lease of the phase, where everybody sees them who shares the run.
+struct LeasedPurse<'a> {
+    store: RefCell<&'a mut dyn Store>,
+    claim: &'a Claim,
+}
+
+impl Purse for LeasedPurse<'_> {
+    fn reserve(&self, tokens: u64) -> Result<(), NotReserved> {
+        match self.store.borrow_mut().reserve(&self.claim.lease(), tokens) {
+            Ok(None) => Ok(()),
+            Ok(Some(left)) => Err(NotReserved::Short(left)),
+            Err(error) => Err(NotReserved::Failed(error.to_string())),
+        }
     }
 }
 

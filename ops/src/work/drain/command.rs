@@ -132,7 +132,7 @@ impl CommandExecutor {
                 detail: failure(status, &place.join("stderr.txt")),
             },
         };
-        Ok(Attempted { execution, milestones: recorded(&place), exit })
+        Ok(Attempted { milestones: recorded(&place), exit, ..execution.into() })
     }
 }
 
@@ -180,36 +180,28 @@ fn spawn(
     command.spawn().map_err(|error| format!("failed to start `{program}`: {error}"))
 }
 
-/// What a check says of a workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Checked {
-    Passed,
-    /// It says no, or could not be run.
-    Failed(String),
-    TimedOut,
-    Stopped,
-}
-
-/// Runs a program in the workspace that says with its exit status whether what is there is right. Its whole group ends
-/// with it.
-pub(super) fn check(
+/// Runs a program in the workspace that says with its exit status whether what is there is right; `Some` is why it is not.
+/// The error is how the attempt ends when the program does not say. Its whole group ends with it.
+pub(super) fn checked(
     program: &[String],
     place: &Path,
     workspace: &Path,
     timeout: Duration,
     stop: &AtomicBool,
-) -> Result<Checked, FileError> {
+) -> Result<Result<Option<String>, Box<Execution>>, FileError> {
     let streams = ["check.stdout.txt", "check.stderr.txt"];
+    let failed = |why: String| Ok(Ok(Some(format!("the check failed: {why}"))));
     let mut child = match spawn(program, place, workspace, streams) {
         Ok(child) => child,
-        Err(why) => return Ok(Checked::Failed(why)),
+        Err(why) => return failed(why),
     };
-    Ok(match wait(&mut child, timeout, stop)? {
-        Ended::Exited(status) if status.success() => Checked::Passed,
-        Ended::Exited(status) => Checked::Failed(failure(status, &place.join(streams[1]))),
-        Ended::TimedOut => Checked::TimedOut,
-        Ended::Stopped => Checked::Stopped,
-    })
+    let detail = "the check did not end in time".to_owned();
+    match wait(&mut child, timeout, stop)? {
+        Ended::Exited(status) if status.success() => Ok(Ok(None)),
+        Ended::Exited(status) => failed(failure(status, &place.join(streams[1]))),
+        Ended::TimedOut => Ok(Err(Box::new(Execution::TimedOut { detail }))),
+        Ended::Stopped => Ok(Err(Box::new(Execution::Interrupted))),
+    }
 }
 
 /// Waits for the program; ends its whole group on timeout or stop, and what it leaves behind at its end.

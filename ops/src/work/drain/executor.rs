@@ -3,21 +3,45 @@
 //! An executor never touches the database and never decides whether an attempt was a success; it reports,
 //! with evidence, and the drain decides.
 
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
 use super::milestones::Milestones;
-use crate::phases::Claim;
+use crate::phases::{Claim, Escalation};
 use crate::tokens::estimator::Estimate;
 
 /// One attempt to make.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// The phase, as claimed.
     pub claim: &'a Claim,
     /// What the estimator predicts for it.
     pub estimate: &'a Estimate,
+    /// Where tokens are set aside before they are spent.
+    pub purse: &'a dyn Purse,
+}
+
+impl fmt::Debug for Order<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("claim", &self.claim).finish_non_exhaustive()
+    }
+}
+
+/// The tokens that the run of a phase may still use, as everybody sees them who works on it.
+pub trait Purse {
+    /// Sets so many tokens aside for all calls of this attempt together, in place of what was set aside before.
+    fn reserve(&self, tokens: u64) -> Result<(), NotReserved>;
+}
+
+/// Why no tokens were set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotReserved {
+    /// The cap of the run leaves only so many.
+    Short(u64),
+    /// The database failed, or the lease was lost.
+    Failed(String),
 }
 
 /// What an executor says of an attempt that it could carry out.
@@ -104,11 +128,15 @@ pub struct Attempted {
     pub milestones: Milestones,
     /// Exit status of its program.
     pub exit: Option<i32>,
+    /// The budget that it raised.
+    pub escalation: Option<Escalation>,
+    /// Tokens that no report counts, and that may have been spent: of calls whose answer did not arrive, at most.
+    pub tokens_at_risk: u64,
 }
 
 impl From<Execution> for Attempted {
     fn from(execution: Execution) -> Self {
-        Self { execution, milestones: Milestones::default(), exit: None }
+        Self { execution, milestones: Milestones::default(), exit: None, escalation: None, tokens_at_risk: 0 }
     }
 }
 

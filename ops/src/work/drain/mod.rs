@@ -7,7 +7,9 @@
 mod attempt;
 mod classify;
 mod command;
+mod escalation;
 mod executor;
+mod http;
 mod hub;
 pub mod journal;
 mod limits;
@@ -31,11 +33,12 @@ use std::time::Duration;
 
 pub use classify::{Verdict, classify};
 pub use command::CommandExecutor;
-pub use executor::{Attempted, Execution, Executor, Order, Report, Status};
+pub use executor::{Attempted, Execution, Executor, NotReserved, Order, Purse, Report, Status};
+pub use http::{HttpExecutor, HttpOptions};
 pub use journal::{History, Journal, JournalError};
 pub use limits::{Limits, Settings};
 pub use milestones::{Milestone, Milestones};
-pub use models::{Api, Budgets, ModelExecutor, ModelOptions};
+pub use models::{Api, ModelExecutor, ModelOptions};
 pub use recorded::{Delivered, Recorded, Recording, Recordings};
 pub use rekey::rekey;
 pub use report::{DrainReport, HoldOut, SkippedRun};

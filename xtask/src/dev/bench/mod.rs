@@ -7,6 +7,7 @@ mod analyze;
 mod backfill;
 mod change;
 mod cleanup;
+mod drain;
 mod peers;
 mod race;
 mod reports;
@@ -50,6 +51,8 @@ enum Area {
     Backfill,
     Change(change::Args),
     Cleanup(cleanup::Args),
+    /// Phases a second through a drain whose attempts do nothing, and a queue of a million phases selected and sampled
+    Drain,
     /// Every report over a year of telemetry, ten million events
     Reports,
     /// Events through the telemetry store, against SQLite alone, Python and tracing-appender
@@ -135,6 +138,7 @@ pub(crate) fn run(args: &Args, settings: &Settings) -> anyhow::Result<Code> {
         Area::Backfill => backfill::run(&bench)?,
         Area::Change(args) => change::run(&bench, args)?,
         Area::Cleanup(args) => cleanup::run(&bench, args)?,
+        Area::Drain => drain::run(&bench)?,
         Area::Reports => reports::run(&bench)?,
         Area::Store => store::run(&bench, &target)?,
         Area::Triage => unreachable!("it needs no program and has returned"),

@@ -25,6 +25,8 @@ pub(super) struct Contender {
     pub(super) goal: Goal,
     /// The rounds that it takes part in, from the first.
     pub(super) rounds: u64,
+    /// How it ends when all is well.
+    pub(super) status: i32,
 }
 
 /// How many times better than a contender we want to be.
@@ -40,7 +42,8 @@ impl Contender {
     /// One without a goal that takes part in every round.
     pub(super) fn new(name: impl Into<String>, command: &[&str]) -> Self {
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        Self { name: name.into(), command, env: Vec::new(), goal: Goal::default(), rounds: u64::MAX }
+        let goal = Goal::default();
+        Self { name: name.into(), command, env: Vec::new(), goal, rounds: u64::MAX, status: 0 }
     }
 
     /// We want to be so many times as fast.
@@ -151,7 +154,12 @@ fn measure(sh: &Shell, folder: &Path, contender: &Contender) -> anyhow::Result<(
     }
     let text = measured.read()?;
     let sample: Sample = serde_json::from_str(&text).context("`measure.py` did not print a sample")?;
-    anyhow::ensure!(sample.status == 0, "`{}` ended with status {}", contender.name, sample.status);
+    anyhow::ensure!(
+        sample.status == contender.status,
+        "`{}` ended with status {}",
+        contender.name,
+        sample.status
+    );
     Ok((sample, ops::files::read_text(&answer)?))
 }
 

@@ -8,7 +8,7 @@ use ::postgres::error::SqlState;
 use ::postgres::types::ToSql;
 
 use super::link::{Failure, Link};
-use crate::phases::{AttemptRecord, Claim, EventWrite, StoreError};
+use crate::phases::{AttemptRecord, Claim, Escalation, EventWrite, LeaseKey, StoreError};
 use crate::telemetry::{EventRow, Rejection};
 use crate::text;
 
@@ -35,6 +35,13 @@ VALUES ($1::text, $2::text, $3::bigint, $4::text, $5::text, $6::bigint, $7::text
     $11::boolean, $12::text, $13::bigint, $14::text::timestamptz, $15::text::timestamptz, $16::text, $17::text,
     $18::text, $19::bigint, $20::text)";
 
+const ESCALATION: &str = "
+INSERT INTO token_budget_escalation_events (run_id, phase_id, timestamp, attempt_index, reason, was_truncated,
+    output_utilization, escalation_factor, base_value, base_source, retry_max_tokens, selected_budget,
+    actual_max_tokens, tokens_used)
+VALUES ($1::text, $2::text, $3::text::timestamptz, $4::bigint, $5::text, $6::boolean, $7::float8, $8::float8, $9::bigint,
+    $10::text, $11::bigint, $12::bigint, $13::bigint, $14::bigint)";
+
 const FINISH: &str = "
 UPDATE phases SET state = $1::text, builder_attempts = builder_attempts + 1,
     retry_attempt = retry_attempt + CASE WHEN $2::boolean THEN 1 ELSE 0 END,
@@ -47,8 +54,13 @@ WHERE id = $7::bigint";
 
 /// Locks the phase and its lease; refuses unless the claim still holds both.
 pub(super) fn require_lease(link: &mut Link, claim: &Claim) -> Result<(), Failure> {
-    let held = link.maybe(HELD, &[&claim.phase_pk, &claim.owner, &claim.fencing_token])?;
-    if held.is_some() { Ok(()) } else { Err(StoreError::LeaseLost(claim.key.clone()).into()) }
+    require_held(link, &claim.lease())
+}
+
+/// As [`require_lease`], by what names the lease.
+pub(super) fn require_held(link: &mut Link, lease: &LeaseKey) -> Result<(), Failure> {
+    let held = link.maybe(HELD, &[&lease.phase_pk, &lease.owner, &lease.fencing_token])?;
+    if held.is_some() { Ok(()) } else { Err(StoreError::LeaseLost(lease.key.clone()).into()) }
 }
 
 /// What became of the event of an attempt that is accounted for already, by this claim.
@@ -108,8 +120,37 @@ pub(super) fn finish(
         &record.explained(),
     ];
     link.execute(ATTEMPT, &values)?;
+    if let Some(escalation) = &record.escalation {
+        insert_escalation(link, claim, escalation, &record.finished_at.db())?;
+    }
     change_state(link, claim, record)?;
     Ok(written)
+}
+
+fn insert_escalation(
+    link: &mut Link,
+    claim: &Claim,
+    escalation: &Escalation,
+    at: &str,
+) -> Result<(), Failure> {
+    let values: [&(dyn ToSql + Sync); 14] = [
+        &claim.key.run_id,
+        &claim.key.phase_id,
+        &at,
+        &signed(claim.attempt),
+        &escalation.reason(),
+        &escalation.was_truncated,
+        &escalation.utilization(),
+        &Escalation::FACTOR,
+        &signed(escalation.base_value),
+        &escalation.base_source.as_ref(),
+        &signed(escalation.retry_max_tokens),
+        &signed(escalation.selected_budget),
+        &escalation.actual_max_tokens.map(signed),
+        &escalation.tokens_used.map(signed),
+    ];
+    link.execute(ESCALATION, &values)?;
+    Ok(())
 }
 
 fn change_state(link: &mut Link, claim: &Claim, record: &AttemptRecord) -> Result<(), Failure> {

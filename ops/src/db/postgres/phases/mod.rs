@@ -8,6 +8,7 @@
 mod finish;
 mod link;
 mod migrator;
+mod overview;
 mod seed;
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::clock::Stamp;
 use crate::db::DbError;
 use crate::phases::{
     AccountedAttempt, AttemptRecord, Candidate, Claim, Distribution, EventWrite, KeyedAnew, KeyedFailure,
-    LeaseKey, NewRun, PhaseKey, PhaseState, Scope, Selection, Store, StoreError, StratumCount,
+    LeaseKey, NewRun, Overview, PhaseKey, PhaseState, Scope, Selection, Store, StoreError, StratumCount,
 };
 use crate::telemetry::{EventRow, Rejection};
 use crate::url::PostgresUrl;
@@ -45,7 +46,9 @@ const CLAIM: &str = "
 SELECT p.id::bigint, p.run_id, p.phase_id, p.name, coalesce(p.description, ''), coalesce(p.task_category, ''),
        coalesce(p.complexity, ''), p.scope::text, greatest(p.samples_target, 1)::bigint,
        greatest(coalesce(p.max_builder_attempts, 3), 1)::bigint,
-       (SELECT greatest(r.token_cap - r.tokens_used, 0)::bigint FROM runs r WHERE r.id = p.run_id)
+       (SELECT greatest(r.token_cap - r.tokens_used, 0)::bigint FROM runs r WHERE r.id = p.run_id),
+       (SELECT max(e.retry_max_tokens) FROM token_budget_escalation_events e
+        WHERE e.run_id = p.run_id AND e.phase_id = p.phase_id)
 FROM phases p
 WHERE p.id = $1::bigint AND p.state = $2::text AND greatest(p.builder_attempts, 0) = $3::bigint
 FOR UPDATE SKIP LOCKED";
@@ -54,8 +57,14 @@ const LEASE: &str = "
 INSERT INTO phase_leases (phase_pk, owner, fencing_token, claimed_at, expires_at, prior_state)
 VALUES ($1::bigint, $2::text, 1, clock_timestamp(), clock_timestamp() + make_interval(secs => $3::float8), $4::text)
 ON CONFLICT (phase_pk) DO UPDATE SET owner = excluded.owner, fencing_token = phase_leases.fencing_token + 1,
-    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, prior_state = excluded.prior_state
+    claimed_at = excluded.claimed_at, expires_at = excluded.expires_at, prior_state = excluded.prior_state,
+    tokens_reserved = 0
 RETURNING fencing_token::bigint";
+
+/// What others that work on a run have set aside.
+const RESERVED: &str = "
+SELECT coalesce(sum(l.tokens_reserved), 0)::bigint FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+WHERE p.run_id = $1::text AND p.state = 'EXECUTING' AND l.owner IS NOT NULL AND p.id <> $2::bigint";
 
 const CANDIDATES: &str = "
 SELECT p.id::bigint, p.run_id, p.state, coalesce(t.tier_index, 0)::bigint, coalesce(p.phase_index, 0)::bigint,
@@ -105,7 +114,8 @@ impl Store for PostgresStore {
             return Ok(Vec::new());
         }
         self.patient.write("recover expired leases", |link, _| {
-            let sql = "SELECT p.id::bigint, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+            let sql = "SELECT p.id::bigint, p.run_id, p.phase_id, l.tokens_reserved
+                 FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
                  WHERE p.state = 'EXECUTING' AND l.owner IS NOT NULL AND l.expires_at < clock_timestamp()
                  ORDER BY p.id FOR UPDATE SKIP LOCKED";
             let found = link.all(sql, &[])?;
@@ -115,7 +125,8 @@ impl Store for PostgresStore {
 
     fn recover_from(&mut self, owner: &str, _: Stamp) -> Result<Vec<PhaseKey>, StoreError> {
         self.patient.write("give back what a worker held that is gone", |link, _| {
-            let sql = "SELECT p.id::bigint, p.run_id, p.phase_id FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
+            let sql = "SELECT p.id::bigint, p.run_id, p.phase_id, l.tokens_reserved
+                 FROM phases p JOIN phase_leases l ON l.phase_pk = p.id
                  WHERE p.state = 'EXECUTING' AND l.owner = $1::text ORDER BY p.id FOR UPDATE";
             let found = link.all(sql, &[&owner])?;
             give_back(link, &found)
@@ -204,6 +215,23 @@ impl Store for PostgresStore {
         })
     }
 
+    fn reserve(&mut self, lease: &LeaseKey, tokens: u64) -> Result<Option<u64>, StoreError> {
+        let tokens = i64::try_from(tokens).unwrap_or(i64::MAX);
+        self.patient.write("set tokens aside", |link, _| {
+            finish::require_held(link, lease)?;
+            // Whoever shares the run waits here for what the others set aside.
+            let sql = "SELECT (token_cap - tokens_used)::bigint FROM runs WHERE id = $1::text FOR UPDATE";
+            let cap = link.maybe(sql, &[&lease.key.run_id])?.and_then(|row| row.get::<_, Option<i64>>(0));
+            let others: i64 = link.one(RESERVED, &[&lease.key.run_id, &lease.phase_pk])?.get(0);
+            let left = cap.map(|cap| cap.saturating_sub(others));
+            let short = left.filter(|left| tokens > *left);
+            let reserved = if short.is_some() { 0 } else { tokens };
+            let sql = "UPDATE phase_leases SET tokens_reserved = $2::bigint WHERE phase_pk = $1::bigint";
+            link.execute(sql, &[&lease.phase_pk, &reserved])?;
+            Ok(short.map(whole))
+        })
+    }
+
     fn session_attempts(&mut self, session_id: &str) -> Result<Vec<AccountedAttempt>, StoreError> {
         self.patient.read("list the attempts of a session", |link| {
             Ok(link.all(ATTEMPTS, &[&session_id])?.iter().map(accounted).collect())
@@ -278,6 +306,10 @@ impl Store for PostgresStore {
         self.patient.read("count the phases", |link| seed::distribution(link, run_id))
     }
 
+    fn overview(&mut self, _: Stamp) -> Result<Overview, StoreError> {
+        self.patient.read("count the backlog", overview::read)
+    }
+
     fn sample_counts(&mut self) -> Result<Vec<StratumCount>, StoreError> {
         self.patient.read("count the samples", seed::sample_counts)
     }
@@ -306,6 +338,7 @@ fn candidate(row: &::postgres::Row, prior: PhaseState) -> Claim {
         failures: 0,
         template_attempts: 0,
         tokens_left: row.get::<_, Option<i64>>(10).map(whole),
+        raised_budget: row.get::<_, Option<i64>>(11).map(whole),
         samples_target: whole(row.get(8)),
         failures_max: whole(row.get(9)),
     }
@@ -369,6 +402,14 @@ fn count_attempts(link: &mut Link, claim: &mut Claim) -> Result<(), Failure> {
 fn give_back(link: &mut Link, found: &[::postgres::Row]) -> Result<Vec<PhaseKey>, Failure> {
     let rows: Vec<i64> = found.iter().map(|row| row.get(0)).collect();
     free(link, &rows)?;
+    for row in found {
+        let reserved: i64 = row.get(3);
+        if reserved > 0 {
+            // A call was under way, and may have cost all of it.
+            let sql = "UPDATE runs SET tokens_used = tokens_used + $2::bigint WHERE id = $1::text";
+            link.execute(sql, &[&row.get::<_, String>(1), &reserved])?;
+        }
+    }
     Ok(found.iter().map(|row| PhaseKey { run_id: row.get(1), phase_id: row.get(2) }).collect())
 }
 

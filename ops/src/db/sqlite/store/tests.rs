@@ -94,6 +94,7 @@ fn record(state: PhaseState) -> AttemptRecord {
         tokens_used: 100,
         milestones: "{}".to_owned(),
         fingerprint: None,
+        escalation: None,
         started_at: now(),
         finished_at: now(),
     }

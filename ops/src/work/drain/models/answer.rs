@@ -6,8 +6,17 @@ use crate::files::{self, FileError};
 
 /// Writes the files of an answer that are `wanted`; names those that are not.
 pub(super) fn write(text: &str, wanted: &[String], workspace: &Path) -> Result<Vec<String>, FileError> {
+    place(blocks(text), wanted, workspace)
+}
+
+/// Writes those of these files that are `wanted`; names those that are not.
+pub(in crate::work::drain) fn place<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    wanted: &[String],
+    workspace: &Path,
+) -> Result<Vec<String>, FileError> {
     let mut foreign = Vec::new();
-    for (path, content) in blocks(text) {
+    for (path, content) in files {
         let Some(wanted) = wanted.iter().find(|wanted| is_same(wanted, path)) else {
             foreign.push(path.to_owned());
             continue;
@@ -19,6 +28,12 @@ pub(super) fn write(text: &str, wanted: &[String], workspace: &Path) -> Result<V
         files::write_atomic(&file, content.as_bytes())?;
     }
     Ok(foreign)
+}
+
+/// Whether an answer has every file that is `wanted`, whole.
+pub(super) fn is_whole(text: &str, wanted: &[String]) -> bool {
+    let found = blocks(text);
+    wanted.iter().all(|wanted| found.iter().any(|(path, _)| is_same(wanted, path)))
 }
 
 /// The blocks of an answer: path and content. One that is not closed was cut off and is none.

@@ -28,11 +28,6 @@ impl Heard {
     pub(super) fn is_truncated(&self) -> bool {
         matches!(self.stop_reason.as_deref(), Some("max_tokens" | "length"))
     }
-
-    /// All tokens, where both counts are known.
-    pub(super) fn tokens(&self) -> Option<u64> {
-        Some(self.input_tokens?.saturating_add(self.output_tokens?))
-    }
 }
 
 /// Why an answer is none.

@@ -4,32 +4,26 @@
 //! something is never sent twice: only an answer that says that nothing was begun is a reason to try again. An answer
 //! that was cut off by its budget is asked for once more with a larger one, and that is recorded.
 
-mod answer;
-mod budget;
+pub(super) mod answer;
 mod call;
 mod heard;
 mod prompt;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde_json::json;
 
-pub use self::budget::Budgets;
 use self::call::{Caller, Ended};
 use self::heard::Heard;
-use super::command::{self, Checked};
-use super::executor::{Attempted, Execution, Executor, Order, Report, Status};
+use super::command;
+use super::escalation;
+use super::executor::{Attempted, Execution, Executor, NotReserved, Order, Report, Status};
 use super::milestones::{Milestone, Milestones};
 use crate::files::{self, FileError};
-
-/// An answer may not be larger than this, whoever gives it. Tokens.
-const CEILING: u64 = 64_000;
-/// How much larger the second budget is, in percent of the first.
-const ESCALATION_PERCENT: u64 = 125;
+use crate::phases::Escalation;
 
 /// How a service is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +62,13 @@ pub struct ModelOptions {
 pub struct ModelExecutor {
     options: ModelOptions,
     caller: Caller,
-    budgets: Arc<Budgets>,
 }
 
 impl ModelExecutor {
-    /// Prepares; sends nothing. Executors of one process share `budgets`. The error says why no connection can be made.
-    pub fn new(options: ModelOptions, budgets: Arc<Budgets>) -> Result<Self, String> {
+    /// Prepares; sends nothing. The error says why no connection can be made.
+    pub fn new(options: ModelOptions) -> Result<Self, String> {
         let caller = Caller::new(&options)?;
-        Ok(Self { options, caller, budgets })
+        Ok(Self { options, caller })
     }
 }
 
@@ -88,12 +81,27 @@ impl Executor for ModelExecutor {
     }
 
     fn execute(&mut self, order: Order<'_>, stop: &AtomicBool) -> Attempted {
-        let mut milestones = Milestones::default();
-        let execution = self.attempt(order, stop, &mut milestones).unwrap_or_else(|error| {
+        let mut course = Course::default();
+        let execution = self.attempt(order, stop, &mut course).unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             Execution::Broken { reason: "executor_error", detail: format!("{error}: {cause}") }
         });
-        Attempted { execution, milestones, exit: None }
+        let Course { milestones, escalation, tokens_at_risk } = course;
+        Attempted { execution, milestones, exit: None, escalation, tokens_at_risk }
+    }
+}
+
+/// What is noted of an attempt on its way.
+#[derive(Default)]
+struct Course {
+    milestones: Milestones,
+    escalation: Option<Escalation>,
+    tokens_at_risk: u64,
+}
+
+impl Course {
+    fn reached(&mut self, milestone: Milestone) {
+        self.milestones.reached.push(milestone);
     }
 }
 
@@ -102,13 +110,13 @@ impl ModelExecutor {
         &self,
         order: Order<'_>,
         stop: &AtomicBool,
-        milestones: &mut Milestones,
+        course: &mut Course,
     ) -> Result<Execution, FileError> {
         let began = Instant::now();
         let claim = order.claim;
         let paths = [&claim.scope.deliverables, &claim.scope.read_only_context];
         if let Some(path) = paths.into_iter().flatten().find(|path| command::leads_out(path)) {
-            milestones.reached.push(Milestone::ScopeFailed);
+            course.reached(Milestone::ScopeFailed);
             let detail = format!("`{path}` leads out of the workspace");
             return Ok(Execution::Broken { reason: "scope_invalid", detail });
         }
@@ -117,63 +125,71 @@ impl ModelExecutor {
         files::create_dir(&workspace)?;
         let prompt = prompt::of(claim, &self.options.context);
         files::write_atomic(&place.join("prompt.md"), prompt.as_bytes())?;
-        milestones.reached.push(Milestone::PreflightOk);
+        course.reached(Milestone::PreflightOk);
         let deadline = began + self.options.timeout;
         let mut calls = Calls { place: &place, lines: String::new(), earlier: 0, last: 0 };
-        let mut budget = order.estimate.selected_budget.clamp(1, CEILING);
+        let mut budget = order.estimate.selected_budget.clamp(1, escalation::CEILING);
         let heard = loop {
-            let heard = match self.ask(claim, &prompt, budget, deadline, stop, milestones)? {
+            let heard = match self.ask(order, &prompt, budget, calls.spent(), deadline, stop, course) {
                 Ok(heard) => heard,
-                Err(execution) => return Ok(execution),
+                Err(execution) => {
+                    course.tokens_at_risk += calls.spent();
+                    return Ok(*execution);
+                }
             };
             calls.note(&heard, budget)?;
-            let larger = larger(budget, &heard);
-            if !heard.is_truncated() || milestones.has(Milestone::BudgetEscalated) || larger <= budget {
-                break heard;
-            }
-            milestones.reached.push(Milestone::BudgetEscalated);
-            budget = larger;
+            // Once for a phase: an earlier attempt may have raised it.
+            let may_raise = claim.raised_budget.is_none() && course.escalation.is_none();
+            let is_useful = answer::is_whole(&heard.text, &claim.scope.deliverables);
+            let raised = escalation::raised(budget, &self.report(&heard, budget), is_useful);
+            let Some(raised) = raised.filter(|_| may_raise) else { break heard };
+            course.reached(Milestone::BudgetEscalated);
+            budget = raised.retry_max_tokens;
+            course.escalation = Some(raised);
         };
-        self.deliver(order, &workspace, &place, heard, budget, &calls, deadline, stop)
+        self.deliver(order, &workspace, &place, &heard, budget, &calls, deadline, stop)
     }
 
-    /// Asks once, within the cap of the run.
+    /// Asks once, within the cap of the run, of which this attempt has `spent` some before.
+    #[expect(clippy::too_many_arguments, reason = "what a call is made of")]
     fn ask(
         &self,
-        claim: &crate::phases::Claim,
+        order: Order<'_>,
         prompt: &str,
         budget: u64,
+        spent: u64,
         deadline: Instant,
         stop: &AtomicBool,
-        milestones: &mut Milestones,
-    ) -> Result<Result<Heard, Execution>, FileError> {
+        course: &mut Course,
+    ) -> Result<Heard, Box<Execution>> {
         let need = budget + prompt::tokens(prompt);
-        let run = &claim.key.run_id;
-        if let Err(left) = self.budgets.reserve(run, claim.tokens_left, need) {
-            let detail = format!("the call may take {need} tokens, the cap of the run leaves {left}");
-            return Ok(Err(Execution::Broken { reason: "token_cap", detail }));
+        let broken = |reason, detail| Err(Box::new(Execution::Broken { reason, detail }));
+        match order.purse.reserve(spent + need) {
+            Ok(()) => {}
+            Err(NotReserved::Short(left)) => {
+                let left = left.saturating_sub(spent);
+                let detail = format!("the call may take {need} tokens, the cap of the run leaves {left}");
+                return broken("token_cap", detail);
+            }
+            Err(NotReserved::Failed(why)) => return broken("executor_error", why),
         }
-        milestones.reached.push(Milestone::ModelCallStarted);
+        course.reached(Milestone::ModelCallStarted);
         let ended = self.caller.ask(prompt, budget, deadline, stop);
-        let spent = match &ended {
-            Ended::Heard(heard) => heard.tokens().unwrap_or(need),
+        if matches!(ended, Ended::Lost { .. } | Ended::TimedOut) {
             // What was refused or never sent has cost nothing; what was lost on the way may have cost all of it.
-            Ended::Unreachable(_) | Ended::NotFound(_) | Ended::Refused { .. } => 0,
-            Ended::Lost { .. } | Ended::TimedOut | Ended::Stopped => need,
-        };
-        self.budgets.settle(run, need, spent);
-        let broken = |reason, detail| Ok(Err(Execution::Broken { reason, detail }));
+            course.tokens_at_risk = need;
+        }
         match ended {
             Ended::Heard(heard) => {
-                milestones.reached.push(Milestone::ModelCallEnded);
-                Ok(Ok(heard))
+                course.reached(Milestone::ModelCallEnded);
+                Ok(heard)
             }
             Ended::Unreachable(why) => {
-                milestones.reached.push(Milestone::ApiUnreachable);
+                course.reached(Milestone::ApiUnreachable);
                 broken("api_unreachable", why)
             }
             Ended::NotFound(why) => {
-                milestones.reached.push(Milestone::ApiNotFound);
+                course.reached(Milestone::ApiNotFound);
                 broken("api_not_found", why)
             }
             Ended::Refused { status, why } => {
@@ -183,9 +199,24 @@ impl ModelExecutor {
             Ended::TimedOut => {
                 let seconds = self.options.timeout.as_secs_f64();
                 let detail = format!("no answer after {seconds} s");
-                Ok(Err(Execution::TimedOut { detail }))
+                Err(Box::new(Execution::TimedOut { detail }))
             }
-            Ended::Stopped => Ok(Err(Execution::Interrupted)),
+            Ended::Stopped => Err(Box::new(Execution::Interrupted)),
+        }
+    }
+
+    /// What an answer says of itself.
+    fn report(&self, heard: &Heard, budget: u64) -> Report {
+        Report {
+            status: Status::Success,
+            earlier_tokens: None,
+            output_tokens: heard.output_tokens,
+            input_tokens: heard.input_tokens,
+            max_tokens: Some(budget),
+            stop_reason: heard.stop_reason.clone(),
+            model: Some(heard.model.clone().unwrap_or_else(|| self.options.model.clone())),
+            truncated: None,
+            error: None,
         }
     }
 
@@ -196,7 +227,7 @@ impl ModelExecutor {
         order: Order<'_>,
         workspace: &Path,
         place: &Path,
-        heard: Heard,
+        heard: &Heard,
         budget: u64,
         calls: &Calls<'_>,
         deadline: Instant,
@@ -214,14 +245,9 @@ impl ModelExecutor {
         };
         if error.is_none() && missing.is_empty() && !heard.is_truncated() && !self.options.check.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
-            match command::check(&self.options.check, place, workspace, left, stop)? {
-                Checked::Passed => {}
-                Checked::Failed(why) => error = Some(format!("the check failed: {why}")),
-                Checked::TimedOut => {
-                    let detail = "the check did not end in time".to_owned();
-                    return Ok(Execution::TimedOut { detail });
-                }
-                Checked::Stopped => return Ok(Execution::Interrupted),
+            match command::checked(&self.options.check, place, workspace, left, stop)? {
+                Ok(said) => error = said,
+                Err(execution) => return Ok(*execution),
             }
         }
         if stop.load(Ordering::Relaxed) && error.is_some() {
@@ -230,22 +256,11 @@ impl ModelExecutor {
         let report = Report {
             status: if error.is_none() { Status::Success } else { Status::Failed },
             earlier_tokens: (calls.earlier > 0).then_some(calls.earlier),
-            output_tokens: heard.output_tokens,
-            input_tokens: heard.input_tokens,
-            max_tokens: Some(budget),
-            stop_reason: heard.stop_reason,
-            model: Some(heard.model.unwrap_or_else(|| self.options.model.clone())),
-            truncated: None,
             error,
+            ..self.report(heard, budget)
         };
         Ok(Execution::Reported { report, missing })
     }
-}
-
-/// The budget after one that was not enough.
-fn larger(budget: u64, heard: &Heard) -> u64 {
-    let used = heard.output_tokens.unwrap_or(0);
-    (budget.max(used) * ESCALATION_PERCENT / 100).min(CEILING)
 }
 
 /// The calls of an attempt, one line each in `calls.ndjson`.
@@ -259,6 +274,11 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
+    /// Tokens of all calls so far.
+    fn spent(&self) -> u64 {
+        self.earlier + self.last
+    }
+
     fn note(&mut self, heard: &Heard, budget: u64) -> Result<(), FileError> {
         self.earlier += self.last;
         self.last = [heard.input_tokens, heard.output_tokens].into_iter().flatten().sum();

@@ -4,8 +4,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ use crate::phases::{Claim, PhaseKey, PhaseState, Scope};
 use crate::tokens::canonical::Complexity;
 use crate::tokens::estimator::{Coefficients, Estimate, EstimateInput, Features};
 use crate::work::drain::classify;
+use crate::work::drain::executor::Purse;
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -136,6 +137,7 @@ fn claim(tokens_left: Option<u64>) -> Claim {
         failures: 0,
         template_attempts: 0,
         tokens_left,
+        raised_budget: None,
         samples_target: 1,
         failures_max: 3,
     }
@@ -150,6 +152,15 @@ fn estimate(claim: &Claim) -> Estimate {
         scope_path_count: 0,
     })
     .estimate(&Coefficients::default())
+}
+
+/// A run of which nobody else has a part.
+struct Cap(Option<u64>);
+
+impl Purse for Cap {
+    fn reserve(&self, tokens: u64) -> Result<(), NotReserved> {
+        self.0.filter(|left| tokens > *left).map_or(Ok(()), |left| Err(NotReserved::Short(left)))
+    }
 }
 
 struct Lab {
@@ -177,9 +188,10 @@ fn lab(api: Api, acts: Vec<Act>) -> Lab {
 
 impl Lab {
     fn attempt(&self, claim: &Claim) -> Attempted {
-        let mut executor = ModelExecutor::new(self.options.clone(), Arc::default()).unwrap();
+        let mut executor = ModelExecutor::new(self.options.clone()).unwrap();
         let estimate = estimate(claim);
-        executor.execute(Order { claim, estimate: &estimate }, &AtomicBool::new(false))
+        let purse = Cap(claim.tokens_left);
+        executor.execute(Order { claim, estimate: &estimate, purse: &purse }, &AtomicBool::new(false))
     }
 
     fn requests(&self) -> Vec<(String, Value)> {
@@ -333,7 +345,7 @@ fn the_time_of_an_attempt_holds_for_storms_and_for_silence() {
 #[test]
 fn a_stop_is_heard_while_a_model_thinks() {
     let lab = lab(Api::Messages, vec![Act::Silence]);
-    let mut executor = ModelExecutor::new(lab.options.clone(), Arc::default()).unwrap();
+    let mut executor = ModelExecutor::new(lab.options.clone()).unwrap();
     let (claim, stop) = (claim(None), AtomicBool::new(false));
     let estimate = estimate(&claim);
     let began = Instant::now();
@@ -342,7 +354,8 @@ fn a_stop_is_heard_while_a_model_thinks() {
             std::thread::sleep(Duration::from_millis(200));
             stop.store(true, Ordering::Relaxed);
         });
-        let attempted = executor.execute(Order { claim: &claim, estimate: &estimate }, &stop);
+        let attempted =
+            executor.execute(Order { claim: &claim, estimate: &estimate, purse: &Cap(None) }, &stop);
         assert_eq!(attempted.execution, Execution::Interrupted);
     });
     assert!(began.elapsed() < Duration::from_secs(2));
@@ -364,14 +377,33 @@ fn a_cut_answer_is_asked_for_once_more_with_a_larger_budget() {
     assert_eq!(lab.requests()[1].1["max_tokens"], json!(larger));
     let calls = files::read_text(&lab.options.directory.join("r/p/1/calls.ndjson")).unwrap();
     assert_eq!(calls.lines().count(), 2, "{calls}");
-    let verdict = classify(attempted.execution, 1).unwrap();
+    let verdict = classify(attempted.execution.clone(), 1).unwrap();
     assert_eq!((verdict.outcome, verdict.tokens_used()), ("success", 4111 + 4500 + 111));
 
+    let raised = attempted.escalation.clone().unwrap();
+    assert_eq!((raised.selected_budget, raised.retry_max_tokens), (budget, larger));
+    assert!(raised.was_truncated);
+
     // Only once: what is cut off again has failed.
-    let lab = self::lab(api, vec![cut]);
+    let lab = self::lab(api, vec![cut.clone()]);
     let attempted = lab.attempt(&claim_of);
     assert_eq!(lab.requests().len(), 2);
+    assert_eq!(attempted.escalation.unwrap(), raised);
     assert_eq!(classify(attempted.execution, 1).unwrap().outcome, "truncated");
+    // And only once for a phase: an earlier attempt has raised it.
+    let lab = self::lab(api, vec![cut.clone()]);
+    let attempted = lab.attempt(&Claim { raised_budget: Some(larger), ..claim(None) });
+    assert_eq!((lab.requests().len(), attempted.escalation.is_none()), (1, true));
+    // What the second call may take is set aside with what the first has taken.
+    let lab = self::lab(api, vec![cut]);
+    let attempted = lab.attempt(&claim(Some(budget + 4111)));
+    assert_broken(&attempted, "token_cap", "the cap of the run leaves");
+    assert_eq!((lab.requests().len(), attempted.tokens_at_risk), (1, 4111));
+    let lab = self::lab(api, vec![Act::HangUp]);
+    assert!(lab.attempt(&claim_of).tokens_at_risk > budget, "it may have cost all of it");
+    let lab = self::lab(api, vec![Act::Answer(401, "", String::new())]);
+    let attempted = lab.attempt(&claim_of);
+    assert_eq!(attempted.tokens_at_risk, 0, "what was refused has cost nothing");
 }
 
 #[test]
