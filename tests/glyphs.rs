@@ -27,7 +27,7 @@ fn probe(dir: &Path, flag: Option<&str>, sentence: &str, args: &[&str]) -> (i32,
     if let Some(flag) = flag {
         command.env("SAORI_TELEMETRY", flag);
     }
-    let common = ["analyze", "glyphs", "--glyphs", "cleaned_glyphs.json", "--probe", sentence];
+    let common = ["analyze", "glyphs", "--probe", sentence];
     let output = command.args(common).args(args).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -57,9 +57,13 @@ fn a_sentence_finds_its_glyph() {
     let (code, stdout, stderr) = probe(dir.path(), None, SENTENCE, &[]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert_golden("analyze/glyphs/expected/stdout.txt", &stdout);
-    let (code, json, _) = probe(dir.path(), None, SENTENCE, &["--json"]);
+    // The set of another folder, such as the one before a cleanup, gives an answer of its own.
+    fs::rename(dir.path().join("cleaned_glyphs.json"), dir.path().join("before.json")).unwrap();
+    let (code, json, _) = probe(dir.path(), None, SENTENCE, &["--json", "--glyphs", "before.json"]);
     assert_eq!(code, 0);
     assert_golden("analyze/glyphs/expected/probe.json", &json);
+    let (code, _, stderr) = probe(dir.path(), None, SENTENCE, &[]);
+    assert!(code == 1 && stderr.contains("cleaned_glyphs.json"), "{stderr}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod account;
 mod analyse;
 mod backup;
+mod checkpoint;
 mod events;
 mod execute;
 mod export;

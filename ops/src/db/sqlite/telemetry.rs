@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
 
+use super::checkpoint::Checkpointer;
 use super::insert::{self, Known};
 use super::tables;
 use crate::db::{Cell, DbError, Reader};
@@ -102,6 +103,8 @@ impl Reader for Owned {
 }
 
 struct SqliteSink {
+    /// `None` where there is no log, or where it is not ours. Ends before the connection, which closes the log.
+    checkpointer: Option<Checkpointer>,
     conn: Connection,
     known: Known,
     /// Where the database is, and which file that was; `None` in memory.
@@ -145,6 +148,7 @@ impl SqliteSink {
         let id = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
         let place = path.map(|path| (path.to_path_buf(), id(path)));
         Ok(Self {
+            checkpointer: path.filter(|_| sets_mode).map(Checkpointer::new),
             conn,
             known: Known::new(),
             place,
@@ -181,7 +185,11 @@ impl Sink for SqliteSink {
     }
 
     fn commit(&mut self) -> Result<(), SinkError> {
-        self.run("COMMIT")
+        self.run("COMMIT")?;
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.committed();
+        }
+        Ok(())
     }
 
     fn rollback(&mut self) {
@@ -224,7 +232,13 @@ impl Sink for SqliteSink {
     }
 
     fn rows(&mut self, sql: &str, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), SinkError> {
-        insert::rows(&self.conn, &mut self.known, sql, rows, classify)
+        let mut bytes = 0;
+        let mut rows = rows.inspect(|row| bytes += row.len());
+        let written = insert::rows(&self.conn, &mut self.known, sql, &mut rows, classify);
+        if let Some(checkpointer) = &mut self.checkpointer {
+            checkpointer.add(bytes);
+        }
+        written
     }
 
     fn number(&mut self, sql: &str, key: &str) -> Result<Option<i64>, SinkError> {

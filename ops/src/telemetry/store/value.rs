@@ -127,6 +127,11 @@ impl<'a> Row<'a> {
         Self { bytes }
     }
 
+    /// How many bytes its values take.
+    pub(crate) fn len(self) -> usize {
+        self.bytes.len()
+    }
+
     /// The values in order.
     pub fn values(self) -> Values<'a> {
         Values { bytes: self.bytes }

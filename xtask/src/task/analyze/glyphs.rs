@@ -26,8 +26,8 @@ pub(super) struct GlyphsArgs {
     /// The sentence
     #[arg(long, value_name = "TEXT")]
     probe: String,
-    /// The glyphs: a JSON array, such as cleaned_glyphs.json
-    #[arg(long, value_name = "FILE")]
+    /// The glyphs: a JSON array, such as a cleanup writes
+    #[arg(long, value_name = "FILE", default_value = "cleaned_glyphs.json")]
     glyphs: PathBuf,
     /// Past corrections that may decide: a JSON array of record_id, trigger, suggestion and confidence
     #[arg(long, value_name = "FILE")]
