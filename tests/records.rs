@@ -1,15 +1,18 @@
 //! Any bytes in any format: seeds of every producer, mutated, and everything that ever went wrong.
 //!
-//! The same entry is what the targets in `fuzz/` run. Here it gets a fixed number of mutations, the same in every
-//! run; `OPS_MUTATIONS` gives another number for each seed, `OPS_MUTATION_SEED` another sequence.
+//! The same entry is what the targets in `ops/fuzz/` run, whose corpus is read here too: one file for every path through
+//! the readers that they found. Beside that it gets a fixed number of mutations, the same in every run; `OPS_MUTATIONS` gives another number for each seed, `OPS_MUTATION_SEED` another sequence.
 
-#[path = "../fuzz/entry.rs"]
+#[path = "../ops/fuzz/entry.rs"]
 mod entry;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ops::records::Format;
 
+/// The fuzz targets, which each have a folder of their corpus.
+const TARGETS: [&str; 8] = ["copy", "csv", "gzip", "json", "ndjson", "sql", "tsv", "zstd"];
 /// Mutations of each seed.
 const MUTATIONS: u64 = 60;
 
@@ -130,6 +133,39 @@ fn what_once_went_wrong() {
         for format in [Format::Json, Format::Ndjson, Format::Csv, Format::Tsv, Format::Sql] {
             entry::check(format, &bytes);
         }
+    }
+}
+
+/// Longest that reading one file of the corpus in all ways may take; none has more than a few kilobytes.
+const LONGEST: Duration = Duration::from_secs(20);
+
+#[test]
+fn the_corpus_of_every_fuzz_target() {
+    for target in TARGETS {
+        let files = folder(&format!("corpus/{target}"));
+        assert!(files.len() > 5, "{target} has a corpus");
+        for file in files {
+            let bytes = std::fs::read(&file).unwrap();
+            let start = Instant::now();
+            entry::run(target, &bytes);
+            assert!(start.elapsed() < LONGEST, "{}", file.display());
+        }
+    }
+}
+
+/// A target that is not built, or not in the list of this test, would be forgotten.
+#[test]
+fn every_fuzz_target_has_a_corpus() {
+    let targets = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut found: Vec<String> = std::fs::read_dir(targets)
+        .unwrap()
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, TARGETS);
+    let manifest = include_str!("../ops/fuzz/Cargo.toml");
+    for target in TARGETS {
+        assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target} is built");
     }
 }
 

@@ -154,7 +154,8 @@ fn a_good_release_is_go_and_the_gate_says_so() {
         &read("staging_observability.md").replace(&place, "<dir>"),
     );
     assert_golden("soak/shipped/expected/staging_observability.json", &read("staging_observability.json"));
-    let html = read("staging_observability.html");
+    let html = read("staging_observability.html").replace(&place, "<dir>");
+    assert_golden("soak/shipped/expected/staging_observability.html", &html);
     assert!(
         html.matches("<svg").count() == 4 && html.contains("NO-GO with the band below"),
         "a chart a metric"

@@ -160,11 +160,16 @@ fn a_flush_never_takes_longer_than_it_may() {
     store.flush(PATIENCE);
     let lock = lock(&world);
     store.record(&Note { writer: 1, n: 1 }).unwrap();
-    let began = Instant::now();
-    let report = store.flush(Duration::from_millis(150));
-    assert!((100..2_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    assert_eq!((report.pending, report.is_acknowledged()), (1, false));
-    assert!(report.last_error.unwrap().contains("locked"));
+    let flush = || {
+        let began = Instant::now();
+        let report = store.flush(Duration::from_millis(150));
+        assert!((100..2_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+        assert_eq!((report.pending, report.is_acknowledged()), (1, false));
+        report.last_error
+    };
+    // On a busy machine the writer may not have tried yet when the first flush is over.
+    let error = (0..100).find_map(|_| flush()).expect("a reason");
+    assert!(error.contains("locked"), "{error}");
     drop(lock);
     assert!(store.flush(PATIENCE).is_acknowledged());
 }
@@ -204,6 +209,28 @@ fn spilled(world: &World, jobs: i64) -> std::path::PathBuf {
     }
     assert_eq!(store.shutdown().spilled, u64::try_from(jobs).unwrap());
     world.spills().remove(0)
+}
+
+/// What is too much for the spill file is spilled as far as there is room; only the rest is lost.
+#[test]
+fn a_spill_file_takes_what_fits() {
+    let world = World::sqlite();
+    let store = world.open(StoreOptions {
+        close_timeout: Duration::ZERO,
+        linger: Duration::from_mins(1),
+        group_jobs: 100_000,
+        spill_bytes_max: 64 << 10,
+        ..world.options()
+    });
+    for n in 0..5_000 {
+        store.record(&Note { writer: 1, n }).unwrap();
+    }
+    let ledger = store.shutdown();
+    assert!(ledger.spilled > 300, "{}", ledger.equation());
+    assert_eq!(ledger.spilled + ledger.dropped.spill_lost, 5_000, "{}", ledger.equation());
+    let next = world.store();
+    assert!(next.flush(PATIENCE).is_acknowledged(), "{:?}", next.stats());
+    assert_eq!(count(&next, "notes"), ledger.spilled);
 }
 
 #[test]

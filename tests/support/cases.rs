@@ -187,6 +187,7 @@ pub(crate) const CASES: &[&str] = &[
     "soak/no-go/expected/stdout.txt",
     "soak/power/expected/stdout.txt",
     "soak/prometheus/expected/state.prom",
+    "soak/shipped/expected/staging_observability.html",
     "soak/shipped/expected/staging_observability.json",
     "soak/shipped/expected/staging_observability.md",
     "soak/shipped/expected/stdout.txt",

@@ -150,6 +150,14 @@ pub(super) fn phrase(text: &str) -> (u64, usize) {
     (hash.unwrap_or_default(), count)
 }
 
+/// The hash of a phrase, and that of its last word if it has several.
+fn ended(text: &str) -> (u64, Option<u64>) {
+    let (hash, count) = phrase(text);
+    let mut last = None;
+    words::words(text, |word| last = Some(word.hash));
+    (hash, last.filter(|_| count > 1))
+}
+
 /// Values of a column that say nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Placeholders(Vec<(Vec<char>, bool)>);
@@ -237,7 +245,9 @@ impl Rules {
         read.dedup();
         let markers: Vec<(u64, usize)> = dataset.artifacts.markers.iter().map(|text| phrase(text)).collect();
         let marker_words = markers.iter().map(|(_, words)| *words).max().unwrap_or_default();
-        let known = words.iter().map(|(hash, ..)| *hash).chain(markers.iter().map(|(hash, _)| *hash));
+        let fill_words =
+            dataset.columns.iter().filter_map(|column| column.fill.as_ref()).flat_map(fill_words);
+        let known = fill_words.chain(&dataset.artifacts.markers).map(|text| ended(text));
         Ok(Self {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
             meanings: Meanings::new(known, marker_words.max(phrase_max)),
@@ -322,6 +332,15 @@ pub(super) fn sources(fill: &Fill) -> &[String] {
     match fill {
         Fill::FirstOf { from, .. } | Fill::Keywords { from, .. } => from,
         Fill::Constant(_) => &[],
+    }
+}
+
+/// The words and phrases that a fill looks for.
+fn fill_words(fill: &Fill) -> Vec<&String> {
+    match fill {
+        Fill::Constant(_) => Vec::new(),
+        Fill::FirstOf { values, .. } => values.iter().flat_map(|value| &value.words).collect(),
+        Fill::Keywords { short, stop, generic, .. } => short.iter().chain(stop).chain(generic).collect(),
     }
 }
 

@@ -9,37 +9,33 @@ use unicode_normalization::char::is_combining_mark;
 
 /// The slug of `text` of at most `chars_max` characters, or `None` when it has no letter and no digit.
 pub fn slug(text: &str, chars_max: usize) -> Option<String> {
-    let mut slug = String::with_capacity(text.len().min(chars_max));
+    let mut slug = Vec::with_capacity(text.len().min(chars_max));
     if text.is_ascii() {
-        for byte in text.bytes() {
-            add(char::from(byte), &mut slug);
-        }
+        text.bytes().for_each(|byte| add(byte, &mut slug));
     } else {
-        for c in text.nfc() {
-            add_any(c, &mut slug);
-        }
+        text.nfc().for_each(|c| add_any(c, &mut slug));
     }
     slug.truncate(chars_max);
-    slug.truncate(slug.trim_end_matches('_').len());
-    (!slug.is_empty()).then_some(slug)
+    while slug.pop_if(|last| *last == b'_').is_some() {}
+    (!slug.is_empty()).then(|| String::from_utf8(slug).expect("a slug is ASCII"))
 }
 
 /// Adds an ASCII character; what is no letter and no digit ends a word.
-fn add(c: char, slug: &mut String) {
-    if c.is_ascii_alphanumeric() {
-        slug.push(c.to_ascii_lowercase());
-    } else if !slug.is_empty() && !slug.ends_with('_') {
-        slug.push('_');
+fn add(byte: u8, slug: &mut Vec<u8>) {
+    if byte.is_ascii_alphanumeric() {
+        slug.push(byte.to_ascii_lowercase());
+    } else if slug.last().is_some_and(|last| *last != b'_') {
+        slug.push(b'_');
     }
 }
 
-fn add_any(c: char, slug: &mut String) {
-    if c.is_ascii() {
-        add(c, slug);
+fn add_any(c: char, slug: &mut Vec<u8>) {
+    if let (true, Ok(byte)) = (c.is_ascii(), u8::try_from(c)) {
+        add(byte, slug);
     } else if c.is_alphanumeric() {
-        deunicode::deunicode_char(c).unwrap_or("_").chars().for_each(|c| add(c, slug));
+        deunicode::deunicode_char(c).unwrap_or("_").bytes().for_each(|byte| add(byte, slug));
     } else if !is_combining_mark(c) && !is_joiner(c) {
-        add('_', slug);
+        add(b'_', slug);
     }
 }
 

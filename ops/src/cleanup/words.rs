@@ -4,6 +4,8 @@
 //! very end of a text is *open*: nothing shows that it was not cut. That is the difference on which the law rests that
 //! cutting a row never raises its score. Nothing here knows what a word means.
 
+use crate::swar;
+
 /// A word where it stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Word<'a> {
@@ -75,9 +77,9 @@ pub(super) fn hash_folded(word: &[u8]) -> u64 {
     hash_bytes(word, 0)
 }
 
-/// Whether a byte is an ASCII letter or digit.
-pub(super) fn is_plain(byte: u8) -> bool {
-    IS_PART[usize::from(byte)]
+/// The offset behind the ASCII letters and digits that stand from `at` on.
+pub(super) fn behind_plain(bytes: &[u8], at: usize) -> usize {
+    swar::find(bytes, at, swar::not_alphanumeric, |byte| !IS_PART[usize::from(byte)])
 }
 
 /// The hash of words that follow each other.
@@ -95,7 +97,15 @@ pub(super) fn hash(word: &str) -> u64 {
     if word.is_ascii() {
         return hash_bytes(word.as_bytes(), SMALL);
     }
-    hash_bytes(word.chars().flat_map(fold).collect::<String>().as_bytes(), 0)
+    let mut folded = String::with_capacity(word.len() + 8);
+    for c in word.chars() {
+        if c.is_ascii() {
+            folded.push(c.to_ascii_lowercase());
+        } else {
+            folded.extend(fold(c));
+        }
+    }
+    hash_bytes(folded.as_bytes(), 0)
 }
 
 /// Characters of the longest beginning of a word; what is longer is no word that somebody cut.
@@ -148,11 +158,19 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     let bytes = text.as_bytes();
     let (mut at, mut count) = (0, 0);
     while at < bytes.len() && count < WORDS_MAX {
-        if bytes[at].is_ascii() {
-            if !IS_PART[usize::from(bytes[at])] {
-                at += 1;
+        if IS_PART[usize::from(bytes[at])] {
+            let end = behind_plain(bytes, at);
+            // Nearly all words are plain, and end at something that is part of no word.
+            if bytes.get(end).is_none_or(|byte| byte.is_ascii() && *byte != b'\'') {
+                let (text, hash, closed) = (&text[at..end], hash_within(bytes, at, end), end < bytes.len());
+                each(Word { start: at, text, hash, chars: end - at, closed, is_known: true });
+                at = end;
+                count += 1;
                 continue;
             }
+        } else if bytes[at].is_ascii() {
+            at += 1;
+            continue;
         } else if let Some(c) = first(&text[at..]).filter(|c| !is_letter(*c)) {
             at += c.len_utf8();
             continue;
@@ -205,6 +223,8 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
 #[derive(Debug, Clone)]
 pub(super) struct Meanings {
     bits: Vec<u64>,
+    /// The words that phrases of several end with.
+    ends: Vec<u64>,
     /// Words of the longest phrase.
     longest: usize,
 }
@@ -213,12 +233,16 @@ pub(super) struct Meanings {
 const MEANINGS: u64 = 1 << 15;
 
 impl Meanings {
-    /// Of these hashes; no phrase has more than `longest` words.
-    pub(super) fn new(hashes: impl Iterator<Item = u64>, longest: usize) -> Self {
-        let mut meanings = Self { bits: vec![0; (MEANINGS / 64) as usize], longest };
-        for hash in hashes {
+    /// Of these hashes, and of the last words of those that are phrases; none has more than `longest` words.
+    pub(super) fn new(known: impl Iterator<Item = (u64, Option<u64>)>, longest: usize) -> Self {
+        let empty = || vec![0; (MEANINGS / 64) as usize];
+        let mut meanings = Self { bits: empty(), ends: empty(), longest };
+        for (hash, end) in known {
             let (at, bit) = Self::place(hash);
             meanings.bits[at] |= bit;
+            if let Some((at, bit)) = end.map(Self::place) {
+                meanings.ends[at] |= bit;
+            }
         }
         meanings
     }
@@ -231,6 +255,16 @@ impl Meanings {
     fn has(&self, hash: u64) -> bool {
         let (at, bit) = Self::place(hash);
         self.bits[at] & bit != 0
+    }
+
+    /// Whether a word, or a phrase that ends with it, may mean something; `before` and `last` stand before it.
+    fn know(&self, before: Option<u64>, last: Option<u64>, word: u64) -> bool {
+        let (at, bit) = Self::place(word);
+        let mut is_known = self.bits[at] & bit != 0;
+        if !is_known && self.ends[at] & bit != 0 {
+            phrases(before, last, word, self.longest, |hash| is_known |= self.has(hash));
+        }
+        is_known
     }
 }
 
@@ -259,27 +293,41 @@ fn phrases(before: Option<u64>, last: Option<u64>, word: u64, longest: usize, mu
 /// The words of the texts of a row: each text is split once, however many rules read it. Reused from row to row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Splits {
-    columns: Vec<Vec<Spot>>,
+    columns: Vec<Column>,
+}
+
+/// The words of one text.
+#[derive(Debug, Clone, Default)]
+struct Column {
+    spots: Vec<Spot>,
+    /// The numbers of those that may mean something.
+    known: Vec<u32>,
 }
 
 impl Splits {
     /// Forgets the row before; texts of `columns` columns can be split.
     pub(super) fn clear(&mut self, columns: usize) {
-        self.columns.iter_mut().for_each(Vec::clear);
+        for column in &mut self.columns {
+            column.spots.clear();
+            column.known.clear();
+        }
         if self.columns.len() < columns {
-            self.columns.resize(columns, Vec::new());
+            self.columns.resize(columns, Column::default());
         }
     }
 
     /// Splits the text of a column, which `clear` made room for.
     pub(super) fn split(&mut self, column: usize, text: &str, meanings: &Meanings) {
-        let spots = &mut self.columns[column];
+        let Column { spots, known } = &mut self.columns[column];
         spots.clear();
+        known.clear();
         let offset = |n: usize| u32::try_from(n).expect("a record is smaller than 4 GiB");
         let (mut last, mut before) = (None, None);
         words(text, |Word { start, text, hash, chars, closed, .. }| {
-            let mut is_known = false;
-            phrases(before, last, hash, meanings.longest, |hash| is_known |= meanings.has(hash));
+            let is_known = meanings.know(before, last, hash);
+            if is_known {
+                known.push(offset(spots.len()));
+            }
             (before, last) = (last, Some(hash));
             let (start, end) = (offset(start), offset(start + text.len()));
             spots.push(Spot { start, end, chars: offset(chars), closed, is_known, hash });
@@ -288,7 +336,7 @@ impl Splits {
 
     /// Calls `each` with the hash of a word, by its number, and of the phrases that end with it.
     pub(super) fn phrases(&self, column: usize, number: usize, longest: usize, each: impl FnMut(u64)) {
-        let spots = &self.columns[column];
+        let spots = &self.columns[column].spots;
         let back = |n: usize| number.checked_sub(n).map(|at| spots[at].hash);
         phrases(back(2), back(1), spots[number].hash, longest, each);
     }
@@ -299,14 +347,26 @@ impl Splits {
         column: usize,
         text: &'t str,
     ) -> impl ExactSizeIterator<Item = Word<'t>> + DoubleEndedIterator {
-        self.columns[column].iter().map(move |spot| Word {
-            start: spot.start as usize,
-            text: &text[spot.start as usize..spot.end as usize],
-            hash: spot.hash,
-            chars: spot.chars as usize,
-            closed: spot.closed,
-            is_known: spot.is_known,
-        })
+        self.columns[column].spots.iter().map(move |spot| spot.word(text))
+    }
+
+    /// Those of them that may mean something to a rule, by itself or at the end of a phrase, with their numbers.
+    pub(super) fn known<'t>(&self, column: usize, text: &'t str) -> impl Iterator<Item = (usize, Word<'t>)> {
+        let Column { spots, known } = &self.columns[column];
+        known.iter().map(move |number| (*number as usize, spots[*number as usize].word(text)))
+    }
+}
+
+impl Spot {
+    fn word(self, text: &str) -> Word<'_> {
+        Word {
+            start: self.start as usize,
+            text: &text[self.start as usize..self.end as usize],
+            hash: self.hash,
+            chars: self.chars as usize,
+            closed: self.closed,
+            is_known: self.is_known,
+        }
     }
 }
 
@@ -410,6 +470,23 @@ pub(super) struct Entry {
     pub(super) end: usize,
     pub(super) chars: usize,
     pub(super) count: usize,
+    /// Its first eight bytes in small letters, as a number that sorts like them; 0 if not all of it is ASCII.
+    pub(super) first: u64,
+}
+
+impl Entry {
+    /// A word with as many characters as bytes is ASCII.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.chars == self.end - self.start
+    }
+}
+
+/// The first bytes of an ASCII word in small letters, the first one being the highest.
+fn first_bytes(word: &[u8]) -> u64 {
+    let mut first = [b' '; 8];
+    let length = word.len().min(first.len());
+    first[..length].copy_from_slice(&word[..length]);
+    u64::from_be_bytes(first) | SMALL
 }
 
 const TALLY_SLOTS: usize = 256;
@@ -439,12 +516,13 @@ impl Tally {
             end: word.start + word.text.len(),
             chars: word.chars,
             count: 1,
+            first: if word.chars == word.text.len() { first_bytes(word.text.as_bytes()) } else { 0 },
         });
     }
 
     /// Counts a word that is known by its hash only.
     pub(super) fn add_hash(&mut self, hash: u64) {
-        self.count(Entry { hash, source: 0, start: 0, end: 0, chars: 0, count: 1 });
+        self.count(Entry { hash, source: 0, start: 0, end: 0, chars: 0, count: 1, first: 0 });
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked; a text of 2^32 words is no cell")]

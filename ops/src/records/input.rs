@@ -9,8 +9,9 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::ReadError;
-use super::hash::Hasher;
 use serde::{Deserialize, Serialize};
+
+use crate::hash::Hasher;
 
 /// What is smaller than this is unpacked whatever its ratio is.
 const UNPACKED_FREE: u64 = 256 * 1024 * 1024;

@@ -9,7 +9,6 @@ mod batch;
 mod cells;
 mod delimited;
 mod error;
-mod hash;
 mod input;
 mod json;
 mod names;

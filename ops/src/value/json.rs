@@ -7,6 +7,7 @@
 use serde::de::IgnoredAny;
 
 use super::{Kind, Value, ValueRef};
+use crate::swar;
 
 /// Why a text is not a value of its column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,7 +106,8 @@ fn first_escape(bytes: &[u8]) -> Option<usize> {
     // Without an early exit from a block, the compiler compares all of its bytes at once.
     let is_clean = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | must(byte));
     let clean = bytes.chunks_exact(BLOCK).take_while(is_clean).count() * BLOCK;
-    bytes[clean..].iter().position(must).map(|at| clean + at)
+    let marks = |word| swar::between(word, 0, 0x1f) | swar::equal(word, b'"') | swar::equal(word, b'\\');
+    Some(swar::find(bytes, clean, marks, |byte| must(&byte))).filter(|at| *at < bytes.len())
 }
 
 /// A JSON array or object on one line that cannot be taken for one of the `$` forms.

@@ -77,11 +77,13 @@ fn source(number: u64) -> Source {
     Source(SEED ^ number.wrapping_mul(0xd134_2543_de82_ef95))
 }
 
-/// In which order live rows go into a file. Where its index outgrows memory, roughly that of their keys: each row would
-/// wait for the disk otherwise, for hours.
-fn order(rows: u64) -> Vec<u64> {
+/// In which order live rows go into a file: that of their keys, or any. Where its index outgrows memory, roughly that of
+/// their keys in any case: each row would wait for the disk otherwise, for hours.
+fn order(rows: u64, is_by_key: bool) -> Vec<u64> {
     let mut numbers: Vec<u64> = (0..rows).collect();
-    if rows > INDEXED_IN_MEMORY {
+    if is_by_key {
+        numbers.sort_by_cached_key(|number| item(*number).id);
+    } else if rows > INDEXED_IN_MEMORY {
         numbers.sort_by_cached_key(|number| source(*number).next() >> 16);
     }
     numbers
@@ -142,14 +144,14 @@ fn greatest_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest_divisor(b, a % b) }
 }
 
-/// Makes `live.db`, `live.clustered` (the same rows, in the order of their keys), `desired.ndjson` and `live.copy`, as far
-/// as they are wanted.
+/// Makes `live.db`, `live.ordered` (the same rows, put there in the order of their keys), `live.clustered` (kept in the
+/// order of their keys), `desired.ndjson` and `live.copy`, as far as they are wanted.
 pub(crate) fn make(folder: &Path, rows: u64, mix: &str, outputs: &[&str]) -> Result<(), Failure> {
     let create =
         |name: &str| File::create(folder.join(name)).map(|file| BufWriter::with_capacity(1 << 20, file));
-    for (output, options) in [("db", ""), ("clustered", " WITHOUT ROWID")] {
+    for (output, options) in [("db", ""), ("ordered", ""), ("clustered", " WITHOUT ROWID")] {
         if outputs.contains(&output) {
-            live(&folder.join(format!("live.{output}")), rows, options)?;
+            live(&folder.join(format!("live.{output}")), &order(rows, output == "ordered"), options)?;
         }
     }
     if outputs.contains(&"copy") {
@@ -173,7 +175,7 @@ pub(crate) fn make(folder: &Path, rows: u64, mix: &str, outputs: &[&str]) -> Res
     Ok(())
 }
 
-fn live(path: &Path, rows: u64, options: &str) -> Result<(), Failure> {
+fn live(path: &Path, numbers: &[u64], options: &str) -> Result<(), Failure> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
         _ => {}
@@ -184,8 +186,8 @@ fn live(path: &Path, rows: u64, options: &str) -> Result<(), Failure> {
     connection.execute_batch(&format!("{DDL}{options}"))?;
     connection.execute_batch("BEGIN")?;
     let mut insert = connection.prepare("INSERT INTO items VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-    for n in order(rows) {
-        let i = item(n);
+    for n in numbers {
+        let i = item(*n);
         insert.execute((i.id, i.name, i.description, i.tone, i.depth, i.weight, i.updated_at, i.meta))?;
     }
     drop(insert);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::Cargo;
+use super::{Cargo, suite};
 use crate::exit::Code;
 use crate::output;
 use crate::settings::Settings;
@@ -44,10 +44,7 @@ const STEPS: &[Step] = &[
             pass(cargo, &args.split(' ').collect::<Vec<_>>())
         },
     },
-    Step {
-        name: "tests, tidy among them",
-        run: |cargo, _| pass(cargo, &["test", "--workspace", "--profile", "xtask", "--locked"]),
-    },
+    Step { name: "tests, tidy among them", run: |cargo, _| suite::run(cargo).map(|()| Outcome::Passed) },
     Step { name: "documentation", run: |cargo, _| documentation(cargo) },
     Step { name: "cargo-deny: bans, licences, sources", run: |cargo, _| deny(cargo) },
     Step { name: "cargo-deny: advisories", run: |cargo, _| advisories(cargo) },

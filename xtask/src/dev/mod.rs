@@ -6,6 +6,7 @@
 pub(crate) mod bench;
 pub(crate) mod ci;
 pub(crate) mod stack;
+mod suite;
 
 use anyhow::Context;
 use xshell::{Cmd, Shell, cmd};

@@ -3,6 +3,7 @@
 use super::super::note::Rule;
 use super::super::rules::Rules;
 use super::super::words::Splits;
+use crate::swar;
 
 /// Calls `flag` with every rule that holds for the text of a column, which is split.
 pub(super) fn check(
@@ -100,7 +101,7 @@ fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl
     let settings = &rules.dataset.artifacts;
     let Seen { chars, lines, mut symbols, .. } = *seen;
     if seen.is_wide() {
-        symbols += text.chars().filter(|c| !c.is_ascii() && !is_plain(*c)).count();
+        symbols += swar::beyond_ascii(text, 0).filter(|(_, c)| !is_plain(*c)).count();
     }
     let (longest, rule) = if is_title {
         (settings.title_chars_max, super::LONG_TITLE)
@@ -181,8 +182,8 @@ fn markup(text: &str, seen: &Seen, flag: &mut impl FnMut(Rule, String)) {
     if seen.has(b'<') && text.match_indices('<').any(|(at, _)| is_tag(&text[at + 1..])) {
         flag(super::HTML, "a tag of HTML".to_owned());
     }
-    let cards = ['\u{1f4dc}', '\u{1f4da}', '\u{1f4c7}', '\u{1f5c2}', '\u{1f5c3}'];
-    if seen.is_wide() && text.contains(cards) {
+    let is_card = |c| matches!(c, '\u{1f4dc}' | '\u{1f4da}' | '\u{1f4c7}' | '\u{1f5c2}' | '\u{1f5c3}');
+    if seen.is_wide() && swar::beyond_ascii(text, 0).any(|(_, c)| is_card(c)) {
         flag(super::ARCHIVE_EMOJI, "an emoji of archives".to_owned());
     }
 }

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::super::words::{hash_folded, hash_within, is_plain, join};
+use super::super::words::{behind_plain, hash_folded, hash_within, join};
 use super::keys::mixed;
 
 /// Hashes that are kept of a text: all of a text with up to so many different triples, of a longer one the smallest,
@@ -78,9 +78,7 @@ impl Sketcher {
                 return;
             }
             let start = at;
-            while bytes.get(at).is_some_and(|byte| is_plain(*byte)) {
-                at += 1;
-            }
+            at = behind_plain(bytes, at);
             match bytes.get(at) {
                 Some(byte) if !byte.is_ascii() || *byte == b'\'' => at = self.fold(text, start),
                 _ => {

@@ -163,23 +163,19 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
 }
 
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
-    let folded = |text: &'t str| text.chars().flat_map(fold);
-    // A word with as many characters as bytes is ASCII.
-    let is_ascii = |entry: &Entry| entry.chars == entry.end - entry.start;
-    b.count.cmp(&a.count).then(b.chars.cmp(&a.chars)).then_with(|| match (text(a), text(b)) {
-        (text_a, text_b) if is_ascii(a) && is_ascii(b) => alphabetical(text_a.as_bytes(), text_b.as_bytes()),
-        (text_a, text_b) => folded(text_a).cmp(folded(text_b)),
-    })
-}
-
-/// The order of two ASCII words, whatever the size of their letters.
-fn alphabetical(a: &[u8], b: &[u8]) -> Ordering {
-    for (a, b) in a.iter().zip(b) {
-        let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-        if a != b {
-            return a.cmp(&b);
-        }
+    let by_size = (b.count, b.chars).cmp(&(a.count, a.chars));
+    if by_size != Ordering::Equal {
+        return by_size;
     }
-    a.len().cmp(&b.len())
+    let is_ascii = a.is_ascii() && b.is_ascii();
+    if is_ascii && a.first != b.first {
+        return a.first.cmp(&b.first);
+    }
+    let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
+    if is_ascii {
+        let small = |entry| text(entry).bytes().map(|byte| byte.to_ascii_lowercase());
+        return small(a).cmp(small(b));
+    }
+    let folded = |text: &'t str| text.chars().flat_map(fold);
+    folded(text(a)).cmp(folded(text(b)))
 }

@@ -212,8 +212,7 @@ fn groups(
     let mut at: [(usize, usize); 32] = [(0, 0); 32];
     for scan in rules.scans.iter().filter(|scan| scan.fills & wanted != 0) {
         let Some(text) = content(&row.cells[scan.column]) else { continue };
-        let known = splits.words(scan.column, text).enumerate().filter(|(_, word)| word.is_known);
-        for (number, word) in known {
+        for (number, word) in splits.known(scan.column, text) {
             splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     let Role::Group(group) = *role else { continue };

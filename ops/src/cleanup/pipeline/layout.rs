@@ -21,6 +21,10 @@ pub(super) struct Layout {
     pub(super) sheet: Vec<usize>,
     /// Names as JSON texts, by place.
     pub(super) quoted: Vec<Vec<u8>>,
+    /// How a member of an element of the array begins, by place, the end of the line before it included.
+    pub(super) members: Vec<Vec<u8>>,
+    /// Places of the undeclared columns that are carried along; the others are made anew.
+    carried: Vec<usize>,
 }
 
 impl Layout {
@@ -35,8 +39,11 @@ impl Layout {
             write_json_string(name, &mut out);
             out
         };
-        let quoted = columns.names.iter().map(quoted).collect();
-        Self { columns, declared, key, sheet, quoted }
+        let quoted: Vec<Vec<u8>> = columns.names.iter().map(quoted).collect();
+        let members = quoted.iter().map(|name| [b"\n    ", name.as_slice(), b": "].concat()).collect();
+        let is_made = |place: &usize| [SCORE, FLAG].contains(&columns.names[*place].as_str());
+        let carried = (declared..columns.names.len()).filter(|place| !is_made(place)).collect();
+        Self { columns, declared, key, sheet, quoted, members, carried }
     }
 
     /// All columns, by place.
@@ -49,9 +56,8 @@ impl Layout {
         self.columns.place(name)
     }
 
-    /// Places of the undeclared columns that are carried along; the others are made anew.
+    /// Places of the undeclared columns that are carried along.
     pub(super) fn carried(&self) -> impl Iterator<Item = usize> + '_ {
-        let is_made = |place: &usize| [SCORE, FLAG].contains(&self.names()[*place].as_str());
-        (self.declared..self.names().len()).filter(move |place| !is_made(place))
+        self.carried.iter().copied()
     }
 }

@@ -6,6 +6,7 @@
 
 use super::layout::{FLAG, Layout, SCORE};
 use crate::cleanup::{Cell, Part, Row, score};
+use crate::swar;
 use crate::value::write_json_string;
 
 /// What is known of a row besides its cells.
@@ -18,15 +19,14 @@ pub(super) struct Verdict {
 
 /// Appends a row as an element of the array, without what separates it from others.
 pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) {
-    out.extend_from_slice(b"  {\n");
+    out.extend_from_slice(b"  {");
     let carried = layout.carried().filter(|place| row.cells[*place] != Cell::Absent);
     for place in (0..layout.declared).chain(carried) {
-        out.extend_from_slice(b"    ");
-        out.extend_from_slice(&layout.quoted[place]);
-        out.extend_from_slice(b": ");
+        out.extend_from_slice(&layout.members[place]);
         json_cell(out, &row.cells[place], 4);
-        out.extend_from_slice(b",\n");
+        out.push(b',');
     }
+    out.push(b'\n');
     member(out, SCORE);
     score_text(out, verdict.score);
     out.extend_from_slice(b",\n");
@@ -40,6 +40,19 @@ pub(super) fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b"    ");
     write_json_string(name, out);
     out.extend_from_slice(b": ");
+}
+
+/// The value of a member of an element of the array as it is spelled there, `start` being how the member begins; `None`
+/// if it is an array or object, or not there.
+pub(super) fn plain_member<'j>(json: &'j [u8], start: &[u8]) -> Option<&'j [u8]> {
+    // Texts have no line ends in JSON, and members of what is inside are indented further.
+    let from = memchr::memmem::find(json, start)? + start.len();
+    let to = match json.get(from)? {
+        b'[' | b'{' => return None,
+        b'"' => string_end(json, from),
+        _ => from + memchr::memchr2(b',', b'\n', &json[from..])?,
+    };
+    Some(&json[from..to])
 }
 
 /// Appends a cell as one JSON value; containers are indented below `indent`.
@@ -130,7 +143,14 @@ fn csv_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     // Without an early exit from a block, the compiler compares all of its bytes at once.
     let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
     let any = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_special(byte));
-    if !bytes.chunks(32).any(any) {
+    let blocks = bytes.chunks_exact(32);
+    let rest = blocks.remainder();
+    let marks = |word| {
+        let quotes = swar::equal(word, b'"') | swar::equal(word, b',');
+        quotes | swar::equal(word, b'\n') | swar::equal(word, b'\r')
+    };
+    let is_plain = |rest: &[u8]| swar::find(rest, 0, marks, |byte| is_special(&byte)) == rest.len();
+    if !blocks.into_iter().any(any) && is_plain(rest) {
         out.extend_from_slice(bytes);
         return;
     }
@@ -298,6 +318,17 @@ mod tests {
         {
             assert_eq!(text(|out| score_text(out, n)), expected);
         }
+    }
+
+    #[test]
+    fn a_member_is_found_where_it_is_no_part_of_another() {
+        let json = "  {\n    \"b\": {\n      \"a\": 1\n    },\n    \"c\": \"\\n    \\\"a\\\": 2,\",\n    \"a\": 30,\n    \"d\": null\n  }";
+        let member = |name: &str| plain_member(json.as_bytes(), format!("\n    \"{name}\": ").as_bytes());
+        assert_eq!(member("a"), Some(&b"30"[..]));
+        assert_eq!(member("b"), None);
+        assert_eq!(member("c"), Some(&b"\"\\n    \\\"a\\\": 2,\""[..]));
+        assert_eq!(member("d"), Some(&b"null"[..]));
+        assert_eq!(member("e"), None);
     }
 
     #[test]

@@ -385,9 +385,10 @@ impl<'a> Resolver<'a> {
         let mut json = Vec::new();
         for &ordinal in &cluster.members {
             self.spooled.json(ordinal, &mut json)?.ok_or(CleanupError::Changed)?;
-            let row = self.row(ordinal, &json)?;
             let mut key = Vec::new();
-            lines::key(&mut key, self.layout, &row);
+            if !lines::spelled_key(&mut key, self.layout, &json) {
+                lines::key(&mut key, self.layout, &self.row(ordinal, &json)?);
+            }
             let key =
                 RawValue::from_string(String::from_utf8(key).expect("JSON is text")).expect("an object");
             rows.push(Member { row: ordinal, key });

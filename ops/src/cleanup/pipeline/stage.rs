@@ -9,16 +9,15 @@
 //! its seals then show; a run that fails or is killed cannot.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::files::{self, FileError};
 use crate::guard::Refusal;
-use crate::ids::hex;
+use crate::hash::Hasher;
 
 use super::CleanupError;
 
@@ -72,8 +71,8 @@ impl Stage {
     pub(super) fn file(&self, name: &str) -> Result<StageFile, FileError> {
         let path = self.folder.join(name);
         let file = File::create(&path).map_err(|e| FileError::new("write", &path, e))?;
-        let file = BufWriter::with_capacity(1 << 18, file);
-        Ok(StageFile { name: name.to_owned(), path, file, digest: Sha256::new(), bytes: 0 })
+        let waiting = Vec::with_capacity(BUFFER);
+        Ok(StageFile { name: name.to_owned(), path, file, waiting, digest: Hasher::default() })
     }
 
     /// Writes a whole file of the set.
@@ -155,33 +154,55 @@ fn exchange(folder: &Path, out: &Path) -> Result<(), FileError> {
     fs::remove_dir_all(folder).map_err(|e| FileError::new("clear away", folder, e))
 }
 
-/// A file of a set while it is written.
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 18;
+
+/// A file of a set while it is written. What is written goes to the digest in the same large pieces as to the file.
 #[derive(Debug)]
 pub(super) struct StageFile {
     name: String,
     path: PathBuf,
-    file: BufWriter<File>,
-    digest: Sha256,
-    bytes: u64,
+    file: File,
+    waiting: Vec<u8>,
+    digest: Hasher,
 }
 
 impl StageFile {
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        if self.waiting.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER {
+            return self.put(bytes);
+        }
+        self.waiting.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), FileError> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let put = self.put(&waiting);
+        waiting.clear();
+        self.waiting = waiting;
+        put
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.digest.update(bytes);
-        self.bytes += bytes.len() as u64;
         self.file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))
     }
 
     /// Bytes written so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.digest.bytes() + self.waiting.len() as u64
     }
 
     /// Ends writing.
     pub(super) fn seal(mut self) -> Result<Artifact, FileError> {
-        self.file.flush().map_err(|e| FileError::new("write", &self.path, e))?;
-        Ok(Artifact { file: self.name, bytes: self.bytes, sha256: hex(&self.digest.finalize()) })
+        self.flush()?;
+        self.digest.end();
+        Ok(Artifact { file: self.name, bytes: self.digest.bytes(), sha256: self.digest.hex() })
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::codec::Codec;
 use super::nature::{ODD, alone, expected, is_frame, odd, unspeakable};
+use crate::swar;
 
 /// One character of UTF-8 that became several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,9 +213,9 @@ fn leaves_control(run: &[Sequence]) -> bool {
 
 /// The next character from `at` on that is not ASCII; moves `at` to it.
 fn next_beyond_ascii(text: &str, at: &mut usize) -> Option<char> {
-    let skip = text.as_bytes()[*at..].iter().position(|byte| !byte.is_ascii())?;
-    *at += skip;
-    text[*at..].chars().next()
+    let (found, c) = swar::beyond_ascii(text, *at).next()?;
+    *at = found;
+    Some(c)
 }
 
 /// How many bytes the character has that starts with `lead`.

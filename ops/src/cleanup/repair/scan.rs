@@ -4,6 +4,7 @@
 //! less than what the rules do; it may be more.
 
 use super::codec::may_begin;
+use crate::swar;
 
 /// Rules that may have something to do with a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,27 +35,6 @@ impl Needs {
     }
 }
 
-/// Kinds of bytes.
-const INERT: u8 = 0;
-const BLANK: u8 = 1;
-const RULED: u8 = 2;
-const WIDE: u8 = 3;
-
-const KINDS: [u8; 256] = {
-    let mut kinds = [INERT; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        kinds[byte] = match byte {
-            0x20 => BLANK,
-            0x00..=0x1F | 0x7F | 0x26 => RULED,
-            0x80.. => WIDE,
-            _ => INERT,
-        };
-        byte += 1;
-    }
-    kinds
-};
-
 /// What `text` may need.
 pub(super) fn needs(text: &str) -> Needs {
     let bytes = text.as_bytes();
@@ -63,42 +43,26 @@ pub(super) fn needs(text: &str) -> Needs {
     if first.is_ascii_whitespace() || last.is_ascii_whitespace() {
         needs.add(Needs::WHITE_SPACE);
     }
-    // The character before, when it was none of ASCII.
-    let mut previous = None;
-    let (mut at, mut looked_to) = (0, 0);
-    while at < bytes.len() {
-        if at >= looked_to && previous.is_none() {
-            at = behind_inert(bytes, at);
-            looked_to = at + BLOCK;
+    let mut at = next_odd(bytes, 0);
+    while let Some(&byte) = bytes.get(at) {
+        if byte.is_ascii() {
+            needs.add(if byte == b' ' { Needs::WHITE_SPACE } else { ruled(byte) });
+            at = next_odd(bytes, at + 1);
+            continue;
         }
-        let Some(&byte) = bytes.get(at) else { break };
-        match KINDS[usize::from(byte)] {
-            INERT => previous = None,
-            BLANK => {
-                if bytes.get(at + 1) == Some(&b' ') {
-                    needs.add(Needs::WHITE_SPACE);
-                }
-                if matches!(previous, Some('Â' | 'Ã')) {
-                    needs.add(Needs::MOJIBAKE);
-                }
-                previous = None;
+        let mut previous = None;
+        while let Some(c) = text[at..].chars().next().filter(|c| !c.is_ascii()) {
+            wide(c, &mut needs);
+            if previous.is_some_and(|previous| may_begin(previous, c)) {
+                needs.add(Needs::MOJIBAKE);
             }
-            RULED => {
-                needs.add(ruled(byte));
-                previous = None;
-            }
-            _ => {
-                let Some(c) = text[at..].chars().next() else { break };
-                wide(c, &mut needs);
-                if previous.is_some_and(|previous| may_begin(previous, c)) {
-                    needs.add(Needs::MOJIBAKE);
-                }
-                previous = Some(c);
-                at += c.len_utf8();
-                continue;
-            }
+            previous = Some(c);
+            at += c.len_utf8();
         }
-        at += 1;
+        if bytes.get(at) == Some(&b' ') && matches!(previous, Some('Â' | 'Ã')) {
+            needs.add(Needs::MOJIBAKE);
+        }
+        at = next_odd(bytes, at);
     }
     needs
 }
@@ -106,9 +70,9 @@ pub(super) fn needs(text: &str) -> Needs {
 /// Bytes that are looked at at once.
 const BLOCK: usize = 32;
 
-/// The offset behind whole blocks of bytes that no rule has anything to do with.
+/// The offset from `at` on of the next byte that a rule may have to do with; a blank counts if another one follows it.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
-fn behind_inert(bytes: &[u8], mut at: usize) -> usize {
+fn next_odd(bytes: &[u8], mut at: usize) -> usize {
     // Without an early exit from a block, the compiler compares all of its bytes at once.
     let is_odd = |byte: &u8| (*byte < 0x20) | (*byte >= 0x7f) | (*byte == b'&');
     let any_odd = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_odd(byte));
@@ -120,6 +84,20 @@ fn behind_inert(bytes: &[u8], mut at: usize) -> usize {
             break;
         }
         at += BLOCK;
+    }
+    while let (Some(word), Some(behind)) = (swar::word(bytes, at), bytes.get(at + 8)) {
+        let blanks = swar::equal(word, b' ');
+        let next = blanks >> 8 | u64::from(*behind == b' ') << 63;
+        let clean =
+            swar::before(swar::not_between(word, b' ', b'~') | (blanks & next) | swar::equal(word, b'&'));
+        at += clean;
+        if clean < 8 {
+            return at;
+        }
+    }
+    let is_twice = |at: usize| bytes[at] == b' ' && bytes.get(at + 1) == Some(&b' ');
+    while at < bytes.len() && !is_odd(&bytes[at]) && !is_twice(at) {
+        at += 1;
     }
     at
 }

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
+use crate::swar;
+
 /// The text with its white space in order; `None` when it is.
 pub(super) fn tidy(text: &str) -> Option<String> {
     let spaced = spaced(text);
-    let has_layout = spaced.contains(['\n', '\t', '\r']);
+    let has_layout = memchr::memchr3(b'\n', b'\t', b'\r', spaced.as_bytes()).is_some();
     let trimmed = if has_layout { trim_lines(&spaced) } else { trim(&spaced) };
     let tidy = if has_layout { trimmed.to_owned() } else { single(trimmed) };
     (tidy != text).then_some(tidy)
@@ -16,8 +18,8 @@ pub(super) fn tidy(text: &str) -> Option<String> {
 
 /// The text with blanks in place of wider spaces, and line ends in place of separators of lines.
 fn spaced(text: &str) -> Cow<'_, str> {
-    let is_changed = |c: char| !c.is_ascii() && (is_space(c) || matches!(c, '\u{2028}' | '\u{2029}'));
-    if !text.chars().any(is_changed) {
+    let is_changed = |(_, c)| is_space(c) || matches!(c, '\u{2028}' | '\u{2029}');
+    if !swar::beyond_ascii(text, 0).any(is_changed) {
         return Cow::Borrowed(text);
     }
     let mut spaced = String::with_capacity(text.len());
@@ -61,6 +63,15 @@ fn belongs(before: &str, c: char, next: Option<char>) -> bool {
 /// One blank for each run of spaces.
 fn single(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    if !swar::beyond_ascii(text, 0).any(|(_, c)| is_space(c)) {
+        let mut rest = text;
+        while let Some(at) = memchr::memmem::find(rest.as_bytes(), b"  ") {
+            out.push_str(&rest[..=at]);
+            rest = rest[at..].trim_start_matches(' ');
+        }
+        out.push_str(rest);
+        return out;
+    }
     let mut run = 0;
     for c in text.chars() {
         run = if is_blank(c) { run + 1 } else { 0 };

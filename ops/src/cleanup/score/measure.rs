@@ -23,17 +23,21 @@ fn count(text: &str, most: usize) -> usize {
     let (mut count, mut blank, mut at) = (0, false, 0);
     while let Some(&byte) = text.as_bytes().get(at) {
         // Nearly all characters are visible ASCII.
-        let c = if byte.is_ascii_graphic() { Some('x') } else { text[at..].chars().next() };
-        let Some(c) = c else { break };
-        at += c.len_utf8();
-        if byte.is_ascii_graphic() || !c.is_whitespace() && !is_invisible(c) {
+        let is_seen = if byte.is_ascii_graphic() {
+            at += 1;
+            true
+        } else {
+            let Some(c) = text[at..].chars().next() else { break };
+            at += c.len_utf8();
+            blank = if c.is_whitespace() { count > 0 } else { blank };
+            !c.is_whitespace() && !is_invisible(c)
+        };
+        if is_seen {
             count += 1 + usize::from(blank);
             blank = false;
             if count >= most {
                 break;
             }
-        } else if c.is_whitespace() {
-            blank = count > 0;
         }
     }
     count

@@ -149,8 +149,8 @@ fn given(rules: &Rules, row: &Row<'_>, splits: &Splits) -> u32 {
         let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else {
             continue;
         };
-        for (number, word) in splits.words(scan.column, text).enumerate() {
-            if !word.closed || !word.is_known {
+        for (number, word) in splits.known(scan.column, text) {
+            if !word.closed {
                 continue;
             }
             splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {

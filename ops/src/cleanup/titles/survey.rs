@@ -32,7 +32,7 @@ pub struct Survey {
     /// Share of rows from which a phrase belongs to a template.
     template: f64,
     seen: Seen,
-    /// Hashes of words that are in the sets already; each has one place.
+    /// Hashes of words that are in the sets already, in pairs: the two that came last to their place.
     known: Vec<u64>,
 }
 
@@ -142,7 +142,8 @@ impl Survey {
         learned.rows = learned.rows.saturating_add(1);
         for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
             let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
-            let chars = text.chars().take(LENGTHS).count();
+            let chars =
+                if text.len() < LENGTHS { text.chars().count() } else { text.chars().take(LENGTHS).count() };
             if chars > 0 && chars < LENGTHS {
                 facts.lengths[chars] = facts.lengths[chars].saturating_add(1);
             }
@@ -220,10 +221,13 @@ impl Survey {
             let is_first = seen.is_new(word.hash);
             if is_first && word.closed {
                 // What is in the sets stays there; most words of a row are.
-                let known = &mut known[slot(word.hash >> 32, KNOWN)];
-                if *known != word.hash {
-                    *known = word.hash;
-                    learned.learn(word);
+                let (pairs, _) = known.as_chunks_mut::<2>();
+                let [last, before] = &mut pairs[slot(word.hash >> 32, KNOWN / 2)];
+                if *last != word.hash {
+                    if *before != word.hash {
+                        learned.learn(word);
+                    }
+                    (*last, *before) = (word.hash, *last);
                 }
             }
             if is_first && word.chars >= COMMON_CHARS {

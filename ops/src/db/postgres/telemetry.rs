@@ -14,7 +14,7 @@ use ::postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use super::{Access, ConnectOptions, Connection, Session};
 use crate::db::{DbError, Reader};
 use crate::ids;
-use crate::telemetry::store::{Dialect, Driver, Durability, Row, Sink, SinkError, Value};
+use crate::telemetry::store::{Dialect, Driver, Durability, Row, Sink, SinkError, Value, widen};
 use crate::url::{DbUrl, PostgresUrl};
 
 /// One transaction that changes the schema at a time: two that make the same table would fail otherwise.
@@ -220,21 +220,6 @@ impl Sink for PostgresSink {
     }
 }
 
-/// An insert of one row of `width` values as one of `count` rows; `None` for any other statement.
-fn widen(sql: &str, width: usize, count: usize) -> Option<String> {
-    let places: Vec<String> = (1..=width).map(|i| format!("${i}")).collect();
-    let head = sql.strip_prefix("INSERT INTO ")?.strip_suffix(&format!(" VALUES ({})", places.join(", ")))?;
-    if count < 2 || width == 0 || head.contains('$') {
-        return None;
-    }
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=width).map(|i| format!("${}", row * width + i)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..count).map(row).collect();
-    Some(format!("INSERT INTO {head} VALUES {}", rows.join(", ")))
-}
-
 /// A value as a parameter of whatever type the server wants.
 #[derive(Debug)]
 struct Parameter<'a>(Value<'a>);
@@ -307,19 +292,6 @@ fn classify(connection: &Connection, error: &::postgres::Error) -> SinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_plain_insert_is_widened() {
-        let wide = widen("INSERT INTO t (a, b) VALUES ($1, $2)", 2, 2);
-        assert_eq!(wide.as_deref(), Some("INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)"));
-        for sql in [
-            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            "INSERT INTO t (a, b) VALUES ($1, $2), ($1, $2)",
-            "UPDATE t SET a = $1 WHERE b = $2",
-        ] {
-            assert_eq!(widen(sql, 2, 2), None, "{sql}");
-        }
-    }
 
     #[test]
     fn what_may_pass_is_told_from_what_will_not() {

@@ -9,6 +9,7 @@ mod events;
 mod execute;
 mod export;
 mod header;
+mod insert;
 mod lineage;
 mod migrator;
 mod open;

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{CachedStatement, Connection, Error, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
 
+use super::insert::{self, Known};
 use super::tables;
 use crate::db::{Cell, DbError, Reader};
 use crate::os::{FileId, file_id};
-use crate::telemetry::store::{Dialect, Driver, Durability, Row, Sink, SinkError, Value};
+use crate::telemetry::store::{Dialect, Driver, Durability, Row, Sink, SinkError};
 use crate::text;
 
 /// How long one statement waits for a lock.
@@ -120,6 +121,7 @@ impl Reader for Owned {
 
 struct SqliteSink {
     conn: Arc<Mutex<Connection>>,
+    known: Known,
     /// Where the database is, and which file that was; `None` in memory.
     place: Option<(PathBuf, Option<FileId>)>,
     always_durable: bool,
@@ -169,7 +171,15 @@ impl SqliteSink {
     ) -> Result<Self, Error> {
         lock(&conn).pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
         let place = path.map(|path| (path.to_path_buf(), id_of(path)));
-        Ok(Self { conn, place, always_durable, is_durable: always_durable, is_broken: false, flushed })
+        Ok(Self {
+            conn,
+            known: Known::new(),
+            place,
+            always_durable,
+            is_durable: always_durable,
+            is_broken: false,
+            flushed,
+        })
     }
 
     fn conn(&self) -> MutexGuard<'_, Connection> {
@@ -252,30 +262,7 @@ impl Sink for SqliteSink {
     }
 
     fn rows(&mut self, sql: &str, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), SinkError> {
-        let conn = self.conn();
-        let mut statement = conn.prepare_cached(sql).map_err(|error| classify(&error))?;
-        let order = order(&statement);
-        for row in rows {
-            let bound = match &order {
-                None => bind(&mut statement, row.values()),
-                Some(order) => {
-                    let values: Vec<Value<'_>> = row.values().collect();
-                    let found = |place: &usize| values.get(*place).copied();
-                    order
-                        .iter()
-                        .map(found)
-                        .collect::<Option<Vec<_>>>()
-                        .map_or(Ok(false), |values| bind(&mut statement, values.into_iter()))
-                }
-            };
-            if !bound.map_err(|error| classify(&error))? {
-                let text =
-                    "the statement has another number of parameters than the job has values".to_owned();
-                return Err(SinkError::Rejected(text));
-            }
-            statement.raw_execute().map_err(|error| classify(&error))?;
-        }
-        Ok(())
+        insert::rows(&lock(&self.conn), &mut self.known, sql, rows, classify)
     }
 
     fn number(&mut self, sql: &str, key: &str) -> Result<Option<i64>, SinkError> {
@@ -323,42 +310,6 @@ fn has_log(conn: &Connection) -> Result<bool, Error> {
 /// Which file is at this path.
 fn id_of(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata))
-}
-
-/// Which value each parameter takes, from 0; `None` when they stand in order, as in every insert of a table.
-fn order(statement: &CachedStatement<'_>) -> Option<Vec<usize>> {
-    let place = |index: usize| {
-        let name = statement.parameter_name(index).unwrap_or_default();
-        let number = name.get(1..).and_then(|digits| digits.parse::<usize>().ok());
-        number.filter(|number| *number > 0).unwrap_or(index) - 1
-    };
-    let count = statement.parameter_count();
-    let order: Vec<usize> = (1..=count).map(place).collect();
-    (!order.iter().copied().eq(0..count)).then_some(order)
-}
-
-/// Binds the values; `false` when there are more or fewer than parameters.
-fn bind<'a>(
-    statement: &mut CachedStatement<'_>,
-    values: impl Iterator<Item = Value<'a>>,
-) -> Result<bool, Error> {
-    let mut index = 0;
-    let count = statement.parameter_count();
-    for value in values {
-        index += 1;
-        if index > count {
-            return Ok(false);
-        }
-        match value {
-            Value::Null => statement.raw_bind_parameter(index, rusqlite::types::Null)?,
-            Value::Int(n) => statement.raw_bind_parameter(index, n)?,
-            Value::Real(x) => statement.raw_bind_parameter(index, x)?,
-            Value::Bool(b) => statement.raw_bind_parameter(index, b)?,
-            Value::Text(text) => statement.raw_bind_parameter(index, text)?,
-            Value::Bytes(bytes) => statement.raw_bind_parameter(index, bytes)?,
-        }
-    }
-    Ok(index == count)
 }
 
 /// Whether the job is at fault. SQLite's messages name constraints, tables and words of the statement, not values.

@@ -1,12 +1,21 @@
 //! Rows behind `COPY … FROM stdin`: one a line, cells between tabs, PostgreSQL's escapes.
 
 use super::super::error::Fault;
+use super::super::scan::Stop;
 use super::super::{Form, Span};
 use super::constant::postgres_escape;
+use super::lex::line_end;
 use super::value::Values;
+
+/// The line at `from`: its end without and with its line end.
+pub(super) fn line(bytes: &[u8], from: usize) -> Result<(usize, usize), Stop> {
+    let end = line_end(bytes, from)?;
+    Ok((end - usize::from(bytes[from..end].ends_with(b"\r")), end + 1))
+}
 
 /// Reads the cells of one line, which begins at `from` and ends at `to` without its line end.
 pub(super) fn cells(bytes: &[u8], from: usize, to: usize, values: &mut Values) -> Result<(), Fault> {
+    values.clear();
     let mut at = from;
     loop {
         let end = memchr::memchr(b'\t', &bytes[at..to]).map_or(to, |length| at + length);

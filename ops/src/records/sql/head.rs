@@ -1,8 +1,10 @@
 //! What stands before rows: `INSERT INTO … VALUES`, `COPY … FROM stdin`, and the columns of `CREATE TABLE`.
 
+use super::super::Form;
 use super::super::scan::Stop;
 use super::lex::{self, Rules, blanks, byte, fault};
-use super::value::is_word;
+use super::sheet::{self, Sheet};
+use super::value::{Values, is_word};
 
 /// A table as a statement names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +30,8 @@ pub(super) enum Shape {
     Tuples,
     /// One a line, behind COPY.
     Lines,
+    /// As a sheet, behind COPY.
+    Sheet(Sheet),
     /// One, as assignments behind SET.
     Set,
 }
@@ -45,27 +49,27 @@ pub(super) struct Head {
 }
 
 /// Reads names and words one after the other.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    pub(super) at: usize,
     rules: &'a mut Rules,
 }
 
 impl Reader<'_> {
     /// The next byte that is no blank.
-    fn peek(&mut self) -> Result<u8, Stop> {
+    pub(super) fn peek(&mut self) -> Result<u8, Stop> {
         blanks(self.bytes, &mut self.at, self.rules)?;
         Ok(self.bytes[self.at])
     }
 
-    fn is(&mut self, wanted: u8) -> Result<bool, Stop> {
+    pub(super) fn is(&mut self, wanted: u8) -> Result<bool, Stop> {
         let is_there = self.peek()? == wanted;
         self.at += usize::from(is_there);
         Ok(is_there)
     }
 
     /// Goes behind this word if it is next.
-    fn word(&mut self, wanted: &[u8]) -> Result<bool, Stop> {
+    pub(super) fn word(&mut self, wanted: &[u8]) -> Result<bool, Stop> {
         let is_there = self.peek()?.eq_ignore_ascii_case(&wanted[0]) && is_word(self.bytes, self.at, wanted)?;
         if is_there {
             self.at += wanted.len();
@@ -73,8 +77,26 @@ impl Reader<'_> {
         Ok(is_there)
     }
 
-    fn expect(&mut self, wanted: &[u8], what: &str) -> Result<(), Stop> {
+    pub(super) fn expect(&mut self, wanted: &[u8], what: &str) -> Result<(), Stop> {
         if self.word(wanted)? { Ok(()) } else { fault(self.at, what) }
+    }
+
+    pub(super) fn expect_byte(&mut self, wanted: u8, what: &str) -> Result<(), Stop> {
+        if self.is(wanted)? { Ok(()) } else { fault(self.at, what) }
+    }
+
+    /// A text; `what` is said of anything else.
+    pub(super) fn text(&mut self, what: &str) -> Result<Vec<u8>, Stop> {
+        if !matches!(self.peek()?, b'\'' | b'E' | b'e') {
+            return fault(self.at, what);
+        }
+        let mut values = Values::default();
+        let (from, to, form) = values.constant(self.bytes, &mut self.at, self.rules)?;
+        Ok(match form {
+            Form::Quoted => self.bytes[from..to].to_vec(),
+            Form::MadeText => values.made[from..to].to_vec(),
+            _ => return fault(self.at, what),
+        })
     }
 
     /// A name, with or without quotes.
@@ -239,7 +261,8 @@ pub(super) fn insert(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Head,
     Ok(Head { table, columns, shape: Shape::Tuples, end: reader.at })
 }
 
-/// Reads `COPY table (columns) FROM stdin;` with its line end, `at` being behind COPY. `None` is another COPY.
+/// Reads `COPY table (columns) FROM stdin;` with its line end, and a line of names behind it, `at` being behind COPY.
+/// `None` is another COPY.
 pub(super) fn copy(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Option<Head>, Stop> {
     let mut reader = Reader { bytes, at, rules };
     if reader.peek()? == b'(' {
@@ -250,11 +273,15 @@ pub(super) fn copy(bytes: &[u8], at: usize, rules: &mut Rules) -> Result<Option<
     if !reader.word(b"from")? || !reader.word(b"stdin")? {
         return Ok(None);
     }
-    if reader.peek()? != b';' {
-        return fault(reader.at, "a COPY in another form than PostgreSQL's text; dump without options");
+    let options = sheet::options(&mut reader)?;
+    let mut end = lex::line_end(bytes, reader.at)? + 1;
+    let Some((sheet, has_header)) = options else {
+        return Ok(Some(Head { table, columns, shape: Shape::Lines, end }));
+    };
+    if has_header && !sheet::is_end(bytes, end)? {
+        (_, end) = sheet.row(bytes, end, &mut Values::default())?;
     }
-    let end = lex::line_end(bytes, reader.at)? + 1;
-    Ok(Some(Head { table, columns, shape: Shape::Lines, end }))
+    Ok(Some(Head { table, columns, shape: Shape::Sheet(sheet), end }))
 }
 
 /// Reads `CREATE TABLE table (columns…)`, `at` being behind CREATE; `None` is something else that is created.

@@ -7,6 +7,7 @@ mod constant;
 mod copy;
 mod head;
 mod lex;
+mod sheet;
 mod value;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ pub(super) use self::value::Values;
 
 use self::head::{Columns, Head, Name, Shape};
 use self::lex::{Dialect, Rules, blanks, line_end};
+use self::sheet::Sheet;
 use super::error::Fault;
 use super::scan::Stop;
 use super::{Cells, Form, Span, Step};
@@ -33,8 +35,8 @@ enum Place {
     Rest { is_create: bool, depth: u32 },
     /// Behind VALUES, or behind a row.
     Rows { is_first: bool },
-    /// At the start of a line of COPY.
-    Copy,
+    /// At the start of a line of COPY, or of a row if it is a sheet.
+    Copy(Option<Sheet>),
     /// Behind the SET of an INSERT.
     Set,
     /// Between `DELIMITER ;;` and `DELIMITER ;`.
@@ -124,7 +126,7 @@ impl Sql {
                     Ok(Some((from, to))) => return Ok(Step::Record { from, to, end: to }),
                     other => other.map(|_| ()),
                 },
-                Place::Copy => match self.line(bytes, &mut at, cells) {
+                Place::Copy(sheet) => match self.line(bytes, &mut at, sheet, cells) {
                     Ok(Some((from, to, end))) => return Ok(Step::Record { from, to, end }),
                     other => other.map(|_| ()),
                 },
@@ -146,7 +148,7 @@ impl Sql {
     /// Whether a file may end here, `at` being what could not be read to its end.
     fn end(&self, bytes: &[u8], at: usize) -> Result<(), Fault> {
         let inside = match (self.place, &bytes[at..]) {
-            (Place::Copy, _) => "the file ends inside the rows of COPY",
+            (Place::Copy(_), _) => "the file ends inside the rows of COPY",
             (Place::Set, _) | (Place::Rows { .. }, [b'(' | b',', ..]) => "the file ends inside a row",
             (_, [] | [b'-', b'-', ..] | [b'#' | b'\\', ..]) => return Ok(()),
             (Place::Statement, rest) if is_rows_start(rest) => "the file ends inside a statement",
@@ -247,14 +249,15 @@ impl Sql {
     fn enter(&mut self, head: Head, origin: u64) -> Result<(), Stop> {
         self.place = match head.shape {
             Shape::Tuples => Place::Rows { is_first: true },
-            Shape::Lines => Place::Copy,
+            Shape::Lines => Place::Copy(None),
+            Shape::Sheet(sheet) => Place::Copy(Some(sheet)),
             Shape::Set => Place::Set,
         };
         self.is_wanted = self.is_wanted(&head.table);
         if !self.is_wanted {
             return Ok(());
         }
-        self.has_rows |= head.shape == Shape::Lines;
+        self.has_rows |= matches!(self.place, Place::Copy(_));
         let columns = match head.columns {
             Some(names) => Columns { is_computed: vec![false; names.len()], names },
             None => match self.created.get(&head.table) {
@@ -404,26 +407,33 @@ impl Sql {
         Ok(Some((*at, to)))
     }
 
-    /// The next line of COPY; `None` behind the last, or where the row is not wanted.
+    /// The next row of COPY; `None` behind the last, or where the row is not wanted.
     fn line(
         &mut self,
         bytes: &[u8],
         at: &mut usize,
+        sheet: Option<Sheet>,
         cells: &mut Cells,
     ) -> Result<Option<(usize, usize, usize)>, Stop> {
         let from = *at;
-        let end = line_end(bytes, from)?;
-        let to = end - usize::from(bytes[from..end].ends_with(b"\r"));
-        if &bytes[from..to] == b"\\." {
+        if sheet::is_end(bytes, from)? {
+            *at = line_end(bytes, from)? + 1;
             self.place = Place::Statement;
-        } else if self.is_wanted {
-            cells.sql.clear();
-            copy::cells(bytes, from, to, &mut cells.sql).map_err(Stop::Fault)?;
-            self.check_width(from, cells)?;
-            return Ok(Some((from, to, end + 1)));
+            return Ok(None);
         }
-        *at = end + 1;
-        Ok(None)
+        let (to, end) = match sheet {
+            Some(sheet) => sheet.row(bytes, from, &mut cells.sql)?,
+            None => copy::line(bytes, from)?,
+        };
+        if !self.is_wanted {
+            *at = end;
+            return Ok(None);
+        }
+        if sheet.is_none() {
+            copy::cells(bytes, from, to, &mut cells.sql).map_err(Stop::Fault)?;
+        }
+        self.check_width(from, cells)?;
+        Ok(Some((from, to, end)))
     }
 
     /// The row at the start of `bytes`, which is at `origin` in the file.
@@ -435,11 +445,10 @@ impl Sql {
         let mut rules = context.rules;
         let there = std::mem::replace(&mut self.context, *context);
         let found = match context.shape {
-            Shape::Lines => line_end(bytes, 0).and_then(|end| {
-                let to = end - usize::from(bytes[..end].ends_with(b"\r"));
-                cells.sql.clear();
+            Shape::Lines => copy::line(bytes, 0).and_then(|(to, _)| {
                 copy::cells(bytes, 0, to, &mut cells.sql).map_err(Stop::Fault).map(|()| to)
             }),
+            Shape::Sheet(sheet) => sheet.row(bytes, 0, &mut cells.sql).map(|(to, _)| to),
             Shape::Set => assigned(bytes, 0, &mut rules, &mut cells.sql),
             Shape::Tuples if bytes.first().is_some_and(|b| *b != b'(') => lex::fault(0, "no row is here"),
             Shape::Tuples => lex::byte(bytes, 0).and_then(|_| tuple(bytes, 0, &mut rules, &mut cells.sql)),
@@ -497,7 +506,7 @@ impl Sql {
     /// are in memory must make no difference: what is not certain yet is none, and changes nothing.
     pub(super) fn behind(&mut self, bytes: &[u8], from: usize, is_end: bool) -> Option<usize> {
         let (place, end) = match (self.place, bytes.get(from)?) {
-            (Place::Copy, _) => return line_end(bytes, from).ok().map(|end| end + 1),
+            (Place::Copy(_), _) => return line_end(bytes, from).ok().map(|end| end + 1),
             (Place::Rows { .. }, b'(') => {
                 let end = lex::parentheses(bytes, from, self.context.rules).ok()?;
                 let is_row = self.is_followed(bytes, end, is_end);
@@ -520,7 +529,7 @@ impl Sql {
         limit: usize,
         cells: &mut Cells,
     ) -> Option<usize> {
-        if self.place == Place::Copy {
+        if matches!(self.place, Place::Copy(_)) {
             return self.behind(bytes, from, true);
         }
         let is_row = matches!(self.place, Place::Rows { .. });

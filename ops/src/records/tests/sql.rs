@@ -216,7 +216,61 @@ fn rows_of_copy() {
     assert!(texts("COPY g (id) FROM stdin;\n\\.\n").is_empty());
     assert!(refusal("a.sql", "COPY g (id) FROM stdin;\n1\n").contains("ends inside the rows of COPY"));
     assert!(refusal("a.sql", "COPY g (id) FROM stdin;\n1\t2\n\\.\n").contains("a row of 2 values"));
-    assert!(refusal("a.sql", "COPY g (id) FROM stdin WITH (FORMAT csv);\n1\n\\.\n").contains("another form"));
+    assert_eq!(texts("COPY g (id) FROM stdin WITH (FORMAT text, NULL '\\N');\n1\n\\.\n"), ["id='1'"]);
+}
+
+#[test]
+fn rows_of_copy_as_a_sheet() {
+    let read =
+        |options: &str, rows: &str| texts(&format!("COPY g (a, b) FROM stdin {options};\n{rows}\n\\.\n"));
+    for options in [
+        "WITH (FORMAT csv)",
+        "(format CSV, delimiter ',', null '', quote '\"')",
+        "CSV",
+        "WITH CSV NULL AS ''",
+    ] {
+        let rows = "1,x\r\n2,\n3,\"\"\n4,\"a \"\"b\"\", c\nd\n\\.\ne\"\n5,half \"quoted, \"cell\n\"6\",\\N";
+        let found = read(options, rows);
+        let first = ["a='1' b='x'", "a='2' b=null", "a='3' b=''", "a='4' b='a \"b\", c\nd\n\\.\ne'"];
+        assert_eq!(found[..4], first, "{options}");
+        assert_eq!(found[4..], ["a='5' b='half quoted, cell'", "a='6' b='\\N'"], "{options}");
+    }
+    let other = "(FORMAT csv, HEADER true, DELIMITER E'\\t', NULL '-', QUOTE '''', ESCAPE '\\')";
+    assert_eq!(
+        read(other, "'a\tb\nx'\ty\n1\t-\n'-'\t'it\\'s \\\\ \\n'"),
+        ["a='1' b=null", "a='-' b='it's \\ \\n'"]
+    );
+    assert_eq!(read("CSV HEADER DELIMITER AS ';'", "\"a\nx\";b\n1;2"), ["a='1' b='2'"]);
+    assert_eq!(read("WITH (FORMAT csv, HEADER off)", "a,b"), ["a='a' b='b'"]);
+    assert!(texts("COPY g (a) FROM stdin CSV HEADER;\n\\.\n").is_empty());
+    // A table that is not read has line ends inside of its cells too.
+    let dump =
+        "COPY other (a) FROM stdin CSV;\n\"\n\\.\nINSERT INTO g VALUES\"\n\\.\nINSERT INTO g (a) VALUES (1);";
+    let options = ReadOptions { table: Some("g".to_owned()), ..ReadOptions::default() };
+    let sample = sample("a.sql", dump.as_bytes());
+    let mut records = Records::open_with(&sample.path, std::path::Path::new("/"), &options).unwrap();
+    assert_eq!(records.next().unwrap().unwrap().field(0), Field::Json("1"));
+    assert!(records.next().unwrap().is_none());
+}
+
+#[test]
+fn a_sheet_of_copy_that_is_not_understood_is_refused() {
+    for options in [
+        "BINARY",
+        "WITH (FORMAT binary)",
+        "WITH (FORMAT csv, FORCE_NULL (a))",
+        "(FORMAT csv, DELIMITER ',,')",
+        "(FORMAT csv, DELIMITER '\"')",
+        "(FORMAT csv, ENCODING 'latin1')",
+        "(DELIMITER ';')",
+        "NULL 'x'",
+    ] {
+        let dump = format!("COPY g (id) FROM stdin {options};\n1\n\\.\n");
+        assert!(refusal("a.sql", &dump).contains("a form that is not read"), "{options}");
+    }
+    assert!(refusal("a.sql", "COPY g (a,b) FROM stdin CSV;\n1\n\\.\n").contains("a row of 1 values"));
+    let cut = refusal("a.sql", "COPY g (a) FROM stdin CSV;\n\"1\n\\.\n");
+    assert!(cut.contains("ends inside the rows of COPY"), "{cut}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Draws a chart as SVG: the frame with its axes here, the plots in the order of [`Plot`] below.
 
 use super::data::range;
-use super::scale::{Scale, shown};
+use super::scale::{Scale, brief, shown};
 use super::svg::{Anchor, LOOKS, Svg, px};
 use super::{Chart, Mark, Plot, Series};
 use crate::text::{ellipsis, one_line, thousands};
@@ -45,7 +45,7 @@ pub(in crate::report) fn svg(chart: &Chart, number: usize) -> String {
 
 /// About how wide a text is.
 fn width(text: &str) -> f64 {
-    text.chars().count() as f64 * 6.6
+    text.chars().count() as f64 * 7.0
 }
 
 fn name(text: &str) -> String {
@@ -130,21 +130,22 @@ fn bars(svg: &mut Svg, chart: &Chart, rows: &[(String, f64)]) -> f64 {
     let x = Scale::new(&chart.x, values, 6.0).between(frame.left, frame.right);
     let zero = x.place(x.min().max(0.0));
     x_axis(svg, frame, &x, &chart.x.label);
-    for (i, ((full, value), name)) in rows.iter().zip(&names).enumerate() {
-        let top = frame.top + ROW * i as f64 + 4.0;
+    let tops = (0..rows.len()).map(|i| frame.top + ROW * i as f64 + 4.0);
+    for (((full, value), name), top) in rows.iter().zip(&names).zip(tops.clone()) {
         svg.text("name", (frame.left - 8.0, top + 14.0), Anchor::End, name);
-        let text = shown(&chart.x, *value);
-        if !chart.x.holds(*value) {
-            svg.text("tick", (frame.left + 6.0, top + 14.0), Anchor::Start, &text);
-            continue;
+        if chart.x.holds(*value) {
+            let end = x.place(*value);
+            let title = format!("{}: {}", one_line(full), shown(&chart.x, *value));
+            svg.rect("class=\"s0\"", (zero.min(end), top), ((end - zero).abs(), ROW - 6.0), &title);
         }
-        let end = x.place(*value);
-        let title = format!("{}: {text}", one_line(full));
-        svg.rect("class=\"s0\"", (zero.min(end), top), ((end - zero).abs(), ROW - 6.0), &title);
-        svg.text("tick halo", (zero.max(end) + 5.0, top + 13.0), Anchor::Start, &text);
     }
     svg.line("axis", (zero, frame.top), (zero, frame.bottom));
     vertical_marks(svg, chart, frame, &x);
+    // Last, so that no reference line crosses a number.
+    for ((_, value), top) in rows.iter().zip(tops) {
+        let at = if chart.x.holds(*value) { zero.max(x.place(*value)) } else { frame.left };
+        svg.text("tick halo", (at + 5.0, top + 13.0), Anchor::Start, &brief(&chart.x, *value));
+    }
     frame.bottom + 46.0
 }
 
@@ -173,7 +174,7 @@ fn stacked(svg: &mut Svg, chart: &Chart, parts: &[String], rows: &[(String, Vec<
             svg.rect(&fill(part), (from, top), (to - from, ROW - 6.0), &title);
             sum += size;
         }
-        svg.text("tick halo", (x.place(sum) + 5.0, top + 13.0), Anchor::Start, &shown(&chart.x, sum));
+        svg.text("tick halo", (x.place(sum) + 5.0, top + 13.0), Anchor::Start, &brief(&chart.x, sum));
     }
     svg.line("axis", (frame.left, frame.top), (frame.left, frame.bottom));
     vertical_marks(svg, chart, frame, &x);
@@ -234,7 +235,7 @@ fn lines(svg: &mut Svg, chart: &Chart, series: &[Series]) -> f64 {
     let y = Scale::new(&chart.y, ys.chain(chart.marks().map(|mark| mark.at)), 5.0);
     let marks = chart.marks().map(|mark| mark_label(chart, mark));
     let names: Vec<String> = series.iter().map(|s| name(&s.name)).chain(marks).collect();
-    let room = names.iter().map(|name| width(name)).fold(0.0, f64::max) + 22.0;
+    let room = names.iter().map(|name| width(name)).fold(0.0, f64::max) + 30.0;
     let frame = Frame { left: margin(&y), right: WIDTH - room, top: 30.0, bottom: 30.0 + HEIGHT };
     let y = y.between(frame.bottom, frame.top);
     let x = Scale::new(&chart.x, xs, 6.0).between(frame.left, frame.right);
@@ -256,13 +257,13 @@ fn lines(svg: &mut Svg, chart: &Chart, series: &[Series]) -> f64 {
             svg.marker(look, *place, &title);
         }
         if let Some((_, place)) = held.last() {
-            ends.push((*place, &names[look]));
+            ends.push((*place, Some(look), &names[look]));
         }
     }
     for (mark, label) in chart.marks().zip(&names[series.len()..]) {
         let at = y.place(mark.at);
         svg.line("mark", (frame.left, at), (frame.right, at));
-        ends.push(((frame.right, at), label));
+        ends.push(((frame.right, at), None, label));
     }
     end_labels(svg, frame, ends);
     frame.bottom + 58.0
@@ -329,15 +330,18 @@ fn band(chart: &Chart, series: &Series, x: &Scale, y: &Scale) -> String {
     d
 }
 
-/// The names of lines at their ends, moved apart where they would overlap.
-fn end_labels(svg: &mut Svg, frame: Frame, mut ends: Vec<((f64, f64), &String)>) {
+/// The names of lines at their ends with the markers of those lines, moved apart where they would overlap.
+fn end_labels(svg: &mut Svg, frame: Frame, mut ends: Vec<((f64, f64), Option<usize>, &String)>) {
     ends.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
     let total = 15.0 * ends.len() as f64;
     let mut free = frame.top - 7.0;
-    for (i, ((_, y), name)) in ends.iter().enumerate() {
+    for (i, ((_, y), look, name)) in ends.iter().enumerate() {
         let below = total - 15.0 * i as f64;
         let at = y.max(free).min((frame.bottom + 15.0 - below).max(free));
-        svg.text("name halo", (frame.right + 10.0, at + 4.0), Anchor::Start, name);
+        if let Some(look) = look {
+            svg.marker(*look, (frame.right + 12.0, at), "");
+        }
+        svg.text("name halo", (frame.right + 20.0, at + 4.0), Anchor::Start, name);
         free = at + 15.0;
     }
 }

@@ -304,8 +304,18 @@ pub(super) fn shown(axis: &Axis, value: f64) -> String {
     significant(value)
 }
 
+/// A value as it stands beside its bar: four significant digits, or a date.
+pub(super) fn brief(axis: &Axis, value: f64) -> String {
+    if axis.kind == Kind::Time || !value.is_finite() { shown(axis, value) } else { digits(value, 4) }
+}
+
 /// Six significant digits without zeros in vain; whole numbers whole.
 pub(super) fn significant(value: f64) -> String {
+    digits(value, 6)
+}
+
+/// So many significant digits, and never fewer than a whole number has.
+fn digits(value: f64, significant: usize) -> String {
     let size = value.abs();
     if value == 0.0 {
         return "0".to_owned();
@@ -314,11 +324,12 @@ pub(super) fn significant(value: f64) -> String {
         return format!("{value:.0}");
     }
     if !(1e-4..1e15).contains(&size) {
-        let text = format!("{value:.5e}");
+        let text = format!("{value:.0$e}", significant - 1);
         let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
         return format!("{}e{power}", trim(mantissa));
     }
-    let digits = (0..=9).find(|n| size * 10_f64.powi(*n) >= 1e5).unwrap_or(9);
+    let enough = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5][significant - 1];
+    let digits = (0..=9).find(|n| size * 10_f64.powi(*n) >= enough).unwrap_or(9);
     let digits = usize::try_from(digits).unwrap_or(0);
     trim(&format!("{value:.digits$}")).to_owned()
 }

@@ -103,6 +103,27 @@ fn bars_are_long_as_their_numbers() {
 }
 
 #[test]
+fn numbers_beside_bars_are_short_and_no_reference_line_crosses_them() {
+    let rows = [("a", 77.160_49), ("b", 1554.59), ("c", 12_345_678.0), ("d", 0.838_968)];
+    let chart = Chart::bars("t", Axis::linear("x"), rows).mark(80.0, "good above");
+    let drawing = svg(&chart, 1);
+    for text in [">77.16<", ">1555<", ">12345678<", ">0.839<", "<title>a: 77.1605</title>"] {
+        assert!(drawing.contains(text), "{text}: {drawing}");
+    }
+    assert!(drawing.find("class=\"mark\"") < drawing.find(">77.16<"), "{drawing}");
+}
+
+#[test]
+fn a_name_beside_a_line_has_the_marker_of_the_line() {
+    let series = ["one", "two"].map(|name| Series::new(name, [[0.0, 1.0], [1.0, 0.0]]));
+    let drawing = svg(&Chart::lines("t", Axis::linear("x"), Axis::linear("y"), series), 1);
+    for (look, name) in [("s0", "one"), ("s1", "two")] {
+        let before = &drawing[..drawing.find(&format!(">{name}</text>")).unwrap()];
+        assert!(before.lines().rev().nth(1).unwrap().contains(&format!("class=\"m {look}\"")), "{drawing}");
+    }
+}
+
+#[test]
 fn lines_have_a_shape_in_characters() {
     let rising = Series::new("r", (0..8).map(|i| [f64::from(i), f64::from(i)]));
     let broken = Series::new("b", [[0.0, 1.0], [1.0, f64::NAN], [2.0, 1.0]]);

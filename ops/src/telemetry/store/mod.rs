@@ -32,10 +32,11 @@ pub use self::health::WRITERS;
 pub use self::job::{Event, Job};
 pub use self::ledger::{Dropped, FlushReport, Ledger, Recovered, Stats};
 pub use self::options::{Durability, Full, OnClose, StoreOptions};
+pub(crate) use self::sink::widen;
 pub use self::sink::{Driver, Sink, SinkError};
 pub(crate) use self::spill::spill_files;
 pub use self::table::{Column, Dialect, Kind, Table};
-pub use self::value::{Row, RowWriter, Value, Values};
+pub use self::value::{Changes, Row, RowWriter, Value, Values};
 
 use self::queue::Queue;
 use self::writer::Writer;

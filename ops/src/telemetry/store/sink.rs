@@ -85,3 +85,36 @@ pub trait Sink: Send {
     /// Reading through this connection, for a database that only it can see.
     fn as_reader(&mut self) -> Option<&mut dyn Reader>;
 }
+
+/// An insert of one row of `width` values as one of `count` rows; `None` for any other statement.
+pub(crate) fn widen(sql: &str, width: usize, count: usize) -> Option<String> {
+    let places: Vec<String> = (1..=width).map(|i| format!("${i}")).collect();
+    let head = sql.strip_prefix("INSERT INTO ")?.strip_suffix(&format!(" VALUES ({})", places.join(", ")))?;
+    if count < 2 || width == 0 || head.contains('$') {
+        return None;
+    }
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=width).map(|i| format!("${}", row * width + i)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..count).map(row).collect();
+    Some(format!("INSERT INTO {head} VALUES {}", rows.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_insert_is_widened() {
+        let wide = widen("INSERT INTO t (a, b) VALUES ($1, $2)", 2, 2);
+        assert_eq!(wide.as_deref(), Some("INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)"));
+        for sql in [
+            "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($1, $2)",
+            "UPDATE t SET a = $1 WHERE b = $2",
+        ] {
+            assert_eq!(widen(sql, 2, 2), None, "{sql}");
+        }
+    }
+}

@@ -72,7 +72,7 @@ pub struct RowWriter<'a> {
 }
 
 impl<'a> RowWriter<'a> {
-    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
         Self { bytes }
     }
 
@@ -117,19 +117,25 @@ pub(super) fn length(n: usize) -> [u8; 4] {
 }
 
 /// The values of a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Row<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// The values in order.
     pub fn values(self) -> Values<'a> {
         Values { bytes: self.bytes }
+    }
+
+    /// The values in order, `None` for each that is the same as the one of `before` in its place: who still holds that
+    /// one need not take it again, and most values of telemetry are those of the row before.
+    pub fn changes(self, before: Self) -> Changes<'a> {
+        Changes { bytes: self.bytes, before: before.bytes }
     }
 }
 
@@ -145,25 +151,62 @@ impl<'a> Iterator for Values<'a> {
     /// Ends early at bytes that are no value; only a spill file that passed its checksum could hold such, and the
     /// database then misses a parameter.
     fn next(&mut self) -> Option<Value<'a>> {
-        let (tag, rest) = self.bytes.split_first()?;
-        let (value, rest) = match tag {
-            0 => (Value::Null, rest),
-            1 => rest.split_first_chunk().map(|(n, rest)| (Value::Int(i64::from_le_bytes(*n)), rest))?,
-            2 => rest.split_first_chunk().map(|(x, rest)| (Value::Real(f64::from_le_bytes(*x)), rest))?,
-            3 | 4 => (Value::Bool(*tag == 4), rest),
-            5 => {
-                let (content, rest) = take_content(rest)?;
-                (Value::Text(std::str::from_utf8(content).ok()?), rest)
-            }
-            6 => {
-                let (content, rest) = take_content(rest)?;
-                (Value::Bytes(content), rest)
-            }
-            _ => return None,
-        };
+        let (value, rest) = self.bytes.split_at_checked(value_length(self.bytes)?)?;
         self.bytes = rest;
-        Some(value)
+        read_value(value)
     }
+}
+
+/// Iterates over the values of a row that differ from those of another one.
+#[derive(Debug, Clone)]
+pub struct Changes<'a> {
+    bytes: &'a [u8],
+    before: &'a [u8],
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = Option<Value<'a>>;
+
+    /// Ends early where [`Values`] does.
+    #[inline]
+    fn next(&mut self) -> Option<Option<Value<'a>>> {
+        let length = value_length(self.bytes)?;
+        let (value, rest) = self.bytes.split_at_checked(length)?;
+        // Its length is part of a value, so bytes that are the same are the same value.
+        let is_same = match length {
+            1 => self.before.first() == value.first(),
+            9 => self.before.first_chunk::<9>() == value.first_chunk(),
+            _ => self.before.get(..length) == Some(value),
+        };
+        let passed = if is_same { length } else { value_length(self.before).unwrap_or(0) };
+        self.before = self.before.get(passed..).unwrap_or_default();
+        self.bytes = rest;
+        if is_same { Some(None) } else { read_value(value).map(Some) }
+    }
+}
+
+/// How many bytes the first value takes.
+#[inline]
+fn value_length(bytes: &[u8]) -> Option<usize> {
+    Some(match bytes.first()? {
+        0 | 3 | 4 => 1,
+        1 | 2 => 9,
+        5 | 6 => 5 + usize::try_from(u32::from_le_bytes(*bytes[1..].first_chunk()?)).ok()?,
+        _ => return None,
+    })
+}
+
+fn read_value(bytes: &[u8]) -> Option<Value<'_>> {
+    let (tag, content) = bytes.split_first()?;
+    Some(match tag {
+        0 => Value::Null,
+        1 => Value::Int(i64::from_le_bytes(*content.first_chunk()?)),
+        2 => Value::Real(f64::from_le_bytes(*content.first_chunk()?)),
+        3 | 4 => Value::Bool(*tag == 4),
+        5 => Value::Text(std::str::from_utf8(content.get(4..)?).ok()?),
+        6 => Value::Bytes(content.get(4..)?),
+        _ => return None,
+    })
 }
 
 /// Content with its length before it, and what follows.
@@ -211,14 +254,36 @@ mod tests {
         ]
     }
 
+    fn row(values: &[Owned]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut writer = RowWriter::new(&mut bytes);
+        for value in values {
+            writer.put(value.value());
+        }
+        bytes
+    }
+
     proptest! {
+        /// Whoever keeps the values of the row before and takes what has changed holds the row.
+        #[test]
+        fn changes_over_the_row_before_make_the_row(
+            pairs in proptest::collection::vec((any_value(), any_value(), any::<bool>()), 0..20),
+            cut in 0_usize..20,
+        ) {
+            let before: Vec<Owned> = pairs.iter().map(|(a, ..)| a.clone()).collect();
+            let mut after: Vec<Owned> =
+                pairs.into_iter().map(|(a, b, is_same)| if is_same { a } else { b }).collect();
+            after.truncate(cut);
+            let (before_bytes, after_bytes) = (row(&before), row(&after));
+            let changes: Vec<_> = Row::new(&after_bytes).changes(Row::new(&before_bytes)).collect();
+            let held = |i: usize| changes[i].unwrap_or_else(|| before[i].value());
+            let found: Vec<_> = (0..changes.len()).map(held).collect();
+            prop_assert_eq!(found, after.iter().map(Owned::value).collect::<Vec<_>>());
+        }
+
         #[test]
         fn what_is_put_comes_out(values in proptest::collection::vec(any_value(), 0..20)) {
-            let mut bytes = Vec::new();
-            let mut writer = RowWriter::new(&mut bytes);
-            for value in &values {
-                writer.put(value.value());
-            }
+            let bytes = row(&values);
             let read: Vec<_> = Row::new(&bytes).values().collect();
             prop_assert_eq!(read, values.iter().map(Owned::value).collect::<Vec<_>>());
         }
@@ -226,6 +291,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = Row::new(&bytes).values().count();
+            let _ = Row::new(&bytes).changes(Row::new(&bytes[bytes.len() / 2..])).count();
         }
     }
 }

@@ -23,6 +23,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const REPLAY_SLICE: Duration = Duration::from_millis(100);
 /// At most this many bytes are read from, or flushed to, a spill file at once.
 const SPILL_PIECE: usize = 2 << 20;
+/// A spill file that does not take so few bytes takes nothing.
+const SPILL_PIECE_MIN: usize = 4 << 10;
 
 /// Spilled jobs on their way into the database, with the tables that the file defines.
 #[derive(Debug)]
@@ -346,15 +348,23 @@ impl Writer {
             self.next_try.get_or_insert(Instant::now() + self.pause);
         }
         let own = self.replays.last_mut().expect("it was made");
+        let mut most = SPILL_PIECE;
         while !jobs.is_empty() {
             let mut after = *jobs;
             let mut count = 0_u64;
-            while jobs.bytes.len() - after.bytes.len() < SPILL_PIECE && after.take_job().is_some() {
+            while jobs.bytes.len() - after.bytes.len() < most && after.take_job().is_some() {
                 count += 1;
             }
             let piece = &jobs.bytes[..jobs.bytes.len() - after.bytes.len()];
             let appended = own.spill.append(piece, &self.shapes, self.options.spill_bytes_max);
-            appended.map_err(|error| format!("failed to write the spill file: {error}"))?;
+            if let Err(error) = appended {
+                if most <= SPILL_PIECE_MIN {
+                    return Err(format!("failed to write the spill file: {error}"));
+                }
+                // A disk that has no room for all of it may have room for a part.
+                most /= 8;
+                continue;
+            }
             *jobs = after;
             self.queue.settle(|books| {
                 books.spilled += count;

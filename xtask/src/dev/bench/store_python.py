@@ -40,8 +40,8 @@ def grouped(path, jobs):
                 group.append(jobs.get_nowait())
             except queue.Empty:
                 break
-        if END in group:
-            group.remove(END)
+        if group[-1] is END:
+            group.pop()
             ended = True
         conn.execute("BEGIN IMMEDIATE")
         conn.executemany(INSERT, group)
@@ -49,18 +49,23 @@ def grouped(path, jobs):
 
 
 def per_job(path, jobs):
-    # Journal and flushing are SQLite's own; what makes the table is looked up for every job and run for the first.
+    # Journal and flushing are SQLite's own. What a job needs in the schema is looked up under a lock, run when it was not
+    # before, and committed ahead of the job.
     ensured, lock = set(), threading.Lock()
     while (job := jobs.get()) is not END:
-        conn = sqlite3.connect(path, timeout=30.0)
+        work, needed = job
+        conn = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
         try:
             conn.execute("PRAGMA foreign_keys = ON")
             with lock:
-                if CREATE not in ensured:
-                    conn.execute(CREATE)
-                    conn.commit()
-                    ensured.add(CREATE)
-            conn.execute(INSERT, job)
+                cursor = conn.cursor()
+                for ddl in needed:
+                    if ddl not in ensured:
+                        cursor.execute(ddl)
+                        ensured.add(ddl)
+                conn.commit()
+                cursor.close()
+            work(conn)
             conn.commit()
         except Exception:
             conn.rollback()
@@ -70,7 +75,13 @@ def per_job(path, jobs):
             jobs.task_done()
 
 
+def task(producer, n):
+    row = event(producer, n)
+    return lambda conn: conn.execute(INSERT, row), (CREATE,)
+
+
 def produce(jobs, producer, count, waits):
+    make = event if way == "grouped" else task
     clock = time.perf_counter
     began = clock()
     for n in range(count):
@@ -79,7 +90,7 @@ def produce(jobs, producer, count, waits):
             if early > 0:
                 time.sleep(early)
         before = clock()
-        jobs.put(event(producer, n))
+        jobs.put(make(producer, n))
         waits.append(clock() - before)
 
 

@@ -33,8 +33,10 @@ pub(crate) struct Args {
 enum Part {
     /// 1 million desired rows with 1 million live ones, in SQLite and PostgreSQL
     Compare,
-    /// 400,000 changes of a table of 500,000 rows, in SQLite and PostgreSQL
-    Apply,
+    /// 400,000 changes of a table of 500,000 rows in SQLite
+    ApplySqlite,
+    /// The same in PostgreSQL
+    ApplyPostgres,
     /// Changes through PostgREST, with and without its functions
     Postgrest,
 }
@@ -65,8 +67,11 @@ pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
     if is_wanted(Part::Compare) {
         change.compare(args.rows)?;
     }
-    if is_wanted(Part::Apply) {
-        change.apply()?;
+    if is_wanted(Part::ApplySqlite) {
+        change.apply_sqlite()?;
+    }
+    if is_wanted(Part::ApplyPostgres) {
+        change.apply_postgres()?;
     }
     if is_wanted(Part::Postgrest) {
         change.postgrest()?;

@@ -1,6 +1,6 @@
-//! SHA-256 beside the reading: what was read goes to a thread of its own, so that hashing costs the reader a copy.
+//! SHA-256 beside the reading or writing: the bytes go to a thread of its own, so that hashing costs the caller a copy.
 //!
-//! It hashes the very bytes that were read, not the file once more, which may have changed meanwhile.
+//! It hashes the very bytes that were read or written, not the file once more, which may have changed meanwhile.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ const WAITING: usize = 4;
 
 /// A digest that grows.
 #[derive(Debug, Default)]
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     /// The digest of the first chunk, and after the end that of all of them.
     here: Sha256,
     thread: Option<Thread>,
@@ -28,7 +28,10 @@ struct Thread {
 
 impl Hasher {
     /// Adds bytes. The thread starts with the second chunk.
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let is_first = self.bytes == 0;
         self.bytes += bytes.len() as u64;
         if is_first {
@@ -43,12 +46,12 @@ impl Hasher {
     }
 
     /// Bytes so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Waits for the thread. Nothing is added after this.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(Thread { chunks, digest, .. }) = self.thread.take() {
             drop(chunks);
             self.here = digest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -56,7 +59,7 @@ impl Hasher {
     }
 
     /// The digest of all bytes, after the end.
-    pub(super) fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         crate::ids::hex(&self.here.clone().finalize())
     }
 }

@@ -1,8 +1,0 @@
-//! Any bytes as JSON.
-
-#![no_main]
-
-#[path = "../entry.rs"]
-mod entry;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entry::check(ops::records::Format::Json, bytes));

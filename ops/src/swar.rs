@@ -1,0 +1,114 @@
+//! Looks at eight bytes at a time, in one register. Nothing here knows what the bytes mean.
+//!
+//! A mark is the highest bit of a byte that was looked for. All marks of a word are exact.
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// Marks the bytes of a word that are this one.
+pub(crate) fn equal(word: u64, byte: u8) -> u64 {
+    let other = word ^ (ONES * u64::from(byte));
+    !((other & !HIGH).wrapping_add(!HIGH) | other) & HIGH
+}
+
+/// Marks the bytes from `first` to `last`, which are ASCII both.
+pub(crate) fn between(word: u64, first: u8, last: u8) -> u64 {
+    let low = word & !HIGH;
+    let from = low.wrapping_add(ONES * u64::from(0x80 - first));
+    let behind = low.wrapping_add(ONES * u64::from(0x7f - last));
+    from & !behind & !word & HIGH
+}
+
+/// Marks the bytes that are not from `first` to `last`, which are ASCII both.
+pub(crate) fn not_between(word: u64, first: u8, last: u8) -> u64 {
+    !between(word, first, last) & HIGH
+}
+
+/// Marks the bytes that are not ASCII.
+pub(crate) fn wide(word: u64) -> u64 {
+    word & HIGH
+}
+
+/// Marks the bytes that are neither ASCII letters nor digits.
+pub(crate) fn not_alphanumeric(word: u64) -> u64 {
+    // The bit in which small letters differ from capitals.
+    let small = word | (ONES << 5);
+    !(between(small, b'a', b'z') | between(word, b'0', b'9')) & HIGH
+}
+
+/// Eight bytes from an offset on, if there are so many.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let chunk = bytes.get(at..)?.first_chunk()?;
+    Some(u64::from_le_bytes(*chunk))
+}
+
+/// How many bytes stand before the first mark; eight when there is none.
+pub(crate) fn before(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// The offset from `at` on of the first byte that is found: by its mark, or one of the last few by itself. The length of
+/// `bytes` if there is none.
+pub(crate) fn find(
+    bytes: &[u8],
+    mut at: usize,
+    marks: impl Fn(u64) -> u64,
+    is_found: impl Fn(u8) -> bool,
+) -> usize {
+    while let Some(word) = word(bytes, at) {
+        let clean = before(marks(word));
+        at += clean;
+        if clean < 8 {
+            return at;
+        }
+    }
+    while bytes.get(at).is_some_and(|byte| !is_found(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// The characters of a text that are not ASCII, from an offset on, with their offsets.
+pub(crate) fn beyond_ascii(text: &str, mut at: usize) -> impl Iterator<Item = (usize, char)> {
+    std::iter::from_fn(move || {
+        at = find(text.as_bytes(), at, wide, |byte| !byte.is_ascii());
+        let found = (at, text[at..].chars().next()?);
+        at += found.1.len_utf8();
+        Some(found)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn marks_are_exact(bytes in proptest::array::uniform8(any::<u8>()), byte in any::<u8>(), a in 0..128_u8, b in 0..128_u8) {
+            let word = u64::from_le_bytes(bytes);
+            let (first, last) = (a.min(b), a.max(b));
+            let expect = |is: &dyn Fn(u8) -> bool| u64::from_le_bytes(bytes.map(|b| u8::from(is(b)) << 7));
+            prop_assert_eq!(equal(word, byte), expect(&|b| b == byte));
+            prop_assert_eq!(equal(word, bytes[3]), expect(&|b| b == bytes[3]));
+            prop_assert_eq!(between(word, first, last), expect(&|b| (first..=last).contains(&b)));
+            prop_assert_eq!(not_between(word, first, last), expect(&|b| !(first..=last).contains(&b)));
+            prop_assert_eq!(wide(word), expect(&|b| !b.is_ascii()));
+            prop_assert_eq!(not_alphanumeric(word), expect(&|b| !b.is_ascii_alphanumeric()));
+        }
+
+        #[test]
+        fn the_first_one_is_found(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in 0..9_usize) {
+            let from = from.min(bytes.len());
+            let found = find(&bytes, from, |word| equal(word, 7) | wide(word), |byte| byte == 7 || byte >= 128);
+            let expected = bytes[from..].iter().position(|byte| *byte == 7 || *byte >= 128);
+            prop_assert_eq!(found, expected.map_or(bytes.len(), |at| from + at));
+        }
+
+        #[test]
+        fn characters_beyond_ascii(text in any::<String>()) {
+            let expected: Vec<(usize, char)> = text.char_indices().filter(|(_, c)| !c.is_ascii()).collect();
+            prop_assert_eq!(beyond_ascii(&text, 0).collect::<Vec<_>>(), expected);
+        }
+    }
+}
