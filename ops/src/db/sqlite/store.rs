@@ -4,11 +4,12 @@
 //! token inside that transaction, so a worker that lost its lease changes nothing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior};
 
+use super::telemetry::STATEMENTS;
 use super::{SqliteTelemetry, account, tables};
 use crate::clock::Stamp;
 use crate::db::DbError;
@@ -22,8 +23,8 @@ use crate::telemetry::{EventRow, Rejection};
 /// An open database whose migrations are all applied.
 #[derive(Debug)]
 pub struct SqliteStore {
-    conn: Connection,
-    /// Writes the accounts of attempts, with their events, through a connection of its own.
+    conn: Arc<Mutex<Connection>>,
+    /// Writes the accounts of attempts, with their events, through the same connection.
     telemetry: telemetry::Store,
 }
 
@@ -71,6 +72,7 @@ impl SqliteStore {
         let open = || -> Result<Connection, rusqlite::Error> {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             conn.busy_timeout(LOCK_TIMEOUT)?;
+            conn.set_prepared_statement_cache_capacity(STATEMENTS);
             // Without the table of events SQLite would refuse every statement on a table that refers to it,
             // and an attempt would be lost with its event.
             let keys = tables::exists(&conn, "table", "token_estimation_v2_events")?;
@@ -95,10 +97,15 @@ impl SqliteStore {
         };
         // An attempt takes minutes and is accounted for once: there is nothing to queue, and the answer is needed.
         let options = StoreOptions { debug: true, lock_timeout: LOCK_TIMEOUT, ..StoreOptions::default() };
-        let driver = Arc::new(SqliteTelemetry::guest(path));
+        let conn = Arc::new(Mutex::new(conn));
+        let driver = Arc::new(SqliteTelemetry::guest(path, &conn));
         let telemetry =
             telemetry::Store::with_driver(driver, options).map_err(|e| DbError::new(failed(), e))?;
         Ok(Self { conn, telemetry })
+    }
+
+    fn conn(&self) -> MutexGuard<'_, Connection> {
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the telemetry store write an account; what the database has against it, if anything.
@@ -139,8 +146,9 @@ impl SqliteStore {
         what: &str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
+        let mut conn = self.conn();
         let run = || -> Result<T, Failure> {
-            let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = work(&tx)?;
             tx.commit()?;
             Ok(value)
@@ -153,7 +161,7 @@ impl SqliteStore {
         what: &str,
         work: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
-        work(&self.conn).map_err(|error| DbError::new(what, error).into())
+        work(&self.conn()).map_err(|error| DbError::new(what, error).into())
     }
 }
 

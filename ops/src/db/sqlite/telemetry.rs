@@ -5,6 +5,7 @@
 //! every group, because SQLite goes on writing into a file that was deleted.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
@@ -24,7 +25,7 @@ pub(super) const TRIGGER: &str = "trigger: ";
 /// How old what a guest has committed may become before it is on disk for good, where the database has a write-ahead log.
 const GUEST_FLUSH: Duration = Duration::from_millis(100);
 /// Statements that stay prepared.
-const STATEMENTS: usize = 64;
+pub(super) const STATEMENTS: usize = 64;
 
 /// A SQLite database that telemetry is written to.
 #[derive(Debug)]
@@ -33,34 +34,49 @@ pub struct SqliteTelemetry {
     path: Option<PathBuf>,
     durability: Durability,
     lock_timeout: Duration,
-    is_guest: bool,
+    host: Option<Host>,
+}
+
+/// A connection that is somebody else's, and which file it is to.
+#[derive(Debug)]
+struct Host {
+    conn: Arc<Mutex<Connection>>,
+    id: Option<FileId>,
 }
 
 impl SqliteTelemetry {
     /// The database in the file at `path`, which is made when it is missing. Readers wait `lock_timeout` for a lock.
     pub fn file(path: &Path, durability: Durability, lock_timeout: Duration) -> Self {
-        Self { path: Some(path.to_path_buf()), durability, lock_timeout, is_guest: false }
+        Self { path: Some(path.to_path_buf()), durability, lock_timeout, host: None }
     }
 
-    /// The database in the file at `path`, which is somebody else's: its journal mode stays as it is. Without a write-ahead
-    /// log every commit is flushed; with one, a commit that follows another within a moment is flushed with a later one:
-    /// a power cut may undo it, no kill can.
-    pub(super) fn guest(path: &Path) -> Self {
-        Self { is_guest: true, ..Self::file(path, Durability::Power, Duration::ZERO) }
+    /// The database in the file at `path`, through a connection of somebody else, who sees to its settings: each of two
+    /// that write in turn would have to read again what it knew. Without a write-ahead log every commit is flushed; with
+    /// one, a commit that follows another within a moment is flushed with a later one: a power cut may undo it, no kill can.
+    pub(super) fn guest(path: &Path, conn: &Arc<Mutex<Connection>>) -> Self {
+        let host = Host { conn: Arc::clone(conn), id: id_of(path) };
+        Self { host: Some(host), ..Self::file(path, Durability::Power, Duration::ZERO) }
     }
 
     /// A database in memory, which only the store itself can see.
     pub fn memory() -> Self {
-        Self { path: None, durability: Durability::Process, lock_timeout: Duration::ZERO, is_guest: false }
+        Self { path: None, durability: Durability::Process, lock_timeout: Duration::ZERO, host: None }
     }
 }
 
 impl Driver for SqliteTelemetry {
     fn connect(&self) -> Result<Box<dyn Sink>, SinkError> {
-        Ok(Box::new(
-            SqliteSink::open(self.path.as_deref(), self.durability, self.is_guest)
-                .map_err(|error| classify(&error))?,
-        ))
+        let path = self.path.as_deref();
+        let sink = match &self.host {
+            None => SqliteSink::open(path, self.durability),
+            // It would go on writing into a file that is gone.
+            Some(host) if path.and_then(id_of) != host.id => {
+                let text = "the file is another one by now".to_owned();
+                return Err(SinkError::Unavailable { text, is_lost: true });
+            }
+            Some(host) => SqliteSink::visit(path, &host.conn),
+        };
+        Ok(Box::new(sink.map_err(|error| classify(&error))?))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, DbError> {
@@ -83,7 +99,9 @@ impl Driver for SqliteTelemetry {
     }
 
     fn spill_place(&self) -> (Option<PathBuf>, String) {
-        let Some(path) = self.path.as_ref().filter(|_| !self.is_guest) else { return (None, String::new()) };
+        let Some(path) = self.path.as_ref().filter(|_| self.host.is_none()) else {
+            return (None, String::new());
+        };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         (path.parent().map(Path::to_path_buf), format!("{name}-telemetry"))
     }
@@ -105,7 +123,7 @@ impl Reader for Owned {
 struct SqliteSink {
     /// `None` where there is no log, or where it is not ours. Ends before the connection, which closes the log.
     checkpointer: Option<Checkpointer>,
-    conn: Connection,
+    conn: Arc<Mutex<Connection>>,
     known: Known,
     /// Where the database is, and which file that was; `None` in memory.
     place: Option<(PathBuf, Option<FileId>)>,
@@ -117,11 +135,10 @@ struct SqliteSink {
 }
 
 impl SqliteSink {
-    fn open(path: Option<&Path>, durability: Durability, is_guest: bool) -> Result<Self, Error> {
+    fn open(path: Option<&Path>, durability: Durability) -> Result<Self, Error> {
         let conn = match path {
             Some(path) => {
-                let create = if is_guest { OpenFlags::empty() } else { OpenFlags::SQLITE_OPEN_CREATE };
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | create;
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
                 Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
             }
             None => Connection::open_in_memory()?,
@@ -129,26 +146,37 @@ impl SqliteSink {
         // First of all, because everything after it may meet a lock.
         conn.busy_timeout(LOCK_SLICE)?;
         conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        let sets_mode = path.is_some() && !is_guest;
-        if sets_mode && conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? != "wal"
+        if path.is_some()
+            && conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? != "wal"
         {
             // This does not wait for a lock, whatever the timeout; the store tries again.
             conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
         }
-        // Without the table of events SQLite would refuse every statement on a table that refers to it.
-        let keys = !is_guest || tables::exists(&conn, "table", "token_estimation_v2_events")?;
-        conn.pragma_update(None, "foreign_keys", keys)?;
-        let has_log = conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal";
-        let flushed = (is_guest && has_log).then(Instant::now);
-        if has_log {
+        conn.pragma_update(None, "foreign_keys", true)?;
+        if has_log(&conn)? {
             conn.pragma_update(None, "wal_autocheckpoint", super::store::CHECKPOINT_PAGES)?;
         }
-        let always_durable = durability == Durability::Power && flushed.is_none();
-        conn.pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
-        let id = |path: &Path| std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata));
-        let place = path.map(|path| (path.to_path_buf(), id(path)));
+        let is_durable = durability == Durability::Power;
+        let sink = Self::new(Arc::new(Mutex::new(conn)), path, is_durable, None)?;
+        Ok(Self { checkpointer: path.map(Checkpointer::new), ..sink })
+    }
+
+    /// Takes part in a connection that is to the file at `path`.
+    fn visit(path: Option<&Path>, conn: &Arc<Mutex<Connection>>) -> Result<Self, Error> {
+        let has_log = has_log(&lock(conn))?;
+        Self::new(Arc::clone(conn), path, !has_log, has_log.then(Instant::now))
+    }
+
+    fn new(
+        conn: Arc<Mutex<Connection>>,
+        path: Option<&Path>,
+        always_durable: bool,
+        flushed: Option<Instant>,
+    ) -> Result<Self, Error> {
+        lock(&conn).pragma_update(None, "synchronous", if always_durable { "full" } else { "normal" })?;
+        let place = path.map(|path| (path.to_path_buf(), id_of(path)));
         Ok(Self {
-            checkpointer: path.filter(|_| sets_mode).map(Checkpointer::new),
+            checkpointer: None,
             conn,
             known: Known::new(),
             place,
@@ -159,8 +187,22 @@ impl SqliteSink {
         })
     }
 
+    fn conn(&self) -> MutexGuard<'_, Connection> {
+        lock(&self.conn)
+    }
+
+    fn set_durable(&mut self, is_durable: bool) -> Result<(), SinkError> {
+        if is_durable != self.is_durable {
+            let level = if is_durable { "full" } else { "normal" };
+            self.conn().pragma_update(None, "synchronous", level).map_err(|error| classify(&error))?;
+            self.is_durable = is_durable;
+        }
+        Ok(())
+    }
+
     fn run(&self, sql: &str) -> Result<(), SinkError> {
-        let run = || self.conn.prepare_cached(sql)?.execute([]);
+        let conn = self.conn();
+        let run = || conn.prepare_cached(sql)?.execute([]);
         run().map(drop).map_err(|error| classify(&error))
     }
 }
@@ -175,12 +217,7 @@ impl Sink for SqliteSink {
         if is_due {
             self.flushed = Some(Instant::now());
         }
-        let is_durable = is_durable || self.always_durable || is_due;
-        if is_durable != self.is_durable {
-            let level = if is_durable { "full" } else { "normal" };
-            self.conn.pragma_update(None, "synchronous", level).map_err(|error| classify(&error))?;
-            self.is_durable = is_durable;
-        }
+        self.set_durable(is_durable || self.always_durable || is_due)?;
         self.run("BEGIN IMMEDIATE")
     }
 
@@ -189,12 +226,13 @@ impl Sink for SqliteSink {
         if let Some(checkpointer) = &mut self.checkpointer {
             checkpointer.committed();
         }
-        Ok(())
+        // What the host does next need not be flushed.
+        if self.flushed.is_some() { self.set_durable(false) } else { Ok(()) }
     }
 
     fn rollback(&mut self) {
         // Some errors have undone the transaction already.
-        if !self.conn.is_autocommit() {
+        if !self.conn().is_autocommit() {
             self.is_broken = self.run("ROLLBACK").is_err();
         }
     }
@@ -208,7 +246,7 @@ impl Sink for SqliteSink {
     }
 
     fn undo(&mut self) -> Result<(), SinkError> {
-        if self.conn.is_autocommit() {
+        if self.conn().is_autocommit() {
             // The whole transaction is gone, and with it the jobs before this one.
             return Err(SinkError::Unavailable {
                 text: "the transaction was undone".to_owned(),
@@ -220,21 +258,21 @@ impl Sink for SqliteSink {
     }
 
     fn columns(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
-        tables::columns(&self.conn, table).map_err(|error| classify(&error))
+        tables::columns(&self.conn(), table).map_err(|error| classify(&error))
     }
 
     fn demanded(&mut self, table: &str) -> Result<Vec<String>, SinkError> {
-        tables::demanded(&self.conn, table).map_err(|error| classify(&error))
+        tables::demanded(&self.conn(), table).map_err(|error| classify(&error))
     }
 
     fn ensure_sql(&mut self, sql: &str) -> Result<(), SinkError> {
-        self.conn.execute(sql, []).map(drop).map_err(|error| classify(&error))
+        self.conn().execute(sql, []).map(drop).map_err(|error| classify(&error))
     }
 
     fn rows(&mut self, sql: &str, rows: &mut dyn Iterator<Item = Row<'_>>) -> Result<(), SinkError> {
         let mut bytes = 0;
         let mut rows = rows.inspect(|row| bytes += row.len());
-        let written = insert::rows(&self.conn, &mut self.known, sql, &mut rows, classify);
+        let written = insert::rows(&lock(&self.conn), &mut self.known, sql, &mut rows, classify);
         if let Some(checkpointer) = &mut self.checkpointer {
             checkpointer.add(bytes);
         }
@@ -242,8 +280,9 @@ impl Sink for SqliteSink {
     }
 
     fn number(&mut self, sql: &str, key: &str) -> Result<Option<i64>, SinkError> {
+        let conn = self.conn();
         let read = || {
-            let mut statement = self.conn.prepare_cached(sql)?;
+            let mut statement = conn.prepare_cached(sql)?;
             let mut rows = statement.query([key])?;
             rows.next()?.map(|row| row.get(0)).transpose()
         };
@@ -252,7 +291,7 @@ impl Sink for SqliteSink {
 
     fn is_current(&mut self) -> bool {
         let Some((path, id)) = &self.place else { return true };
-        std::fs::metadata(path).is_ok_and(|metadata| file_id(&metadata) == *id)
+        path.exists() && id_of(path) == *id
     }
 
     fn has_certain_commits(&self) -> bool {
@@ -266,12 +305,25 @@ impl Sink for SqliteSink {
 
 impl Reader for SqliteSink {
     fn columns(&mut self, table: &str) -> Result<Vec<String>, DbError> {
-        (&self.conn).columns(table)
+        (&*self.conn()).columns(table)
     }
 
     fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Cell>>, DbError> {
-        (&self.conn).rows(sql)
+        (&*self.conn()).rows(sql)
     }
+}
+
+fn lock(conn: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    conn.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn has_log(conn: &Connection) -> Result<bool, Error> {
+    Ok(conn.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))? == "wal")
+}
+
+/// Which file is at this path.
+fn id_of(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().and_then(|metadata| file_id(&metadata))
 }
 
 /// Whether the job is at fault. SQLite's messages name constraints, tables and words of the statement, not values.
@@ -307,14 +359,17 @@ mod tests {
     fn a_connection_is_set_up_as_promised() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");
-        let sink = SqliteSink::open(Some(&path), Durability::Process, false).unwrap();
-        let pragma = |name| sink.conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let sink = SqliteSink::open(Some(&path), Durability::Process).unwrap();
+        let pragma = |name| sink.conn().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!((pragma("synchronous"), pragma("foreign_keys")), (1, 1));
         assert_eq!(pragma("wal_autocheckpoint"), i64::from(super::super::store::CHECKPOINT_PAGES));
-        let mode: String = sink.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        let mode: String = sink.conn().pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!(mode, "wal");
-        let sink = SqliteSink::open(Some(&path), Durability::Power, false).unwrap();
-        assert_eq!(sink.conn.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap(), 2);
+        let sink = SqliteSink::open(Some(&path), Durability::Power).unwrap();
+        assert_eq!(
+            sink.conn().pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0)).unwrap(),
+            2
+        );
     }
 
     #[test]

@@ -130,7 +130,8 @@ fn event(claim: &Claim) -> EventRow {
 fn dump(store: &SqliteStore) -> String {
     let mut text = String::new();
     for table in ["runs", "phases", "phase_leases", "phase_attempts", "token_estimation_v2_events"] {
-        let mut statement = store.conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let conn = store.conn();
+        let mut statement = conn.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = statement.column_count();
         let mut rows = statement.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
@@ -160,10 +161,10 @@ fn only_the_holder_of_the_lease_can_end_a_claim() {
     assert_lost(&mut store, &Claim { owner: "someone else".to_owned(), ..held.clone() });
     assert_lost(&mut store, &Claim { fencing_token: held.fencing_token + 1, ..held.clone() });
     for state in ["QUEUED", "COMPLETE", "GATE"] {
-        store.conn.execute("UPDATE phases SET state = ?1", [state]).unwrap();
+        store.conn().execute("UPDATE phases SET state = ?1", [state]).unwrap();
         assert_lost(&mut store, &held);
     }
-    store.conn.execute("UPDATE phases SET state = 'EXECUTING'", []).unwrap();
+    store.conn().execute("UPDATE phases SET state = 'EXECUTING'", []).unwrap();
     store.release(&held, now()).unwrap();
     assert_lost(&mut store, &held);
     let again = claim(&mut store);
@@ -178,7 +179,7 @@ fn a_released_claim_leaves_the_phase_as_it_was() {
     let phase = |store: &SqliteStore| -> (String, i64, Option<String>, Option<String>) {
         let sql = "SELECT state, builder_attempts, started_at, last_attempt_timestamp FROM phases";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        store.conn.query_row(sql, [], read).unwrap()
+        store.conn().query_row(sql, [], read).unwrap()
     };
     let release = |store: &mut SqliteStore| {
         let before = phase(store);
@@ -190,7 +191,7 @@ fn a_released_claim_leaves_the_phase_as_it_was() {
     };
     release(&mut store);
     // Rows of earlier programs may have been started without an attempt that was counted.
-    store.conn.execute("UPDATE phases SET started_at = '2025-12-01 00:00:00.000000'", []).unwrap();
+    store.conn().execute("UPDATE phases SET started_at = '2025-12-01 00:00:00.000000'", []).unwrap();
     release(&mut store);
     let held = claim(&mut store);
     store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held)), &why).unwrap();
@@ -218,7 +219,7 @@ fn a_lease_is_recovered_only_after_it_has_expired() {
     let (_dir, mut store) = store(&["p", "q"]);
     let held = claim(&mut store);
     // In work by a program that knows no leases: not ours to touch.
-    store.conn.execute("UPDATE phases SET state = 'EXECUTING' WHERE phase_id = 'q'", []).unwrap();
+    store.conn().execute("UPDATE phases SET state = 'EXECUTING' WHERE phase_id = 'q'", []).unwrap();
     assert_eq!(store.recover_stale(now().plus(LEASE)).unwrap(), []);
     assert_eq!(store.executing(&all()).unwrap(), 2);
     assert_eq!(claim_as(&mut store, "other", now().plus(LEASE)), None);
@@ -234,7 +235,7 @@ fn what_could_be_claimed_is_handed_out_and_claimed_only_as_it_was_seen() {
     let (_dir, mut store) = store(&["c", "a"]);
     store.insert_run(&new_run("later", &["z", "a"]), now()).unwrap();
     store
-        .conn
+        .conn()
         .execute_batch(
             "PRAGMA foreign_keys = OFF;
              UPDATE phases SET state = 'FAILED', last_failure_reason = 'X', builder_attempts = 2 WHERE phase_id = 'z';
@@ -316,21 +317,21 @@ fn an_event_that_is_refused_keeps_its_attempt() {
         ),
         ("ALTER TABLE token_estimation_v2_events RENAME COLUMN model TO machine", "database_error"),
     ] {
-        store.conn.execute_batch(sql).unwrap();
+        store.conn().execute_batch(sql).unwrap();
         let held = claim(&mut store);
         let written = store.finish(&held, &record(PhaseState::Queued), Ok(&event(&held)), &why).unwrap();
         let sql = "SELECT telemetry, event_id, (SELECT state || builder_attempts FROM phases)
                    FROM phase_attempts ORDER BY attempt DESC LIMIT 1";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let (telemetry, id, phase): (String, Option<i64>, String) =
-            store.conn.query_row(sql, [], read).unwrap();
+            store.conn().query_row(sql, [], read).unwrap();
         assert_eq!((telemetry.as_str(), phase), (code, format!("QUEUED{}", held.attempt)));
         match written {
             EventWrite::Written(event_id) => assert_eq!(id, Some(event_id)),
             EventWrite::NotWritten(rejection) => assert_eq!((id, rejection.code()), (None, code.to_owned())),
         }
     }
-    let events = store.conn.query_row("SELECT count(*) FROM token_estimation_v2_events", [], |r| r.get(0));
+    let events = store.conn().query_row("SELECT count(*) FROM token_estimation_v2_events", [], |r| r.get(0));
     assert_eq!(events, Ok(1));
 }
 
@@ -339,7 +340,7 @@ fn a_scope_that_cannot_be_read_is_said_and_stops_nothing() {
     let (_dir, mut store) = store(&["p", "q"]);
     let scope_of_p = |store: &mut SqliteStore, scope: &str| {
         let sql = format!("UPDATE phases SET state = 'QUEUED', scope = {scope} WHERE phase_id = 'p'");
-        store.conn.execute(&sql, []).unwrap();
+        store.conn().execute(&sql, []).unwrap();
         let claim = claim(store);
         assert_eq!(claim.key.phase_id, "p");
         claim
@@ -356,7 +357,10 @@ fn a_scope_that_cannot_be_read_is_said_and_stops_nothing() {
     let held = scope_of_p(&mut store, "'{'");
     store.finish(&held, &record(PhaseState::Failed), Err(Rejection::Disabled), &why).unwrap();
     // Counting the attempts of a template looks into the scopes of all attempted phases.
-    store.conn.execute("UPDATE phases SET scope = '{\"template\": \"t\"}' WHERE phase_id = 'q'", []).unwrap();
+    store
+        .conn()
+        .execute("UPDATE phases SET scope = '{\"template\": \"t\"}' WHERE phase_id = 'q'", [])
+        .unwrap();
     assert_eq!(claim(&mut store).scope.template.as_deref(), Some("t"));
     assert_eq!(store.distribution(None).unwrap().by_deliverables, [(0, 2)].into());
 }
@@ -374,7 +378,7 @@ fn odd_limits_of_earlier_programs_are_taken_as_one() {
         let sql = format!(
             "UPDATE phases SET state = 'QUEUED', max_builder_attempts = {failures_max}, samples_target = {samples_target}"
         );
-        store.conn.execute(&sql, []).unwrap();
+        store.conn().execute(&sql, []).unwrap();
         let claim = claim(&mut store);
         assert_eq!((claim.failures_max, claim.samples_target), expected, "{sql}");
     }
