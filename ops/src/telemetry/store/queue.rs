@@ -60,6 +60,8 @@ struct State {
     books: Books,
     /// The writer sleeps until somebody wakes it.
     is_idle: bool,
+    /// Until then the writer looks by itself whether something has come: whoever wakes it pays for that.
+    looks_until: Option<Instant>,
     /// Somebody waits for what is in the queue.
     is_urgent: bool,
     blocked: u64,
@@ -119,6 +121,9 @@ thread_local! {
     /// Where a thread puts a row together before it takes the lock.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
+
+/// For so long after a batch the writer looks for more by itself, each time it has lingered.
+const LOOKS_FOR: Duration = Duration::from_millis(100);
 
 /// The length of a job, its tag, its table and the length of its values: what comes before the values of a row.
 const ROW_HEAD: usize = 4 + 1 + 2 + 4;
@@ -237,6 +242,7 @@ impl Queue {
                 if is_pressing || now >= until {
                     state.is_urgent = false;
                     let batch = std::mem::replace(&mut state.filling, spare);
+                    state.looks_until = Some(now + LOOKS_FOR);
                     if state.blocked > 0 {
                         self.room.notify_all();
                     }
@@ -251,9 +257,17 @@ impl Queue {
             if tick.is_some_and(|tick| now >= tick) {
                 return (Next::Tick, Some(spare));
             }
+            let rest = tick.map(|tick| tick - now);
+            if state.looks_until.is_some_and(|until| now < until) && !self.linger.is_zero() {
+                // What comes meanwhile has waited by then.
+                lingers_until = Some(now + self.linger);
+                state = self.sleep(state, Some(rest.map_or(self.linger, |rest| rest.min(self.linger))));
+                continue;
+            }
             state.is_idle = true;
-            state = self.sleep(state, tick.map(|tick| tick - now));
+            state = self.sleep(state, rest);
             state.is_idle = false;
+            lingers_until = None;
         }
     }
 
