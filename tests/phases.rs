@@ -21,12 +21,17 @@ mod world;
 
 use world::World;
 
-/// Each case on a database of its own, of either kind; the first ones through an API too, the others are done where the
-/// database is.
+/// Each case on a database of its own, of either kind; the first ones through an API to either too, the others are done
+/// where the database is.
 macro_rules! cases {
     ($($shared:ident),* ; $($own:ident),* $(,)?) => {
         mod through_an_api {
             $(#[test] fn $shared() { super::suite::$shared(&super::World::api()); })*
+        }
+        mod through_an_api_to_a_server {
+            $(#[test] fn $shared() {
+                if let Some(world) = super::World::postgres() { super::suite::$shared(&world.served()); }
+            })*
         }
         cases!($($shared,)* $($own),*);
     };

@@ -103,13 +103,21 @@ impl World {
 
     /// A file behind an API.
     pub(crate) fn api() -> Self {
-        let behind = Box::new(Self::sqlite());
-        let server = Serving::start(&behind.url(), Limits::default());
-        Self::Api { behind, server }
+        Self::sqlite().served()
+    }
+
+    /// This database behind an API.
+    pub(crate) fn served(self) -> Self {
+        let server = Serving::start(&self.url(), Limits::default());
+        Self::Api { behind: Box::new(self), server }
     }
 
     pub(crate) fn is_server(&self) -> bool {
-        matches!(self, Self::Postgres { .. })
+        match self {
+            Self::Sqlite { .. } => false,
+            Self::Postgres { .. } => true,
+            Self::Api { behind, .. } => behind.is_server(),
+        }
     }
 
     /// A folder of this world.

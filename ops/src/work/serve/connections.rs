@@ -125,10 +125,14 @@ impl Server {
         let answer = self.limits.answer;
         let mut runtime = Builder::new_current_thread();
         let runtime = runtime.enable_io().enable_time().max_blocking_threads(self.limits.calls).build()?;
-        runtime.block_on(self.accept(stop))?;
+        // A connection to a server of databases cannot end where other things are awaited, so the last to hold them is not
+        // the runtime.
+        let shared = Arc::clone(&self.shared);
+        let ended = runtime.block_on(self.accept(stop));
         // Calls that nobody waits for end on threads of their own.
         runtime.shutdown_timeout(answer);
-        Ok(())
+        drop(shared);
+        Ok(ended?)
     }
 
     async fn accept(self, stop: &AtomicBool) -> io::Result<()> {
