@@ -267,7 +267,7 @@ impl PublisherReport {
         for (method, n) in &self.methods {
             table.row([method.clone(), thousands(*n), percentage(percent(*n, self.attempts))]);
         }
-        document.heading(2, "Methods that succeeded").table(table);
+        document.heading(2, "Successful methods, and failures").table(table);
         document
     }
 
