@@ -13,8 +13,16 @@ pub(super) fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Without invisible characters that mean nothing where they stand; `None` when there are none.
-pub(super) fn without_invisible(text: &str) -> Option<String> {
+/// Whether `c` is what a byte of UTF-8 becomes in an encoding of single bytes: no other character that these rules take
+/// away can be evidence of what a text was.
+fn is_byte(c: char) -> bool {
+    matches!(c, '\u{80}'..='\u{9F}' | '\u{AD}')
+}
+
+/// Without invisible characters that mean nothing where they stand, `spares_bytes` but for what may have been a byte of
+/// UTF-8; `None` when there are none.
+pub(super) fn without_invisible(text: &str, spares_bytes: bool) -> Option<String> {
+    let is_invisible = |c| is_invisible(c) && !(spares_bytes && is_byte(c));
     if !text.chars().any(is_invisible) {
         return None;
     }
@@ -75,8 +83,10 @@ fn is_control(c: char) -> bool {
     c.is_control() && !matches!(c, '\t' | '\n' | '\r')
 }
 
-/// Without control characters: one blank for a run of them, none where there is white space already.
-pub(super) fn without_control(text: &str) -> Option<String> {
+/// Without control characters, `spares_bytes` but for what may have been a byte of UTF-8: one blank for a run of them,
+/// none where there is white space already.
+pub(super) fn without_control(text: &str, spares_bytes: bool) -> Option<String> {
+    let is_control = |c| is_control(c) && !(spares_bytes && is_byte(c));
     if !text.chars().any(is_control) {
         return None;
     }
@@ -160,7 +170,7 @@ mod tests {
             "ภาษา\u{200B}ไทย",
             "葛\u{E0100}城市",
         ] {
-            assert_eq!(without_invisible(text), None, "{text:?}");
+            assert_eq!(without_invisible(text, false), None, "{text:?}");
         }
     }
 
@@ -175,7 +185,7 @@ mod tests {
             ("a\u{FE0F} \u{FE0F}b", "a b"),
             ("\u{2060}\u{3164}", ""),
         ] {
-            assert_eq!(without_invisible(text).as_deref(), Some(clean), "{text:?}");
+            assert_eq!(without_invisible(text, false).as_deref(), Some(clean), "{text:?}");
         }
     }
 
@@ -188,9 +198,13 @@ mod tests {
             ("\u{85}one\u{9F}", "one"),
             ("tab\tline\n\u{C}page", "tab\tline\npage"),
         ] {
-            assert_eq!(without_control(text).as_deref(), Some(clean), "{text:?}");
+            assert_eq!(without_control(text, false).as_deref(), Some(clean), "{text:?}");
         }
-        assert_eq!(without_control("tab\tline\r\n"), None);
+        assert_eq!(without_control("tab\tline\r\n", false), None);
+        // What may be a byte of UTF-8 can be spared, and nothing else is.
+        assert_eq!(without_control("\u{0}Ã\u{81}\u{0}", true).as_deref(), Some("Ã\u{81}"));
+        assert_eq!(without_invisible("Ã\u{AD}\u{200B}", true).as_deref(), Some("Ã\u{AD}"));
+        assert_eq!(without_control("Ã\u{81}", true), None);
     }
 
     #[test]

@@ -211,8 +211,14 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     Some(Change { rule: MOJIBAKE, text: mended, evidence: evidence.into() })
 }
 
-/// Whether a rule that takes characters away must not touch `text`, because they are evidence of what it was: it has
-/// sequences that lack a byte, or control characters behind what may have been the first byte of one.
+/// What a rule that takes characters away makes of `text`. It spares those that may be evidence of what the text was, and
+/// only those: when the cells beside it are repaired, nothing says any more that it was damaged.
+fn without(plan: &Plan, text: &str, rule: fn(&str, bool) -> Option<String>) -> Option<String> {
+    let clean = rule(text, false)?;
+    if is_evidence(plan, text) { rule(text, true) } else { Some(clean) }
+}
+
+/// Whether `text` has sequences that lack a byte, or control characters behind what may have been the first byte of one.
 fn is_evidence(plan: &Plan, text: &str) -> bool {
     lost(plan, text).is_some() || text.chars().zip(text.chars().skip(1)).any(is_remains)
 }
@@ -239,8 +245,8 @@ fn terminal(plan: &Plan, text: &str) -> Option<Change> {
 }
 
 fn control(plan: &Plan, text: &str) -> Option<Change> {
-    let clean = plan.has(CONTROL).then(|| marks::without_control(text))??;
-    (!is_evidence(plan, text)).then(|| change(CONTROL, clean, "control characters other than TAB, LF and CR"))
+    let clean = plan.has(CONTROL).then(|| without(plan, text, marks::without_control))??;
+    Some(change(CONTROL, clean, "control characters other than TAB, LF and CR"))
 }
 
 fn nfc(plan: &Plan, text: &str) -> Option<Change> {
@@ -252,8 +258,8 @@ fn nfc(plan: &Plan, text: &str) -> Option<Change> {
 }
 
 fn invisible(plan: &Plan, text: &str) -> Option<Change> {
-    let clean = plan.has(INVISIBLE).then(|| marks::without_invisible(text))??;
-    (!is_evidence(plan, text)).then(|| change(INVISIBLE, clean, "no width, and no effect on its neighbours"))
+    let clean = plan.has(INVISIBLE).then(|| without(plan, text, marks::without_invisible))??;
+    Some(change(INVISIBLE, clean, "no width, and no effect on its neighbours"))
 }
 
 fn bidi(plan: &Plan, text: &str) -> Option<Change> {

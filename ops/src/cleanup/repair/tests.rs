@@ -159,6 +159,15 @@ fn rules_are_off_where_a_column_is_without_them() {
     assert_eq!(of(&[], Kind::Id), (None, 3));
 }
 
+/// Once its neighbours are repaired, nothing says that a cell was damaged: it must not be repaired further then.
+#[test]
+fn a_cell_is_repaired_as_far_beside_damaged_ones_as_beside_repaired_ones() {
+    let first = repaired(&["Â  a\0b\u{200B}c", "itâ€™s", "itâ€™s so", "thatâ€™s it"]);
+    assert_eq!(first, ["Â a bc", "it’s", "it’s so", "that’s it"]);
+    assert_eq!(repaired(&first.iter().map(String::as_str).collect::<Vec<_>>()), first);
+    assert_eq!(repaired(&["Â  a\0b\u{200B}c"]), first[..1]);
+}
+
 #[test]
 fn edits_can_be_undone() {
     let dataset = dataset();
