@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::clock::Stamp;
 use crate::db::DbError;
@@ -42,7 +44,7 @@ pub struct Scope {
     #[serde(default)]
     pub read_only_context: Vec<String>,
     /// Files that it must write, relative to its workspace.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "files")]
     pub deliverables: Vec<String>,
     /// The catalogue entry that it was seeded from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +62,30 @@ impl Scope {
             }
             _ => Err("it is not a JSON object".to_owned()),
         }
+    }
+}
+
+/// Files in any shape that a backlog has: one, several, by what they are for (`{"code": [...], "tests": [...]}`), or each
+/// with what is said of it (`{"path": ..., "description": ...}`).
+fn files<'de, D: Deserializer<'de>>(column: D) -> Result<Vec<String>, D::Error> {
+    let mut files = Vec::new();
+    flatten(&Value::deserialize(column)?, &mut files).map_err(D::Error::custom)?;
+    Ok(files)
+}
+
+fn flatten(value: &Value, files: &mut Vec<String>) -> Result<(), String> {
+    match value {
+        Value::Null => Ok(()),
+        Value::String(file) => {
+            files.extend((!file.trim().is_empty()).then(|| file.clone()));
+            Ok(())
+        }
+        Value::Array(values) => values.iter().try_for_each(|value| flatten(value, files)),
+        Value::Object(fields) => match fields.get("path") {
+            Some(path) => flatten(path, files),
+            None => fields.values().try_for_each(|value| flatten(value, files)),
+        },
+        Value::Bool(_) | Value::Number(_) => Err(format!("a deliverable is {value}, which names no file")),
     }
 }
 

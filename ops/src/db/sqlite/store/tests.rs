@@ -349,7 +349,18 @@ fn a_scope_that_cannot_be_read_is_said_and_stops_nothing() {
         let claim = scope_of_p(&mut store, nothing);
         assert_eq!((claim.scope, claim.scope_error), (Scope::default(), None), "{nothing}");
     }
-    for wrong in ["'{'", "'[]'", "42", "'\"x\"'", "'{\"deliverables\": {\"code\": []}}'", "x'ff'"] {
+    for (shape, files) in [
+        (r#""a.py""#, &["a.py"][..]),
+        (r#"["a.py", " ", null, "b.py"]"#, &["a.py", "b.py"]),
+        (r#"{"code": ["a.py", "b.py"], "docs": "c.md", "tests": []}"#, &["a.py", "b.py", "c.md"]),
+        (r#"[{"path": "a.py", "description": "what it does", "weight": 1}]"#, &["a.py"]),
+        ("null", &[]),
+    ] {
+        let claim = scope_of_p(&mut store, &format!("'{{\"deliverables\": {shape}}}'"));
+        assert_eq!(claim.scope_error, None, "{shape}");
+        assert_eq!(claim.scope.deliverables, files, "{shape}");
+    }
+    for wrong in ["'{'", "'[]'", "42", "'\"x\"'", "'{\"deliverables\": {\"code\": [1]}}'", "x'ff'"] {
         let claim = scope_of_p(&mut store, wrong);
         assert_eq!(claim.scope, Scope::default(), "{wrong}");
         assert!(claim.scope_error.unwrap().starts_with("the column `scope` is not a scope: "), "{wrong}");
