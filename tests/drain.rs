@@ -393,7 +393,7 @@ fn rows_of_earlier_programs_are_drained_or_named() {
          UPDATE phases SET scope = NULL WHERE phase_id = 'p4';
          UPDATE phases SET scope = 'null', max_builder_attempts = NULL WHERE phase_id = 'p5';
          UPDATE phases SET scope = '{\"deliverables\": [' WHERE phase_id = 'p6';
-         UPDATE phases SET scope = '{\"deliverables\": {\"code\": [\"a.py\"]}}' WHERE phase_id = 'p7';
+         UPDATE phases SET scope = '{\"deliverables\": {\"code\": [7]}}' WHERE phase_id = 'p7';
          UPDATE phases SET tier_id = 99 WHERE phase_id = 'p8';
          UPDATE phases SET run_id = 'ghost' WHERE phase_id = 'p9'",
     );
@@ -405,7 +405,7 @@ fn rows_of_earlier_programs_are_drained_or_named() {
     assert_eq!(
         world.rows("SELECT phase_id, last_failure_reason FROM phases WHERE state <> 'COMPLETE'"),
         "p6 | SCOPE_INVALID: the column `scope` is not a scope: EOF while parsing a list at line 1 column 18\n\
-         p7 | SCOPE_INVALID: the column `scope` is not a scope: invalid type: map, expected a sequence at line 1 column 17"
+         p7 | SCOPE_INVALID: the column `scope` is not a scope: a deliverable is 7, which names no file at line 1 column 31"
     );
     assert_eq!(world.one::<i64>("SELECT count(*) FROM phases WHERE state = 'FAILED'"), 2);
     assert!(!world.attempts("p6").exists(), "the program was started without a scope");

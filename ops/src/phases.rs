@@ -77,7 +77,7 @@ fn flatten(value: &Value, files: &mut Vec<String>) -> Result<(), String> {
     match value {
         Value::Null => Ok(()),
         Value::String(file) => {
-            files.extend((!file.trim().is_empty()).then(|| file.clone()));
+            files.push(file.clone());
             Ok(())
         }
         Value::Array(values) => values.iter().try_for_each(|value| flatten(value, files)),

@@ -351,7 +351,7 @@ fn a_scope_that_cannot_be_read_is_said_and_stops_nothing() {
     }
     for (shape, files) in [
         (r#""a.py""#, &["a.py"][..]),
-        (r#"["a.py", " ", null, "b.py"]"#, &["a.py", "b.py"]),
+        (r#"["a.py", null, "b.py"]"#, &["a.py", "b.py"]),
         (r#"{"code": ["a.py", "b.py"], "docs": "c.md", "tests": []}"#, &["a.py", "b.py", "c.md"]),
         (r#"[{"path": "a.py", "description": "what it does", "weight": 1}]"#, &["a.py"]),
         ("null", &[]),
