@@ -130,17 +130,24 @@ fn finish(world: &World, model: &mut Model, round: u64) {
 const CROWD: i64 = 16;
 const EACH: i64 = 2_000;
 
+/// Of them, how many each hands over only when the store has been closed.
+const LATE: i64 = 20;
+
 /// Threads hand over good jobs, bad ones and more than there is room for, and flush; the store is closed in the middle of
-/// it. Somebody reads the books all the time.
+/// it. Somebody reads the books all the time. That a bad job gets in and that some come too late is left to no scheduler.
 #[test]
 fn the_books_add_up_at_every_moment_in_a_crowd() {
     let world = World::sqlite();
     let small = StoreOptions { queue_bytes: 32 << 10, full: Full::DropNewest, ..world.options() };
     let store = world.open(small);
-    let is_over = AtomicBool::new(false);
-    let all = u64::try_from(CROWD * EACH).unwrap();
+    let (is_closed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let all = u64::try_from(CROWD * EACH).unwrap() + 1;
+    store.record(&Note { writer: 0, n: -1 }).unwrap();
     let part = |writer: i64| {
         for n in 0..EACH {
+            while n >= EACH - LATE && !is_closed.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
             let n = if n % 50 == 49 { -1 } else { n };
             let _ = store.record(&Note { writer, n });
             if n % 300 == 0 {
@@ -165,6 +172,7 @@ fn the_books_add_up_at_every_moment_in_a_crowd() {
             thread::yield_now();
         }
         store.shutdown();
+        is_closed.store(true, Ordering::Release);
         let ended: Vec<_> = crowd.into_iter().map(thread::ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::Release);
         assert!(ended.iter().all(Result::is_ok));
@@ -174,7 +182,8 @@ fn the_books_add_up_at_every_moment_in_a_crowd() {
     assert_balanced(&ledger);
     assert_eq!((ledger.submitted, ledger.pending), (all, 0), "{}", ledger.equation());
     let dropped = ledger.dropped;
-    assert!(looks > 100 && dropped.sql_error > 0 && dropped.closed > 0, "{looks} {}", ledger.equation());
+    assert!(dropped.closed >= u64::try_from(CROWD * LATE).unwrap(), "{}", ledger.equation());
+    assert!(looks > 100 && dropped.sql_error > 0, "{looks} {}", ledger.equation());
     let next = world.store();
     assert!(next.flush(PATIENCE).pending == 0);
     assert_eq!(count(&next, "notes"), ledger.written + next.ledger().recovered.written);
