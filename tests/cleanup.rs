@@ -35,7 +35,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::command::xtask_std;
 use support::golden::assert_golden;
-use world::{ROWS, World};
+use world::{ROWS, World, other};
 
 #[test]
 fn a_run_as_people_and_programs_see_it() {
@@ -282,10 +282,9 @@ fn python_reads_the_sheet_and_jq_the_array_as_we_wrote_them() {
     let ours = world.json("out/cleaned_glyphs.json");
     let script = "import csv, json, sys\nprint(json.dumps(list(csv.DictReader(open(sys.argv[1], newline='', encoding='utf-8')))))";
     let sheet = world.path("out/cleaned_glyphs_upsert.csv");
-    let python = Command::new("python3").args(["-I", "-c", script]).arg(&sheet).output();
-    let Ok(python) = python else { return eprintln!("SKIPPED: there is no python3") };
-    let said = String::from_utf8_lossy(&python.stderr);
-    let theirs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&python.stdout).expect(&said);
+    let python = other(Command::new("python3").args(["-I", "-c", script]).arg(&sheet));
+    let Some(python) = python else { return };
+    let theirs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&python).unwrap();
     assert_eq!(theirs.len(), ours.as_array().unwrap().len());
     for (ours, theirs) in ours.as_array().unwrap().iter().zip(&theirs) {
         for name in ["id", "name", "slug", "description"] {
@@ -295,9 +294,9 @@ fn python_reads_the_sheet_and_jq_the_array_as_we_wrote_them() {
         assert_eq!(ours["triggers"], triggers);
         assert_eq!(theirs["created_from_chat"], "False");
     }
-    let jq = Command::new("jq").args(["-c", "."]).arg(world.path("out/cleaned_glyphs.json")).output();
-    let Ok(jq) = jq else { return eprintln!("SKIPPED: there is no jq") };
-    assert_eq!(serde_json::from_slice::<Value>(&jq.stdout).unwrap(), ours);
+    let jq = other(Command::new("jq").args(["-c", "."]).arg(world.path("out/cleaned_glyphs.json")));
+    let Some(jq) = jq else { return };
+    assert_eq!(serde_json::from_slice::<Value>(&jq).unwrap(), ours);
 }
 
 #[cfg(unix)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -93,3 +95,22 @@ pub(crate) const ROWS: &str = r#"{"id":"a1","name":"Quiet harbor at dawn","descr
 {"id":"a4","name":"Quiet  Harbor at Dawn","description":"Another row with the address of the first, in other words.","depth":3}
 {"id":"a5","name":"S\u0307tone \"quoted\", and a comma","description":"Lines\nof text; it's (unbalanced","triggers":["tide","stone"],"depth":4}
 "#;
+
+/// What another program printed, which must end well; `None`, said on stderr, where this machine does not have it. With
+/// `OPS_REQUIRE_LIVE=1` that fails.
+pub(crate) fn other(command: &mut Command) -> Option<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_required = std::env::var("OPS_REQUIRE_LIVE").is_ok_and(|value| value == "1");
+            assert!(!is_required, "{program} is needed");
+            // Past the capture of the test harness.
+            let _ = writeln!(io::stderr(), "skipped: a test needs {program}");
+            return None;
+        }
+        Err(error) => panic!("{program}: {error}"),
+    };
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(output.stdout)
+}
