@@ -1,7 +1,7 @@
 //! Everything that a run of telemetry writes, searched for what was planted in everything that it was given.
 //!
 //! Databases and their logs, spill files, event files, reports, exports, stdout and stderr are searched byte by byte, in any
-//! case of letters. Forms of tokens are put together here, so that no scanner takes them for real ones.
+//! case of letters; of Parquet, which is packed, every text that is read back. Forms of tokens are put together here, so that no scanner takes them for real ones.
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
@@ -9,10 +9,12 @@
 mod support;
 
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 use std::time::Duration;
 
 use ops::clock::{Clock, Stamp};
+use ops::parquet::{Cell, Layout, Rows};
 use ops::telemetry::events::{Event, Events, Fields, Snippets, Stored};
 use ops::telemetry::producers::discovery::{Discovered, DiscoveryOutcome, HttpAnswer, MethodTry};
 use ops::telemetry::producers::{
@@ -63,11 +65,38 @@ fn found(bytes: &[u8]) -> Vec<String> {
     planted().into_iter().map(|(secret, _)| secret).filter(|secret| is_there(secret)).collect()
 }
 
+/// The texts of a Parquet file.
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let layout = Layout::read(&mut Cursor::new(bytes)).unwrap();
+    let columns: Vec<usize> = (0..layout.columns.len()).collect();
+    let mut texts = Vec::new();
+    for group in 0..layout.group_rows().count() {
+        let mut rows = Rows::open(&layout, group, &columns, Cursor::new(bytes)).unwrap();
+        loop {
+            let count = rows.advance().unwrap();
+            if count == 0 {
+                break;
+            }
+            for (row, column) in (0..count).flat_map(|row| columns.iter().map(move |column| (row, *column))) {
+                if let Cell::Text(text) = rows.cell(column, row) {
+                    texts.extend_from_slice(text.as_bytes());
+                    texts.push(b'\n');
+                }
+            }
+        }
+    }
+    texts
+}
+
 /// Every file of a folder that holds what was planted.
 fn search(dir: &Path) -> Vec<(String, Vec<String>)> {
     let files = support::files_below(dir).into_iter();
     let read = |file: String| {
-        let found = found(&fs::read(dir.join(&file)).unwrap());
+        let mut bytes = fs::read(dir.join(&file)).unwrap();
+        if Path::new(&file).extension().is_some_and(|end| end == "parquet") {
+            bytes = unpacked(&bytes);
+        }
+        let found = found(&bytes);
         (!found.is_empty()).then_some((file, found))
     };
     files.filter_map(read).collect()
@@ -335,7 +364,7 @@ fn nothing_that_was_planted_is_found_in_anything_that_was_written() {
     }
     let tables = TABLES.iter().map(|table| table.name).chain(["telemetry_events", "ops_telemetry_writers"]);
     for table in tables {
-        for format in ["csv", "ndjson"] {
+        for format in ["csv", "ndjson", "parquet"] {
             let out = format!("exports/{table}.{format}");
             let args =
                 ["analyze", "export", "--db", "t.db", "--table", table, "--format", format, "--out", &out];
@@ -382,6 +411,9 @@ fn what_is_not_masked_is_found() {
     store.submit(&job).unwrap();
     assert!(store.shutdown().is_all_written());
     let everything: Vec<String> = planted().into_iter().map(|(secret, _)| secret).collect();
-    assert_eq!(search(dir.path()), [("t.db".to_owned(), everything.clone())]);
+    let export = "analyze export --db t.db --table raw --format parquet --out raw.parquet".split(' ');
+    run(dir.path(), &export.collect::<Vec<_>>(), &[]);
+    let all = |file: &str| (file.to_owned(), everything.clone());
+    assert_eq!(search(dir.path()), [all("raw.parquet"), all("t.db")]);
     assert_eq!(found(text().to_uppercase().as_bytes()), everything);
 }
