@@ -42,7 +42,25 @@ impl Hasher {
         let mut chunk = thread.spare.try_recv().unwrap_or_default();
         chunk.clear();
         chunk.extend_from_slice(bytes);
-        thread.chunks.send(chunk).expect("the thread lives as long as its sender");
+        thread.send(chunk);
+    }
+
+    /// Adds the bytes of a buffer without copying them, and gives another, empty, in its place.
+    pub(crate) fn take(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if self.bytes == 0 || bytes.is_empty() {
+            self.update(&bytes);
+            bytes.clear();
+            return bytes;
+        }
+        self.bytes += bytes.len() as u64;
+        let thread = self.thread.get_or_insert_with(|| Thread::start(self.here.clone()));
+        let room = bytes.capacity();
+        let spare = thread.spare.try_recv();
+        thread.send(bytes);
+        let mut spare = spare.unwrap_or_default();
+        spare.clear();
+        spare.reserve(room);
+        spare
     }
 
     /// Bytes so far.
@@ -77,6 +95,10 @@ impl Thread {
         });
         Self { chunks, spare, digest }
     }
+
+    fn send(&self, chunk: Vec<u8>) {
+        self.chunks.send(chunk).expect("the thread lives as long as its sender");
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +114,15 @@ mod tests {
             assert_eq!(hasher.bytes(), 400_000);
             hasher.end();
             assert_eq!(hasher.hex(), crate::ids::hex(&Sha256::digest(&text)), "{size}");
+            let mut hasher = Hasher::default();
+            let mut buffer = Vec::new();
+            for chunk in text.chunks(size) {
+                buffer.extend_from_slice(chunk);
+                buffer = hasher.take(buffer);
+                assert!(buffer.is_empty());
+            }
+            hasher.end();
+            assert_eq!((hasher.bytes(), hasher.hex()), (400_000, crate::ids::hex(&Sha256::digest(&text))));
         }
     }
 }

@@ -1,8 +1,9 @@
-//! What only Unix has, each with its twin for other systems: inodes and process groups.
+//! What only Unix has, each with its twin for other systems: inodes, reading at a place, and process groups.
 //!
 //! No other module may ask which system it runs on.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io;
 use std::process::{Child, Command};
 
 /// Device and inode of a file, where the system has them.
@@ -25,6 +26,31 @@ pub fn file_id(metadata: &Metadata) -> Option<FileId> {
     {
         let _ = metadata;
         None
+    }
+}
+
+/// Fills `buffer` from a place of a file, whoever else reads it. Where the file is read on is open afterwards.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::read_exact_at(file, buffer, at)
+    }
+    #[cfg(windows)]
+    {
+        use std::os::windows::fs::FileExt;
+        let (mut at, mut rest) = (at, buffer);
+        while !rest.is_empty() {
+            match file.seek_read(rest, at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    at += count as u64;
+                    rest = &mut rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

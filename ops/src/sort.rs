@@ -1,5 +1,5 @@
-//! Sorts more records than fit into memory: sorted runs on disk, merged when they are read. Nothing here knows what a
-//! record means.
+//! Sorts more records than fit into memory: sorted runs on disk, merged when they are read. A run is made by a thread of
+//! its own while the next records are collected. Nothing here knows what a record means.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,6 +7,7 @@ use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 /// Runs that are merged into one as soon as there are so many of the same generation.
 const FAN_IN: usize = 64;
@@ -20,38 +21,24 @@ const OVERHEAD: usize = 24;
 pub struct Sorter {
     dir: PathBuf,
     bytes_max: usize,
-    arena: Vec<u8>,
-    /// The first bytes of the key, and the place in the arena.
-    places: Vec<(u64, usize)>,
+    held: Held,
+    /// Records that a thread sorts and writes while others are collected.
+    leaving: Option<JoinHandle<io::Result<(Held, File)>>>,
     /// Runs by how often their records were merged.
     generations: Vec<Vec<File>>,
 }
 
-impl Sorter {
-    /// Holds about `bytes_max` bytes in memory; runs go into files without names in `dir`.
-    pub fn new(dir: &Path, bytes_max: usize) -> Self {
-        Self {
-            dir: dir.to_owned(),
-            bytes_max,
-            arena: Vec::new(),
-            places: Vec::new(),
-            generations: Vec::new(),
-        }
-    }
+/// Records in memory.
+#[derive(Debug, Default)]
+struct Held {
+    arena: Vec<u8>,
+    /// The first bytes of the key, and the place in the arena.
+    places: Vec<(u64, usize)>,
+}
 
-    /// Adds a record.
-    pub fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
-        let mut prefix = [0; 8];
-        let length = key.len().min(prefix.len());
-        prefix[..length].copy_from_slice(&key[..length]);
-        self.places.push((u64::from_be_bytes(prefix), self.arena.len()));
-        for part in [key, payload] {
-            let length = u32::try_from(part.len()).map_err(io::Error::other)?;
-            self.arena.extend_from_slice(&length.to_le_bytes());
-        }
-        self.arena.extend_from_slice(key);
-        self.arena.extend_from_slice(payload);
-        if self.arena.len() + self.places.len() * OVERHEAD >= self.bytes_max { self.spill() } else { Ok(()) }
+impl Held {
+    fn bytes(&self) -> usize {
+        self.arena.len() + self.places.len() * OVERHEAD
     }
 
     fn sort(&mut self) {
@@ -61,16 +48,56 @@ impl Sorter {
         });
     }
 
-    fn spill(&mut self) -> io::Result<()> {
+    /// Moves the records into a file, sorted.
+    fn write(mut self, run: File) -> io::Result<(Self, File)> {
         self.sort();
-        let mut run = BufWriter::with_capacity(BUFFER_BYTES, tempfile::tempfile_in(&self.dir)?);
+        let mut run = BufWriter::with_capacity(BUFFER_BYTES, run);
         for (_, at) in &self.places {
             let (key, payload) = record(&self.arena, *at);
             run.write_all(&self.arena[*at..at + HEADER_BYTES + key.len() + payload.len()])?;
         }
         self.arena.clear();
         self.places.clear();
-        self.add_run(run.into_inner()?, 0)
+        Ok((self, run.into_inner()?))
+    }
+}
+
+impl Sorter {
+    /// Holds about `bytes_max` bytes in memory; runs go into files without names in `dir`.
+    pub fn new(dir: &Path, bytes_max: usize) -> Self {
+        Self { dir: dir.to_owned(), bytes_max, held: Held::default(), leaving: None, generations: Vec::new() }
+    }
+
+    /// Adds a record.
+    pub fn push(&mut self, key: &[u8], payload: &[u8]) -> io::Result<()> {
+        let Held { arena, places } = &mut self.held;
+        let mut header = [0; HEADER_BYTES];
+        for (place, part) in header.as_chunks_mut().0.iter_mut().zip([key, payload]) {
+            *place = u32::try_from(part.len()).map_err(io::Error::other)?.to_le_bytes();
+        }
+        places.push((prefix(key), arena.len()));
+        arena.extend_from_slice(&header);
+        arena.extend_from_slice(key);
+        arena.extend_from_slice(payload);
+        // The other half is for those that leave.
+        if self.held.bytes() >= self.bytes_max / 2 { self.spill() } else { Ok(()) }
+    }
+
+    /// Lets a thread sort and write what is in memory.
+    fn spill(&mut self) -> io::Result<()> {
+        let spare = self.settle()?;
+        let held = std::mem::replace(&mut self.held, spare);
+        let run = tempfile::tempfile_in(&self.dir)?;
+        self.leaving = Some(thread::spawn(move || held.write(run)));
+        Ok(())
+    }
+
+    /// Waits for the run that is written; gives its memory back.
+    fn settle(&mut self) -> io::Result<Held> {
+        let Some(leaving) = self.leaving.take() else { return Ok(Held::default()) };
+        let (spare, run) = leaving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        self.add_run(run, 0)?;
+        Ok(spare)
     }
 
     fn add_run(&mut self, run: File, generation: usize) -> io::Result<()> {
@@ -92,13 +119,14 @@ impl Sorter {
 
     /// The records in order.
     pub fn finish(mut self) -> io::Result<Sorted> {
-        if self.generations.is_empty() {
-            self.sort();
-            return Ok(Sorted(Source::Memory { arena: self.arena, places: self.places, next: 0 }));
+        if self.leaving.is_none() {
+            self.held.sort();
+            return Ok(Sorted(Source::Memory { held: self.held, next: 0 }));
         }
-        if !self.places.is_empty() {
+        if !self.held.places.is_empty() {
             self.spill()?;
         }
+        drop(self.settle()?);
         let runs = std::mem::take(&mut self.generations).into_iter().flatten().collect();
         Ok(Sorted(Source::Runs(Merge::new(runs)?)))
     }
@@ -108,6 +136,16 @@ const HEADER_BYTES: usize = 8;
 
 fn length(bytes: &[u8]) -> usize {
     u32::from_le_bytes(bytes[..4].try_into().expect("4 bytes")) as usize
+}
+
+/// The first bytes of a key as a number that sorts like them.
+fn prefix(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut prefix = [0; 8];
+    prefix[..key.len()].copy_from_slice(key);
+    u64::from_be_bytes(prefix)
 }
 
 fn record(arena: &[u8], at: usize) -> (&[u8], &[u8]) {
@@ -121,7 +159,7 @@ pub struct Sorted(Source);
 
 #[derive(Debug)]
 enum Source {
-    Memory { arena: Vec<u8>, places: Vec<(u64, usize)>, next: usize },
+    Memory { held: Held, next: usize },
     Runs(Merge),
 }
 
@@ -130,10 +168,10 @@ impl Sorted {
     #[expect(clippy::should_implement_trait, reason = "what it returns is borrowed, and it can fail")]
     pub fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
         match &mut self.0 {
-            Source::Memory { arena, places, next } => {
-                let place = places.get(*next);
+            Source::Memory { held, next } => {
+                let place = held.places.get(*next);
                 *next += 1;
-                Ok(place.map(|(_, at)| record(arena, *at)))
+                Ok(place.map(|(_, at)| record(&held.arena, *at)))
             }
             Source::Runs(merge) => {
                 let more = merge.advance()?;
@@ -160,6 +198,8 @@ struct Record {
 
 #[derive(Debug)]
 struct Head {
+    /// The first bytes of the key, which nearly always tell two records apart.
+    prefix: u64,
     record: Record,
     run: BufReader<File>,
 }
@@ -170,7 +210,7 @@ impl Merge {
         for mut run in runs {
             run.rewind()?;
             let run = BufReader::with_capacity(BUFFER_BYTES, run);
-            let mut head = Head { record: Record::default(), run };
+            let mut head = Head { prefix: 0, record: Record::default(), run };
             if head.advance()? {
                 heads.push(Reverse(head));
             }
@@ -198,6 +238,7 @@ impl Head {
         self.record.key = length(&header);
         self.record.bytes.resize(self.record.key + length(&header[4..]), 0);
         self.run.read_exact(&mut self.record.bytes)?;
+        self.prefix = prefix(self.record.parts().0);
         Ok(true)
     }
 }
@@ -232,7 +273,7 @@ impl PartialOrd for Head {
 
 impl Ord for Head {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.record.parts().cmp(&other.record.parts())
+        self.prefix.cmp(&other.prefix).then_with(|| self.record.parts().cmp(&other.record.parts()))
     }
 }
 
@@ -264,7 +305,7 @@ mod tests {
             (0..10_000_u32).map(|i| (i.wrapping_mul(2_654_435_761).to_be_bytes().to_vec(), vec![])).collect();
         let mut expected = records.clone();
         expected.sort();
-        assert_eq!(sorted(&records, 60), expected);
+        assert_eq!(sorted(&records, 120), expected);
     }
 
     proptest! {

@@ -9,13 +9,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::super::{Cause, Dataset};
 use super::clusters::{Clusters, Forest, LINK_BYTES, Links, Member};
 use super::keys::{RowKeys, mixed};
 use super::marks::{Mark, Marks};
+use super::stored::{KeysReader, Stored};
 use super::words::{Nearness, Outline, Sketch};
 use crate::sort::{Sorted, Sorter};
 
@@ -63,15 +65,15 @@ pub struct Keyed {
 
 impl Keyed {
     /// Appends the keys of the row at this place of the input, which so many of its hashes are looked up for.
-    pub(super) fn push(&mut self, ordinal: u64, keys: &RowKeys, blocks: usize) {
+    pub(super) fn push(&mut self, ordinal: u64, keys: &RowKeys<'_>, blocks: usize) {
         self.rows = self.rows.max(ordinal + 1);
         let at = self.bytes.len() as u64;
         for (cause, key) in groups(keys) {
-            self.marks.push((short(group(cause, key)), Mark { at, key: cause as u8 }));
+            self.marks.push((short(group(cause, key)), Mark::new(at, cause as u8)));
         }
-        if let Some(near) = &keys.near {
+        if let Some(near) = keys.near {
             for (block, hash) in (BLOCKS..).zip(near.hashes.iter().take(blocks)) {
-                self.marks.push((short(mixed_short(keys.within, *hash)), Mark { at, key: block }));
+                self.marks.push((short(mixed_short(keys.within, *hash)), Mark::new(at, block)));
             }
         }
         keys.write(ordinal, &mut self.bytes);
@@ -109,9 +111,7 @@ impl Finder {
     /// Adds rows; their places may come in any order, and some may be missing.
     pub fn add(&mut self, keyed: &Keyed) -> io::Result<()> {
         self.rows = self.rows.max(keyed.rows);
-        for (mark, Mark { at, key }) in &keyed.marks {
-            self.marks.add(*mark, Mark { at: self.keys_at + at, key: *key })?;
-        }
+        self.marks.add(&keyed.marks, self.keys_at)?;
         let file = match &mut self.keys {
             Some(file) => file,
             none => none.insert(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.dir)?)),
@@ -128,13 +128,13 @@ impl Finder {
         let mut skipped = Skipped::default();
         let (mut groups, mut blocks) =
             (Sorter::new(&self.dir, self.memory_bytes / 2), Sorter::new(&self.dir, self.memory_bytes / 2));
+        let mut reader = None;
         if let Some(keys) = self.keys {
-            let mut file = keys.into_inner()?;
-            let met = self.marks.met()?;
-            read_met(met, &mut file, &mut groups, &mut blocks)?;
+            let reader = reader.insert(KeysReader::new(keys.into_inner()?)?);
+            read_met(self.marks.met()?, reader, &mut groups, &mut blocks)?;
             link_groups(groups.finish()?, &mut links, &mut near)?;
             let mut blocks_of = Blocks {
-                file,
+                reader,
                 nearness: Nearness::new(self.similarity),
                 links: &mut links,
                 near: &mut near,
@@ -143,7 +143,11 @@ impl Finder {
             blocks_of.link(blocks.finish()?)?;
         }
         drop(near);
-        Clusters::of(&mut links, &self.merged, self.rows, skipped, &self.dir, self.memory_bytes)
+        thread::scope(|scope| {
+            // To free the pages of a big file takes a while.
+            scope.spawn(|| drop(reader));
+            Clusters::of(&mut links, &self.merged, self.rows, skipped, &self.dir, self.memory_bytes)
+        })
     }
 }
 
@@ -152,8 +156,8 @@ const BLOCKS: u8 = 3;
 const CAUSES: [Cause; 3] = [Cause::Exact, Cause::Slug, Cause::Near];
 
 /// Keys that are equal in rows that are the same.
-fn groups(keys: &RowKeys) -> impl Iterator<Item = (Cause, u128)> {
-    let near = keys.near.as_ref().map(|near| mixed(keys.within, near.fingerprint));
+fn groups(keys: &RowKeys<'_>) -> impl Iterator<Item = (Cause, u128)> {
+    let near = keys.near.map(|near| mixed(keys.within, near.fingerprint));
     [(Cause::Exact, keys.exact), (Cause::Slug, keys.slug), (Cause::Near, near)]
         .into_iter()
         .filter_map(|(cause, key)| Some((cause, key?)))
@@ -179,33 +183,33 @@ fn mixed_short(within: u128, hash: u64) -> u128 {
 /// Reads the keys whose marks met, and gives them to be sorted.
 fn read_met(
     mut met: Sorted,
-    file: &mut File,
+    reader: &mut KeysReader,
     groups_out: &mut Sorter,
     blocks: &mut Sorter,
 ) -> io::Result<()> {
-    let mut reader = KeysReader { file: BufReader::with_capacity(64 << 10, file), at: u64::MAX };
-    let mut row: Option<(u64, u64, RowKeys)> = None;
     let mut scratch = Scratch::default();
     while let Some((mark, _)) = met.next()? {
-        let Mark { at, key } = Mark::read(mark);
-        let (_, ordinal, keys) = match &mut row {
-            Some(known) if known.0 == at => known,
-            other => {
-                let (ordinal, keys) = reader.read(at)?;
-                other.insert((at, ordinal, keys))
+        let mark = Mark::read(mark);
+        let keys = reader.get(mark.at())?;
+        if let Some(block) = mark.key().checked_sub(BLOCKS) {
+            if let Some(hash) = keys.hash(usize::from(block)) {
+                let block = mixed(keys.within(), u128::from(hash));
+                scratch.push_block(blocks, block, &keys, mark.at())?;
             }
-        };
-        let member = Member { ordinal: *ordinal, rank: keys.rank, row: keys.row }.bytes();
-        if let Some(block) = key.checked_sub(BLOCKS) {
-            if let Some(near) = &keys.near {
-                let block = mixed(keys.within, u128::from(near.hashes[usize::from(block)]));
-                scratch.push_block(blocks, block, near, &member, at)?;
-            }
-        } else if let Some((cause, key)) = groups(keys).find(|(cause, _)| *cause as u8 == key) {
-            groups_out.push(&group_key(cause, key), &member)?;
+        } else if let Some((cause, key)) = CAUSES
+            .into_iter()
+            .find(|cause| *cause as u8 == mark.key())
+            .and_then(|cause| Some((cause, keys.key(cause)?)))
+        {
+            groups_out.push(&group_key(cause, key), &member(&keys))?;
         }
     }
     Ok(())
+}
+
+/// A row as links know it.
+fn member(keys: &Stored<'_>) -> [u8; LINK_BYTES] {
+    Member { ordinal: keys.ordinal(), rank: keys.rank(), row: keys.row() }.bytes()
 }
 
 /// Buffers for what is sorted.
@@ -216,50 +220,18 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn push_block(
-        &mut self,
-        blocks: &mut Sorter,
-        block: u128,
-        near: &Sketch,
-        member: &[u8],
-        at: u64,
-    ) -> io::Result<()> {
+    fn push_block(&mut self, blocks: &mut Sorter, block: u128, near: &Stored<'_>, at: u64) -> io::Result<()> {
         let Self { key, payload } = self;
-        payload.clear();
-        for hash in &near.hashes {
-            payload.extend_from_slice(&hash.to_le_bytes());
-        }
-        let content = xxhash_rust::xxh3::xxh3_64(payload);
         key.clear();
         key.extend_from_slice(&block.to_be_bytes());
-        key.extend_from_slice(&near.size.to_be_bytes());
-        key.extend_from_slice(&near.fingerprint.to_be_bytes());
-        key.extend_from_slice(&content.to_be_bytes());
+        key.extend_from_slice(&near.size().to_be_bytes());
+        key.extend_from_slice(&near.fingerprint().to_be_bytes());
+        key.extend_from_slice(&near.content().to_be_bytes());
         payload.clear();
-        payload.extend_from_slice(member);
-        payload.extend_from_slice(&at.to_be_bytes());
-        for word in Outline::of(near).0 {
+        for word in [near.ordinal(), at].into_iter().chain(near.outline().0) {
             payload.extend_from_slice(&word.to_be_bytes());
         }
         blocks.push(key, payload)
-    }
-}
-
-/// Reads the keys of rows, mostly going forward.
-struct KeysReader<R> {
-    file: R,
-    /// Where the file is read on.
-    at: u64,
-}
-
-impl<R: Read + Seek> KeysReader<R> {
-    fn read(&mut self, at: u64) -> io::Result<(u64, RowKeys)> {
-        if at != self.at {
-            self.file.seek(SeekFrom::Start(at))?;
-        }
-        let (ordinal, keys, length) = RowKeys::read(&mut self.file)?;
-        self.at = at + length;
-        Ok((ordinal, keys))
     }
 }
 
@@ -302,7 +274,7 @@ fn link_groups(mut groups: Sorted, links: &mut Links, near: &mut Forest) -> io::
 
 /// Compares the texts of blocks.
 struct Blocks<'a> {
-    file: File,
+    reader: &'a mut KeysReader,
     nearness: Nearness,
     links: &'a mut Links,
     /// Rows that are linked already need no comparison.
@@ -314,12 +286,17 @@ struct Blocks<'a> {
 struct Text {
     /// How many different triples of words it has; a block is sorted by it.
     size: u32,
-    member: [u8; LINK_BYTES],
     ordinal: u64,
     at: u64,
     outline: Outline,
     /// Read when a second text of the block makes it necessary.
-    sketch: Option<Sketch>,
+    whole: Option<Whole>,
+}
+
+/// All that is known of a text.
+struct Whole {
+    member: [u8; LINK_BYTES],
+    sketch: Sketch,
 }
 
 const BLOCK_KEY_BYTES: usize = 16;
@@ -357,12 +334,12 @@ impl Blocks<'_> {
             if !may_be || self.near.are_joined(text.ordinal, other.ordinal) {
                 continue;
             }
-            let (own, others) = (self.sketch(&mut text)?, self.sketch(other)?);
-            if self.nearness.are(&own, &others) {
+            let (own, others) = (self.whole(&mut text)?, self.whole(other)?);
+            if self.nearness.are(&own.sketch, &others.sketch) {
                 self.near.join(text.ordinal, other.ordinal);
-                self.links.add(Cause::Near, &other.member, &text.member)?;
+                self.links.add(Cause::Near, &others.member, &own.member)?;
             }
-            (text.sketch, other.sketch) = (Some(own), Some(others));
+            (text.whole, other.whole) = (Some(own), Some(others));
         }
         let compared = most.min(before.len()) as u64;
         before.push_back(text);
@@ -381,35 +358,27 @@ impl Blocks<'_> {
         }
     }
 
-    /// Takes the sketch of a text, reading it first where that was not done.
-    fn sketch(&mut self, text: &mut Text) -> io::Result<Sketch> {
-        if let Some(sketch) = text.sketch.take() {
-            return Ok(sketch);
+    /// Takes all that is known of a text, reading it first where that was not done.
+    fn whole(&mut self, text: &mut Text) -> io::Result<Whole> {
+        if let Some(whole) = text.whole.take() {
+            return Ok(whole);
         }
-        self.file.seek(SeekFrom::Start(text.at))?;
-        let (_, keys, _) = RowKeys::read(&mut BufReader::with_capacity(4 << 10, &mut self.file))?;
-        Ok(keys.near.unwrap_or_default())
+        let keys = self.reader.get(text.at)?;
+        Ok(Whole { member: member(&keys), sketch: keys.sketch() })
     }
 }
 
 impl Text {
     fn read(key: &[u8], payload: &[u8]) -> Self {
-        let mut size = [0; 4];
-        size.copy_from_slice(&key[BLOCK_KEY_BYTES..BLOCK_KEY_BYTES + 4]);
-        let mut member = [0; LINK_BYTES];
-        member.copy_from_slice(&payload[..LINK_BYTES]);
-        let word = |n: usize| {
-            let from = LINK_BYTES + 8 * n;
-            u64::from_be_bytes(payload[from..from + 8].try_into().expect("eight bytes"))
-        };
-        let size = u32::from_be_bytes(size);
+        let size = key[BLOCK_KEY_BYTES..].first_chunk().expect("the size is in the key");
+        let (words, _) = payload.as_chunks();
+        let word = |place: usize| u64::from_be_bytes(words[place]);
         Self {
-            size,
-            member,
-            ordinal: Member::read(&member).ordinal,
-            at: word(0),
-            outline: Outline([word(1), word(2), word(3), word(4)]),
-            sketch: None,
+            size: u32::from_be_bytes(*size),
+            ordinal: word(0),
+            at: word(1),
+            outline: Outline([word(2), word(3), word(4), word(5)]),
+            whole: None,
         }
     }
 }

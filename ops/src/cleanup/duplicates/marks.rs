@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use crate::sort::{Sorted, Sorter};
 
@@ -18,21 +20,29 @@ const BYTES: usize = 16;
 /// Bits of a place that say which key of the row it is.
 const KEY_BITS: u32 = 5;
 
-/// Which key a mark is of.
+/// Which key a mark is of: where the keys of the row are, and which of them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
-    /// Where the keys of the row are.
-    pub(super) at: u64,
-    /// Which of them, below 32.
-    pub(super) key: u8,
-}
+pub(super) struct Mark(u64);
 
 impl Mark {
+    /// A key below 32 of the row whose keys are at `at`.
+    pub(super) fn new(at: u64, key: u8) -> Self {
+        Self(at << KEY_BITS | u64::from(key))
+    }
+
+    /// Where the keys of the row are.
+    pub(super) fn at(self) -> u64 {
+        self.0 >> KEY_BITS
+    }
+
+    /// Which of them.
+    pub(super) fn key(self) -> u8 {
+        (self.0 & ((1 << KEY_BITS) - 1)).to_le_bytes()[0]
+    }
+
     /// Reads what [`Marks::met`] gives.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let place = bytes.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
-        let key = (place & ((1 << KEY_BITS) - 1)).to_le_bytes()[0];
-        Self { at: place >> KEY_BITS, key }
+        Self(u64::from_be_bytes(bytes.try_into().expect("eight bytes")))
     }
 }
 
@@ -53,11 +63,14 @@ impl Marks {
         Self { dir: dir.to_owned(), memory_bytes, parts: vec![Vec::new(); PARTS], files: Vec::new(), held: 0 }
     }
 
-    /// Adds the mark of a key.
-    pub(super) fn add(&mut self, mark: u64, of: Mark) -> io::Result<()> {
-        let part = (mark >> (u64::BITS - PART_BITS)) as usize;
-        self.parts[part].push((mark, of.at << KEY_BITS | u64::from(of.key)));
-        self.held += BYTES;
+    /// Adds marks of keys, whose places count from `base`.
+    pub(super) fn add(&mut self, marks: &[(u64, Mark)], base: u64) -> io::Result<()> {
+        let base = base << KEY_BITS;
+        for (mark, of) in marks {
+            let part = (mark >> (u64::BITS - PART_BITS)) as usize;
+            self.parts[part].push((*mark, of.0 + base));
+        }
+        self.held += marks.len() * BYTES;
         if self.held >= self.memory_bytes { self.spill() } else { Ok(()) }
     }
 
@@ -82,87 +95,125 @@ impl Marks {
 
     /// The keys whose marks come more than once, in the order of their rows. Of a part in which too many do, some come
     /// that are alone.
-    pub(super) fn met(mut self) -> io::Result<Sorted> {
-        let mut met = Sorter::new(&self.dir, self.memory_bytes / 2);
-        for (index, marks) in std::mem::take(&mut self.parts).into_iter().enumerate() {
-            let mut part = Part { marks, file: self.files.get_mut(index), buffer: vec![0; BUFFER] };
-            part.twice(self.memory_bytes, &mut met)?;
-        }
-        met.finish()
+    pub(super) fn met(self) -> io::Result<Sorted> {
+        let met = Mutex::new(Sorter::new(&self.dir, self.memory_bytes / 2));
+        let files = self.files.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let parts = Mutex::new(self.parts.into_iter().zip(files));
+        let next = || parts.lock().expect("nobody fails holding it").next();
+        let search = || -> io::Result<()> {
+            let mut search = Search::new(self.memory_bytes / 2);
+            while let Some((marks, file)) = next() {
+                search.twice(Part { marks, file }, &met)?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(search);
+            search().and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        met.into_inner().expect("nobody fails holding it").finish()
     }
 }
 
 /// Bytes that are read at once; whole marks.
 const BUFFER: usize = 16 * 1024 * BYTES;
 
-fn push(met: &mut Sorter, place: u64) -> io::Result<()> {
-    met.push(&place.to_be_bytes(), &[])
-}
-
 /// Marks with the same first bits, in a file and in memory.
-struct Part<'a> {
+struct Part {
     marks: Vec<(u64, u64)>,
-    file: Option<&'a mut File>,
-    buffer: Vec<u8>,
+    file: Option<File>,
 }
 
-impl Part<'_> {
+impl Part {
     fn count(&self) -> io::Result<u64> {
         let in_file = self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|facts| facts.len()))?;
         Ok(in_file / BYTES as u64 + self.marks.len() as u64)
     }
 
     /// Gives every mark with its place.
-    fn each(&mut self, mut see: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
+    fn each(&mut self, buffer: &mut [u8], mut see: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             let mut left = file.metadata()?.len();
             file.rewind()?;
             while left > 0 {
-                let length = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let bytes = &mut self.buffer[..length];
+                let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let bytes = &mut buffer[..length];
                 file.read_exact(bytes)?;
                 left -= length as u64;
-                for mark in bytes.chunks_exact(BYTES) {
-                    let word =
-                        |at: usize| u64::from_le_bytes(mark[at..at + 8].try_into().expect("eight bytes"));
-                    see(word(0), word(8))?;
+                let (words, _) = bytes.as_chunks();
+                for [mark, place] in words.as_chunks().0 {
+                    see(u64::from_le_bytes(*mark), u64::from_le_bytes(*place))?;
                 }
             }
         }
         self.marks.iter().try_for_each(|(mark, place)| see(*mark, *place))
     }
+}
+
+/// Means to look for marks that come more than once; used again for each part.
+struct Search {
+    memory_bytes: usize,
+    buffer: Vec<u8>,
+    filter: Filter,
+    found: Vec<(u64, u64)>,
+}
+
+impl Search {
+    fn new(memory_bytes: usize) -> Self {
+        Self { memory_bytes, buffer: vec![0; BUFFER], filter: Filter::default(), found: Vec::new() }
+    }
 
     /// Gives the places of marks that come more than once.
-    fn twice(&mut self, memory_bytes: usize, met: &mut Sorter) -> io::Result<()> {
-        let mut filter = Filter::new(self.count()?, memory_bytes);
-        self.each(|mark, _| {
+    fn twice(&mut self, mut part: Part, met: &Mutex<Sorter>) -> io::Result<()> {
+        let Self { memory_bytes, buffer, filter, found } = self;
+        filter.clear(part.count()?, *memory_bytes);
+        found.clear();
+        part.each(buffer, |mark, _| {
             filter.add(mark);
             Ok(())
         })?;
-        let mut found: Vec<(u64, u64)> = Vec::new();
         let mut is_whole = true;
-        self.each(|mark, place| {
+        part.each(buffer, |mark, place| {
             if filter.is_again(mark) {
                 found.push((mark, place));
-                if found.len() * BYTES >= memory_bytes {
+                if found.len() * BYTES >= *memory_bytes {
                     is_whole = false;
-                    found.drain(..).try_for_each(|(_, place)| push(met, place))?;
+                    give(met, found)?;
+                    found.clear();
                 }
             }
             Ok(())
         })?;
-        if !is_whole {
-            return found.iter().try_for_each(|(_, place)| push(met, *place));
+        if is_whole {
+            found.sort_unstable();
+            retain_repeated(found);
         }
-        found.sort_unstable();
-        for same in found.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
-            same.iter().try_for_each(|(_, place)| push(met, *place))?;
-        }
-        Ok(())
+        give(met, found)
     }
 }
 
+/// Leaves only the marks that come more than once, of marks that are sorted.
+fn retain_repeated(marks: &mut Vec<(u64, u64)>) {
+    let mut kept = 0;
+    let mut before = None;
+    for at in 0..marks.len() {
+        let mark = marks[at].0;
+        if before == Some(mark) || marks.get(at + 1).is_some_and(|next| next.0 == mark) {
+            marks[kept] = marks[at];
+            kept += 1;
+        }
+        before = Some(mark);
+    }
+    marks.truncate(kept);
+}
+
+fn give(met: &Mutex<Sorter>, found: &[(u64, u64)]) -> io::Result<()> {
+    let mut met = met.lock().expect("nobody fails holding it");
+    found.iter().try_for_each(|(_, place)| met.push(&place.to_be_bytes(), &[]))
+}
+
 /// Which marks came more than once, and few others.
+#[derive(Default)]
 struct Filter {
     seen: Vec<u64>,
     again: Vec<u64>,
@@ -170,12 +221,16 @@ struct Filter {
 }
 
 impl Filter {
-    /// For so many marks, in at most so much memory.
-    fn new(count: u64, memory_bytes: usize) -> Self {
+    /// Forgets all, and makes room for so many marks in at most so much memory.
+    fn clear(&mut self, count: u64, memory_bytes: usize) {
         let most = (memory_bytes as u64 * 4).max(64);
         let bits = (count * 16).clamp(64, most).next_power_of_two();
         let words = usize::try_from(bits / 64).unwrap_or(1);
-        Self { seen: vec![0; words], again: vec![0; words], mask: bits - 1 }
+        for bits in [&mut self.seen, &mut self.again] {
+            bits.clear();
+            bits.resize(words, 0);
+        }
+        self.mask = bits - 1;
     }
 
     fn place(&self, mark: u64) -> (usize, u64) {
@@ -204,13 +259,14 @@ mod tests {
         let mut marks = Marks::new(dir.path(), memory_bytes);
         for n in 0..rows {
             let mark = (n % 700).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            marks.add(mark, Mark { at: n * 100, key: (n % 7) as u8 }).unwrap();
+            // As if the marks came in batches of seven.
+            marks.add(&[(mark, Mark::new(n % 7 * 100, (n % 7) as u8))], n / 7 * 700).unwrap();
         }
         let mut sorted = marks.met().unwrap();
         let mut found = Vec::new();
         while let Some((mark, _)) = sorted.next().unwrap() {
-            let Mark { at, key } = Mark::read(mark);
-            found.push((at, key));
+            let mark = Mark::read(mark);
+            found.push((mark.at(), mark.key()));
         }
         found
     }

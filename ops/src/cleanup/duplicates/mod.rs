@@ -12,6 +12,7 @@ mod find;
 mod keys;
 mod marks;
 mod merge;
+mod stored;
 mod words;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::iter::Peekable;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use super::spool::{Entry, Rendered};
 use super::stage::Stage;
 use crate::files::FileError;
+use crate::os;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,8 +84,8 @@ impl Fates {
     }
 
     /// Another reader of new spellings.
-    pub(super) fn reader(&self) -> Result<Patches, FileError> {
-        Ok(Patches { file: self.patches.get_ref().reopen().map_err(fail)? })
+    pub(super) fn reader(&self) -> Patches<'_> {
+        Patches { file: self.patches.get_ref().as_file() }
     }
 }
 
@@ -102,13 +103,13 @@ impl Forward<'_> {
 
 /// Reads new spellings.
 #[derive(Debug)]
-pub(super) struct Patches {
-    file: File,
+pub(super) struct Patches<'a> {
+    file: &'a File,
 }
 
-impl Patches {
+impl Patches<'_> {
     /// The element of the array and what a fragment has besides.
-    pub(super) fn json(&mut self, patch: Patch) -> Result<(Entry, Vec<u8>, Vec<u8>), FileError> {
+    pub(super) fn json(&self, patch: Patch) -> Result<(Entry, Vec<u8>, Vec<u8>), FileError> {
         let Entry { json, csv, fragment, .. } = patch.entry;
         let json_bytes = self.read(patch.at, json)?;
         let fragment = self.read(patch.at + u64::from(json) + u64::from(csv), fragment)?;
@@ -116,13 +117,13 @@ impl Patches {
     }
 
     /// The line of the sheet.
-    pub(super) fn csv(&mut self, patch: Patch) -> Result<Vec<u8>, FileError> {
+    pub(super) fn csv(&self, patch: Patch) -> Result<Vec<u8>, FileError> {
         self.read(patch.at + u64::from(patch.entry.json), patch.entry.csv)
     }
 
-    fn read(&mut self, at: u64, length: u32) -> Result<Vec<u8>, FileError> {
+    fn read(&self, at: u64, length: u32) -> Result<Vec<u8>, FileError> {
         let mut bytes = vec![0; length as usize];
-        self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(&mut bytes)).map_err(fail)?;
+        os::read_exact_at(self.file, &mut bytes, at).map_err(fail)?;
         Ok(bytes)
     }
 }

@@ -3,7 +3,7 @@
 //! The JSON side and the sheet are written by a thread each; both see the same rows in the same order.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::thread;
 
@@ -13,9 +13,10 @@ use super::fates::{Fate, Fates};
 use super::layout::Layout;
 use super::render;
 use super::review::Review;
-use super::spool::{Entry, Part, SEPARATOR, Spooled};
+use super::spool::{Entry, SEPARATOR, Spooled, Stream, Streams};
 use super::stage::{Artifact, Stage};
 use crate::files::FileError;
+use crate::os;
 
 /// Rows of the sample with the least evidence.
 const LOWEST: usize = 50;
@@ -42,16 +43,17 @@ pub(super) struct FileNames {
 /// Writes everything that holds cleaned rows.
 pub(super) fn write(
     stage: &Stage,
-    spooled: &Spooled,
+    spooled: Spooled,
     fates: &Fates,
     layout: &Layout,
     review: &Review,
     names: &FileNames,
     sample: usize,
 ) -> Result<Written, FileError> {
+    let Streams { json, csv, fragments } = spooled.streams()?;
     let (array, sheet) = thread::scope(|scope| {
-        let sheet = scope.spawn(|| write_sheet(stage, spooled, fates, layout, &names.csv));
-        let array = Array::write(stage, spooled, fates, review, &names.json, sample);
+        let sheet = scope.spawn(|| write_sheet(stage, csv, fates, layout, &names.csv));
+        let array = Array::write(stage, (json, fragments), fates, review, &names.json, sample);
         (array, sheet.join().expect("writing does not panic"))
     });
     let (mut written, sheet) = (array?, sheet?);
@@ -61,7 +63,7 @@ pub(super) fn write(
 
 fn write_sheet(
     stage: &Stage,
-    spooled: &Spooled,
+    mut stream: Stream,
     fates: &Fates,
     layout: &Layout,
     name: &str,
@@ -70,8 +72,7 @@ fn write_sheet(
     let mut header = Vec::new();
     render::csv_header(&mut header, layout);
     file.write(&header)?;
-    let mut patches = fates.reader()?;
-    let mut stream = spooled.stream(Part::Csv)?;
+    let patches = fates.reader();
     let mut decided = fates.forward();
     while let Some(entry) = stream.next()? {
         let length = u64::from(entry.csv);
@@ -86,6 +87,8 @@ fn write_sheet(
         }
     }
     stream.copy(&mut file)?;
+    // To free a big file takes a while, in which the digest goes on.
+    drop(stream);
     file.seal()
 }
 
@@ -115,7 +118,7 @@ struct Fragment {
 impl<'a> Array<'a> {
     fn write(
         stage: &Stage,
-        spooled: &Spooled,
+        (mut stream, mut extra): (Stream, Stream),
         fates: &Fates,
         review: &'a Review,
         name: &str,
@@ -133,8 +136,7 @@ impl<'a> Array<'a> {
             lines_at: 0,
         };
         let (mut rows, mut fragments) = (List::new(stage.file(name)?), List::new(stage.file(FRAGMENTS)?));
-        let mut patches = fates.reader()?;
-        let (mut stream, mut extra) = (spooled.stream(Part::Json)?, spooled.stream(Part::Fragment)?);
+        let patches = fates.reader();
         let (mut json, mut fragment) = (Vec::new(), Vec::new());
         let mut decided = fates.forward();
         while let Some(entry) = stream.next()? {
@@ -158,6 +160,7 @@ impl<'a> Array<'a> {
             }
         }
         stream.copy(&mut rows.file)?;
+        drop((stream, extra));
         let mut artifacts = vec![rows.end()?, fragments.end()?];
         let fragment_count = seen.fragments.len() as u64;
         artifacts.push(seen.write_lowest(stage)?);
@@ -227,17 +230,14 @@ impl<'a> Array<'a> {
     /// All fragments, the least evidence first.
     fn write_fragments(&mut self, stage: &Stage) -> Result<Artifact, FileError> {
         self.lines.flush().map_err(fail)?;
-        let mut lines = self.lines.get_ref().reopen().map_err(fail)?;
+        let lines = self.lines.get_ref().as_file();
         self.fragments.sort_unstable_by_key(|fragment| (fragment.score, fragment.ordinal));
         let mut file = stage.file("fragments_review.csv")?;
         file.write(&self.review.header())?;
         let mut line = Vec::new();
         for fragment in &self.fragments {
             line.resize(fragment.length as usize, 0);
-            lines
-                .seek(SeekFrom::Start(fragment.at))
-                .and_then(|_| lines.read_exact(&mut line))
-                .map_err(fail)?;
+            os::read_exact_at(lines, &mut line, fragment.at).map_err(fail)?;
             file.write(&line)?;
         }
         file.seal()

@@ -362,7 +362,7 @@ impl<'a> Resolver<'a> {
     fn json(&mut self, ordinal: u64, out: &mut Vec<u8>) -> Result<Verdict, CleanupError> {
         if let Some(Fate::Replaced(patch)) = self.out.fates.get(ordinal) {
             self.out.fates.flush()?;
-            let (entry, json, _) = self.out.fates.reader()?.json(patch)?;
+            let (entry, json, _) = self.out.fates.reader().json(patch)?;
             *out = json;
             return Ok(entry.verdict);
         }

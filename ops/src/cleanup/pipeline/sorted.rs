@@ -1,12 +1,13 @@
 //! Lines about rows that come in any order and are written in the order of the rows, by way of the disk.
 
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
 
 use super::stage::{Stage, StageFile};
 use crate::files::FileError;
+use crate::os;
 
 /// Lines that wait. Memory: 24 bytes a line.
 #[derive(Debug)]
@@ -37,11 +38,11 @@ impl Sorted {
     pub(super) fn write(mut self, to: &mut StageFile) -> Result<(), FileError> {
         self.file.flush().map_err(fail)?;
         self.lines.sort_unstable();
-        let mut file = self.file.get_ref().reopen().map_err(fail)?;
+        let file = self.file.get_ref().as_file();
         let mut bytes = Vec::new();
         for (_, at, length) in self.lines {
             bytes.resize(length as usize, 0);
-            file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut bytes)).map_err(fail)?;
+            os::read_exact_at(file, &mut bytes, at).map_err(fail)?;
             to.write(&bytes)?;
         }
         Ok(())

@@ -4,13 +4,14 @@
 //! Reading goes forward once, and to single rows by their ordinals. Memory: 24 bytes for 64 rows.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
 use tempfile::NamedTempFile;
 
 use super::render::Verdict;
 use super::stage::{Stage, StageFile};
 use crate::files::FileError;
+use crate::os;
 
 /// Rows between marks.
 const MARK_ROWS: usize = 64;
@@ -145,12 +146,12 @@ impl Spool {
     }
 }
 
-/// A part of what the spool holds of each row.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Part {
-    Json,
-    Csv,
-    Fragment,
+/// What the spool holds of all rows, each part for somebody else; its file goes away with it.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub(super) json: Stream,
+    pub(super) csv: Stream,
+    pub(super) fragments: Stream,
 }
 
 /// The spool while it is read.
@@ -162,17 +163,15 @@ pub(super) struct Spooled {
 }
 
 impl Spooled {
-    /// Goes through one part of all rows from the start.
-    pub(super) fn stream(&self, part: Part) -> Result<Stream, FileError> {
-        let file = match part {
-            Part::Json => &self.files.json,
-            Part::Csv => &self.files.csv,
-            Part::Fragment => &self.files.fragments,
-        };
+    /// Goes through all rows from the start, and once only.
+    pub(super) fn streams(self) -> Result<Streams, FileError> {
         let open = |file: &NamedTempFile| {
             file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail)
         };
-        Ok(Stream { entries: open(&self.files.entries)?, part: open(file)?, left: self.rows, kept: 0 })
+        let Files { entries, json, csv, fragments } = &self.files;
+        let stream =
+            |part| Ok(Stream { entries: open(entries)?, part: open(part)?, left: self.rows, kept: 0 });
+        Ok(Streams { json: stream(json)?, csv: stream(csv)?, fragments: stream(fragments)? })
     }
 
     /// The element of the JSON array of a row, and its entry; `None` if there is no such row.
@@ -202,8 +201,8 @@ impl Spooled {
 }
 
 /// Reads a whole piece of a file.
-fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> Result<(), FileError> {
-    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(buffer)).map_err(fail)
+fn read_at(file: &File, at: u64, buffer: &mut [u8]) -> Result<(), FileError> {
+    os::read_exact_at(file, buffer, at).map_err(fail)
 }
 
 /// One part of all rows, in their order. What is kept is copied in long runs, whatever rows it is of.
@@ -285,7 +284,17 @@ mod tests {
             spool.push(&rows).unwrap();
         }
         let spooled = spool.finish().unwrap();
-        let mut stream = spooled.stream(Part::Json).unwrap();
+        let mut json = Vec::new();
+        for n in [999, 0, 63, 64, 65, 500] {
+            let entry = spooled.json(n * 3, &mut json).unwrap().unwrap();
+            assert_eq!(
+                (entry.verdict.score, json.as_slice()),
+                (u16::try_from(n).unwrap(), text(n).as_bytes())
+            );
+        }
+        assert_eq!(spooled.json(1, &mut json).unwrap(), None);
+        assert_eq!(spooled.json(5000, &mut json).unwrap(), None);
+        let mut stream = spooled.streams().unwrap().json;
         let (mut copy, mut expected) = (stage.file("copy").unwrap(), String::new());
         let mut bytes = Vec::new();
         for n in 0..1000 {
@@ -312,15 +321,5 @@ mod tests {
         assert!(stream.next().unwrap().is_none());
         stream.copy(&mut copy).unwrap();
         assert_eq!(copy.seal().unwrap().sha256, crate::ids::sha256(expected.as_bytes()));
-        let mut json = Vec::new();
-        for n in [999, 0, 63, 64, 65, 500] {
-            let entry = spooled.json(n * 3, &mut json).unwrap().unwrap();
-            assert_eq!(
-                (entry.verdict.score, json.as_slice()),
-                (u16::try_from(n).unwrap(), text(n).as_bytes())
-            );
-        }
-        assert_eq!(spooled.json(1, &mut json).unwrap(), None);
-        assert_eq!(spooled.json(5000, &mut json).unwrap(), None);
     }
 }

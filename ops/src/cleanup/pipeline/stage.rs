@@ -95,7 +95,9 @@ impl Stage {
 
     /// Puts the set in place of the one that was there.
     pub(super) fn commit(self) -> Result<(), FileError> {
-        files::write_atomic(&self.folder.join(MARK), b"")?;
+        let mark = self.folder.join(MARK);
+        // Not forced to the disk either: whatever is done behind it would be lost with it.
+        File::create(&mark).map_err(|e| FileError::new("write", &mark, e))?;
         exchange(&self.folder, &self.out)
     }
 
@@ -181,11 +183,10 @@ impl StageFile {
     }
 
     fn flush(&mut self) -> Result<(), FileError> {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let put = self.put(&waiting);
-        waiting.clear();
-        self.waiting = waiting;
-        put
+        let waiting = std::mem::take(&mut self.waiting);
+        let written = self.file.write_all(&waiting);
+        self.waiting = self.digest.take(waiting);
+        written.map_err(|e| FileError::new("write", &self.path, e))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
