@@ -95,9 +95,7 @@ impl Stage {
 
     /// Puts the set in place of the one that was there.
     pub(super) fn commit(self) -> Result<(), FileError> {
-        let mark = self.folder.join(MARK);
-        // Not forced to the disk either: whatever is done behind it would be lost with it.
-        File::create(&mark).map_err(|e| FileError::new("write", &mark, e))?;
+        files::write_atomic(&self.folder.join(MARK), b"")?;
         exchange(&self.folder, &self.out)
     }
 
