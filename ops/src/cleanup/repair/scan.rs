@@ -82,7 +82,7 @@ fn odd_bytes(block: &[u8; BLOCK + 1]) -> [u64; BLOCK / 8] {
     let mut odd = [0_u8; BLOCK];
     for (odd, pair) in odd.iter_mut().zip(block.windows(2)) {
         let (before, byte) = (pair[0], pair[1]);
-        let is_odd = (byte < b' ') | (byte >= 0x7f) | (byte == b'&');
+        let is_odd = !(b' '..0x7f).contains(&byte) | (byte == b'&');
         *odd = u8::from(is_odd | ((before == b' ') & (byte == b' ')));
     }
     let (words, _) = odd.as_chunks();

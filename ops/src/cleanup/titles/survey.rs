@@ -364,7 +364,9 @@ mod tests {
         let mut readers = vec![whole.clone(); parts];
         // The first one reads far more than the last.
         rows.for_each(|n| readers[(n as usize % 16).min(parts - 1)].add(rules, &row(n)));
-        readers.iter().for_each(|part| whole.merge(part));
+        for part in &readers {
+            whole.merge(part);
+        }
         whole.learned()
     }
 

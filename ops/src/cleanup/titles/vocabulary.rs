@@ -133,7 +133,9 @@ impl Vocabulary {
 
     /// Puts a word and its beginnings into their sets.
     fn learn(&mut self, word: Word<'_>) {
-        places(word.hash).into_iter().for_each(|bit| put(&mut self.words, bit));
+        for bit in places(word.hash) {
+            put(&mut self.words, bit);
+        }
         beginnings(word.text, 3, |hash| {
             if hash != word.hash {
                 put(&mut self.beginnings, slot(hash, BEGINNINGS * 64));

@@ -88,6 +88,7 @@ pub(in super::super) fn hash_within(bytes: &[u8], start: usize, end: usize) -> u
 }
 
 /// The offset behind the ASCII letters and digits that stand from `at` on, and their hash: one look at each byte.
+#[inline]
 pub(in super::super) fn plain(bytes: &[u8], mut at: usize) -> (usize, u64) {
     let mut state = SEED;
     loop {
