@@ -7,9 +7,9 @@
 //! What titles and texts look like at their ends is counted of every row. Splitting all texts into words costs far more
 //! than that, and what it teaches are shares of rows and the words that a table is made of, for which some thousand rows
 //! are enough: of a table with more than [`ALL_MAX`] rows, the words of one row in [`ONE_OF`] are read. That is at least
-//! 8,000 rows, from which a share is known to one percent. A word too rare for that sample is taken for cut only if it is
-//! also the beginning of words that are not, and ends no second title of the whole table. Which rows they are is told by
-//! what stands in them, never by their place.
+//! 8,000 rows, from which a share is known to one percent. A word too rare for that sample is taken for cut only if it ends
+//! no second title of the whole table, and has one or two letters or is the beginning of words that are not so rare. Which
+//! rows they are is told by what stands in them, never by their place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
