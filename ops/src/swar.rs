@@ -19,11 +19,6 @@ pub(crate) fn between(word: u64, first: u8, last: u8) -> u64 {
     from & !behind & !word & HIGH
 }
 
-/// Marks the bytes that are not from `first` to `last`, which are ASCII both.
-pub(crate) fn not_between(word: u64, first: u8, last: u8) -> u64 {
-    !between(word, first, last) & HIGH
-}
-
 /// Marks the bytes that are not ASCII.
 pub(crate) fn wide(word: u64) -> u64 {
     word & HIGH
@@ -92,7 +87,6 @@ mod tests {
             prop_assert_eq!(equal(word, byte), expect(&|b| b == byte));
             prop_assert_eq!(equal(word, bytes[3]), expect(&|b| b == bytes[3]));
             prop_assert_eq!(between(word, first, last), expect(&|b| (first..=last).contains(&b)));
-            prop_assert_eq!(not_between(word, first, last), expect(&|b| !(first..=last).contains(&b)));
             prop_assert_eq!(wide(word), expect(&|b| !b.is_ascii()));
             prop_assert_eq!(not_alphanumeric(word), expect(&|b| !b.is_ascii_alphanumeric()));
         }

@@ -69,7 +69,7 @@ struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    fn new(rules: &'a Rules) -> Self {
+    fn new(rules: &'a Rules, titles: titles::Survey) -> Self {
         let dataset = rules.dataset();
         let is_text = dataset
             .columns
@@ -81,7 +81,7 @@ impl<'a> Observer<'a> {
         let names: Vec<String> = dataset.columns.iter().map(|column| column.name.clone()).collect();
         Self {
             rules,
-            titles: titles::Survey::new(rules),
+            titles,
             is_text,
             vote: Vote::default(),
             spelled: Vec::new(),
@@ -149,8 +149,9 @@ impl Flow<Batch, Batch> for Reading<'_, '_> {
 pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Survey, CleanupError> {
     let dataset = request.dataset();
     let source = Source::open(request, around)?;
+    let mut learned = titles::Survey::new(request.rules);
     let mut observers: Vec<Observer<'_>> =
-        (0..around.threads.max(1)).map(|_| Observer::new(request.rules)).collect();
+        (0..around.threads.max(1)).map(|_| Observer::new(request.rules, learned.clone())).collect();
     let mut reading = Reading { source, spare: Vec::new(), around };
     threads::run(&mut observers, &mut reading)?;
     let facts = reading.source.facts().expect("the input was read to its end");
@@ -160,7 +161,6 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
     check_width(&layout)?;
     let mut spelled = vec![Spelled::default(); layout.names().len()];
     let mut vote = Vote::default();
-    let mut learned = titles::Survey::new(request.rules);
     for (observer, places) in observers.iter().zip(places) {
         for (part, place) in observer.spelled.iter().zip(places) {
             spelled[place].present += part.present;

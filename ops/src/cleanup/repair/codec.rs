@@ -96,10 +96,32 @@ pub(super) fn bytes_of(c: char) -> [u8; CODECS] {
     if page == 0 { [0; CODECS] } else { TABLES.rows[usize::from(page) - 1][(code & 0xFF) as usize] }
 }
 
-/// Whether the bytes of `first` and `second` can begin a character of UTF-8 in some encoding.
-pub(super) fn may_begin(first: char, second: char) -> bool {
+/// A set of encodings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Codecs(u8);
+
+impl Codecs {
+    pub(super) const ALL: Self = Self(u8::MAX);
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn has(self, codec: Codec) -> bool {
+        self.0 & 1 << codec as u8 != 0
+    }
+
+    pub(super) fn add(&mut self, others: Self) {
+        self.0 |= others.0;
+    }
+}
+
+/// The encodings in which the bytes of `first` and `second` can begin a character of UTF-8.
+pub(super) fn may_begin(first: char, second: char) -> Codecs {
     let (first, second) = (bytes_of(first), bytes_of(second));
-    first.iter().zip(second).any(|(a, b)| matches!(a, 0xC2..=0xF4) && matches!(b, 0x80..=0xBF))
+    let begins = |(a, b): (&u8, &u8)| matches!(a, 0xC2..=0xF4) && matches!(b, 0x80..=0xBF);
+    let bits = first.iter().zip(&second).enumerate().map(|(codec, pair)| u8::from(begins(pair)) << codec);
+    Codecs(bits.fold(0, |all, bit| all | bit))
 }
 
 const FIRST: u8 = 0x80;

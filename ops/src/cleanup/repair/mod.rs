@@ -24,13 +24,14 @@ mod tests;
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc, is_nfc_quick};
+use unicode_normalization::UnicodeNormalization;
 
 use self::entities::Escaped;
 use self::mojibake::Reading;
-use self::scan::{Needs, needs};
+use self::scan::{Needs, codecs, needs};
 use self::vote::Suspect;
 use super::{Column, Dataset, Edit, Finding, Kind, Note, Rule};
+use crate::swar;
 
 pub use self::codec::Codec;
 pub use self::vote::{Decisions, Tally, Verdict, Vote};
@@ -165,6 +166,18 @@ fn rounds(
 }
 
 fn json(text: &str) -> String {
+    // Few texts have anything to escape, and they mostly at their end.
+    let marks = |word| swar::between(word, 0, 0x1f) | swar::equal(word, b'"') | swar::equal(word, b'\\');
+    let plain = swar::find(text.as_bytes(), 0, marks, |byte| byte < b' ' || matches!(byte, b'"' | b'\\'));
+    let rest = if plain == text.len() { Cow::Borrowed("\"\"") } else { escaped(&text[plain..]).into() };
+    let mut json = String::with_capacity(plain + rest.len());
+    json.push('"');
+    json.push_str(&text[..plain]);
+    json.push_str(&rest[1..]);
+    json
+}
+
+fn escaped(text: &str) -> String {
     serde_json::to_string(text).expect("text is always JSON")
 }
 
@@ -198,7 +211,8 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
         return None;
     }
     let mut best: Option<(usize, &Suspect, Reading)> = None;
-    for suspect in &plan.suspects {
+    let possible = codecs(text);
+    for suspect in plan.suspects.iter().filter(|suspect| possible.has(suspect.codec)) {
         let reading = Reading::of(text, suspect.codec, suspect.known);
         let explained = reading.explained();
         if explained > best.as_ref().map_or(0, |(most, ..)| *most) {
@@ -232,7 +246,8 @@ fn lost<'p>(plan: &'p Plan, text: &str) -> Option<(&'p Suspect, Option<String>, 
     if text.is_ascii() {
         return None;
     }
-    plan.suspects.iter().find_map(|suspect| {
+    let possible = codecs(text);
+    plan.suspects.iter().filter(|suspect| possible.has(suspect.codec)).find_map(|suspect| {
         let reading = Reading::of(text, suspect.codec, suspect.known);
         let (candidate, count) = reading.lost(text).filter(|_| suspect.seen || reading.is_lossy())?;
         Some((suspect, candidate, count))
@@ -250,11 +265,21 @@ fn control(plan: &Plan, text: &str) -> Option<Change> {
 }
 
 fn nfc(plan: &Plan, text: &str) -> Option<Change> {
-    let is_off = !plan.has(NFC) || text.is_ascii();
-    if is_off || is_nfc_quick(text.chars()) == IsNormalized::Yes || is_nfc(text) {
+    if !plan.has(NFC) {
         return None;
     }
-    Some(change(NFC, text.nfc().collect(), "canonically equivalent"))
+    let mut composed = String::with_capacity(text.len());
+    let mut done = 0;
+    while let Some((odd, _)) = swar::beyond_ascii(text, done).next() {
+        // ASCII goes together with what stands behind it only.
+        let start = odd - usize::from(odd > done);
+        let end = text[odd..].find(|c: char| c.is_ascii()).map_or(text.len(), |at| odd + at);
+        composed.push_str(&text[done..start]);
+        composed.extend(text[start..end].nfc());
+        done = end;
+    }
+    composed.push_str(&text[done..]);
+    (composed != text).then(|| change(NFC, composed, "canonically equivalent"))
 }
 
 fn invisible(plan: &Plan, text: &str) -> Option<Change> {

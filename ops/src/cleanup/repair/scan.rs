@@ -3,7 +3,7 @@
 //! Nearly all cells need no rule, and most of what is not ASCII cannot be touched by any. What this says must never be
 //! less than what the rules do; it may be more.
 
-use super::codec::may_begin;
+use super::codec::{Codecs, may_begin};
 use crate::swar;
 
 /// Rules that may have something to do with a text.
@@ -43,26 +43,28 @@ pub(super) fn needs(text: &str) -> Needs {
     if first.is_ascii_whitespace() || last.is_ascii_whitespace() {
         needs.add(Needs::WHITE_SPACE);
     }
-    let mut at = next_odd(bytes, 0);
-    while let Some(&byte) = bytes.get(at) {
-        if byte.is_ascii() {
-            needs.add(if byte == b' ' { Needs::WHITE_SPACE } else { ruled(byte) });
-            at = next_odd(bytes, at + 1);
-            continue;
-        }
-        let mut previous = None;
-        while let Some(c) = text[at..].chars().next().filter(|c| !c.is_ascii()) {
-            wide(c, &mut needs);
-            if previous.is_some_and(|previous| may_begin(previous, c)) {
-                needs.add(Needs::MOJIBAKE);
+    // Nothing odd stands between the blocks, nor before `at`.
+    let mut at = if is_odd(*first) { see(text, 0, &mut needs) } else { 1 };
+    let mut short = [b'a'; BLOCK + 1];
+    while at < bytes.len() {
+        // The last block of a longer text reaches back over what was seen.
+        let from = at.min(bytes.len().saturating_sub(BLOCK)).max(1);
+        let block = bytes.get(from - 1..=from + BLOCK - 1).and_then(|block| block.first_chunk());
+        let block = block.unwrap_or_else(|| {
+            short[..bytes.len()].copy_from_slice(bytes);
+            &short
+        });
+        let end = from + BLOCK;
+        for (word, mut odd) in odd_bytes(block).into_iter().enumerate() {
+            while odd != 0 {
+                let place = from + word * 8 + swar::before(odd);
+                if place >= at {
+                    at = see(text, place, &mut needs);
+                }
+                odd &= odd - 1;
             }
-            previous = Some(c);
-            at += c.len_utf8();
         }
-        if bytes.get(at) == Some(&b' ') && matches!(previous, Some('Â' | 'Ã')) {
-            needs.add(Needs::MOJIBAKE);
-        }
-        at = next_odd(bytes, at);
+        at = at.max(end);
     }
     needs
 }
@@ -70,36 +72,70 @@ pub(super) fn needs(text: &str) -> Needs {
 /// Bytes that are looked at at once.
 const BLOCK: usize = 32;
 
-/// The offset from `at` on of the next byte that a rule may have to do with; a blank counts if another one follows it.
+fn is_odd(byte: u8) -> bool {
+    !(b' '..0x7f).contains(&byte) || byte == b'&'
+}
+
+/// Which bytes behind the first one a rule may have to do with, eight to a word; a blank if another one stands before it.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
-fn next_odd(bytes: &[u8], mut at: usize) -> usize {
-    // Without an early exit from a block, the compiler compares all of its bytes at once.
-    let is_odd = |byte: &u8| (*byte < 0x20) | (*byte >= 0x7f) | (*byte == b'&');
-    let any_odd = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_odd(byte));
-    let any_twice = |block: &[u8], next: &[u8]| {
-        block.iter().zip(next).fold(false, |any, (a, b)| any | ((*a == b' ') & (*b == b' ')))
-    };
-    while let (Some(block), Some(next)) = (bytes.get(at..at + BLOCK), bytes.get(at + 1..=at + BLOCK)) {
-        if any_odd(block) || any_twice(block, next) {
-            break;
-        }
-        at += BLOCK;
+fn odd_bytes(block: &[u8; BLOCK + 1]) -> [u64; BLOCK / 8] {
+    let mut odd = [0_u8; BLOCK];
+    for (odd, pair) in odd.iter_mut().zip(block.windows(2)) {
+        let (before, byte) = (pair[0], pair[1]);
+        let is_odd = !(b' '..0x7f).contains(&byte) | (byte == b'&');
+        *odd = u8::from(is_odd | ((before == b' ') & (byte == b' ')));
     }
-    while let (Some(word), Some(behind)) = (swar::word(bytes, at), bytes.get(at + 8)) {
-        let blanks = swar::equal(word, b' ');
-        let next = blanks >> 8 | u64::from(*behind == b' ') << 63;
-        let clean =
-            swar::before(swar::not_between(word, b' ', b'~') | (blanks & next) | swar::equal(word, b'&'));
-        at += clean;
-        if clean < 8 {
-            return at;
-        }
+    let (words, _) = odd.as_chunks();
+    std::array::from_fn(|word| u64::from_le_bytes(words[word]))
+}
+
+/// Notes what the odd byte at `at` may need, with all that is not ASCII from there on; gives where that ends.
+fn see(text: &str, at: usize, needs: &mut Needs) -> usize {
+    let bytes = text.as_bytes();
+    if bytes[at].is_ascii() {
+        needs.add(if bytes[at] == b' ' { Needs::WHITE_SPACE } else { ruled(bytes[at]) });
+        return at + 1;
     }
-    let is_twice = |at: usize| bytes[at] == b' ' && bytes.get(at + 1) == Some(&b' ');
-    while at < bytes.len() && !is_odd(&bytes[at]) && !is_twice(at) {
-        at += 1;
+    // A Latin letter or a sign of a sentence by itself needs nothing, and is most of what is not ASCII.
+    match bytes[at..] {
+        [0xC3, letter, next, ..] if next.is_ascii() => {
+            if next == b' ' && matches!(letter, 0x82 | 0x83) {
+                needs.add(Needs::MOJIBAKE);
+            }
+            return at + 2;
+        }
+        [0xE2, 0x80, 0x90..=0xA7, next, ..] if next.is_ascii() => return at + 3,
+        _ => {}
+    }
+    let (mut previous, mut at) = (None, at);
+    for c in text[at..].chars().take_while(|c| !c.is_ascii()) {
+        wide(c, needs);
+        if previous.is_some_and(|previous| !may_begin(previous, c).is_empty()) {
+            needs.add(Needs::MOJIBAKE);
+        }
+        previous = Some(c);
+        at += c.len_utf8();
+    }
+    if bytes.get(at) == Some(&b' ') && matches!(previous, Some('Â' | 'Ã')) {
+        needs.add(Needs::MOJIBAKE);
     }
     at
+}
+
+/// The encodings that may have damaged `text`: a reading as any other finds nothing.
+pub(super) fn codecs(text: &str) -> Codecs {
+    let (mut codecs, mut last) = (Codecs::default(), (0, ' '));
+    for (at, c) in swar::beyond_ascii(text, 0) {
+        let (end, previous) = last;
+        if end == at {
+            codecs.add(may_begin(previous, c));
+        }
+        last = (at + c.len_utf8(), c);
+        if matches!(c, 'Â' | 'Ã') && text.as_bytes().get(last.0) == Some(&b' ') {
+            codecs = Codecs::ALL;
+        }
+    }
+    codecs
 }
 
 fn ruled(byte: u8) -> Needs {
@@ -114,6 +150,7 @@ fn ruled(byte: u8) -> Needs {
 /// What a character beyond ASCII may need.
 fn wide(c: char, needs: &mut Needs) {
     match c {
+        '\u{A1}'..='\u{AC}' | '\u{AE}'..='\u{2FF}' => {}
         '\u{9B}' => needs.add(Needs(Needs::TERMINAL.0 | Needs::CONTROL.0)),
         '\u{80}'..='\u{9F}' => needs.add(Needs::CONTROL),
         '\u{A0}'
@@ -150,4 +187,50 @@ const NORMAL: &[(char, char)] = &[
 
 fn is_normal(c: char) -> bool {
     NORMAL.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, character by character.
+    fn slowly(text: &str) -> Needs {
+        let mut needs = Needs::default();
+        let is_blank = |c: char| c.is_ascii_whitespace();
+        if text.starts_with(is_blank) || text.ends_with(is_blank) || text.contains("  ") {
+            needs.add(Needs::WHITE_SPACE);
+        }
+        for c in text.chars() {
+            match u8::try_from(c) {
+                Ok(byte) if byte.is_ascii() => {
+                    if byte < b' ' || byte == b'&' || byte == 0x7f {
+                        needs.add(ruled(byte));
+                    }
+                }
+                _ => wide(c, &mut needs),
+            }
+        }
+        if !codecs(text).is_empty() {
+            needs.add(Needs::MOJIBAKE);
+        }
+        needs
+    }
+
+    #[test]
+    fn what_needs_nothing_is_normal_and_visible() {
+        for c in ('\u{A1}'..='\u{AC}').chain('\u{AE}'..='\u{2FF}').chain('\u{2010}'..='\u{2027}') {
+            assert!(is_normal(c) && !super::super::marks::is_invisible(c), "{c:?}");
+            let mut needs = Needs::default();
+            wide(c, &mut needs);
+            assert!(needs.is_empty(), "{c:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_see_what_a_slow_look_sees(text in "[a-z]{0,40}[a é’—ÂÃ€™&\u{0}\u{1b}\u{7f}\u{9b}\u{a0}\u{ad}\u{301}\u{2028}\u{fffd}中ω\n]{0,4}[a-z ]{0,40}[ aé—Ã\u{85}🎯]{0,5}") {
+            prop_assert_eq!(needs(&text), slowly(&text), "{:?}", text);
+        }
+    }
 }

@@ -275,3 +275,26 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// What is done piece by piece is what is done as a whole.
+    #[test]
+    fn composed_and_escaped_like_a_whole_text(text in "[a-e é\\u{301}\\u{323}\\u{2000}ﬁ가각\\u{1100}\\u{1161}\\u{11a8}\\u{340}\"\\\\\n\\u{8}\\u{1}]{0,24}") {
+        let plan = Plan::of(&dataset().columns[0], &Decisions::default());
+        let whole: String = text.nfc().collect();
+        prop_assert_eq!(nfc(&plan, &text).map(|change| change.text), (whole != text).then_some(whole));
+        prop_assert_eq!(json(&text), serde_json::to_string(&text).unwrap());
+    }
+
+    /// Encodings that are not possible find nothing.
+    #[test]
+    fn impossible_encodings_find_nothing(text in "[a ÂÃâ€™œ√©ðŸ’¡\\u{80}\\u{9d}\\u{ad}\\u{a0}ĂĹРÐГ┬é中’]{0,12}") {
+        let possible = codecs(&text);
+        for codec in Codec::ALL.into_iter().filter(|codec| !possible.has(*codec)) {
+            let reading = Reading::of(&text, codec, true);
+            prop_assert_eq!((reading.damage(), reading.is_lossy()), (0, false), "{} {}", codec.name(), text);
+            prop_assert_eq!(reading.lost(&text), None, "{} {}", codec.name(), text);
+            prop_assert_eq!(reading.mend(&text), None, "{} {}", codec.name(), text);
+        }
+    }
+}

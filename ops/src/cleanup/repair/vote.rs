@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Dataset;
 use super::codec::{CODECS, Codec};
 use super::mojibake::Reading;
-use super::scan::{Needs, needs};
+use super::scan::{Needs, codecs, needs};
 
 /// Sequences of a column, or cells of the whole input, from which an encoding is known.
 const KNOWN_FROM: u64 = 3;
@@ -95,7 +95,8 @@ impl Vote {
 
 fn witness(text: &str, tallies: &mut [Tally; CODECS], layers: usize) {
     let mut best: Option<(usize, Reading)> = None;
-    for codec in Codec::ALL {
+    let possible = codecs(text);
+    for codec in Codec::ALL.into_iter().filter(|codec| possible.has(*codec)) {
         let reading = Reading::of(text, codec, false);
         let tally = &mut tallies[codec as usize];
         tally.lossy += u64::from(reading.is_lossy());

@@ -5,14 +5,15 @@
 
 mod evidence;
 mod survey;
+mod vocabulary;
 
 use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{Rules, TitleRule, content};
 use super::words::{Splits, Word, words};
 
-pub(super) use survey::COMMON_CHARS;
 pub use survey::{Learned, Survey};
+pub(super) use vocabulary::COMMON_CHARS;
 
 /// A title is there and was cut off.
 pub const TRUNCATED: Rule = Rule { id: "truncated_name", version: 1 };

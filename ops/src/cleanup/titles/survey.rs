@@ -3,46 +3,55 @@
 //! Memory is fixed, whatever the size of the table: counts are kept by hash in arrays, so that a rare collision makes an
 //! unknown word look known, never the other way round. The result does not depend on the order of rows, and readings
 //! of parts can be merged.
+//!
+//! What titles and texts look like at their ends is counted of every row. Splitting all texts into words costs far more
+//! than that, and what it teaches are shares of rows and the words that a table is made of, for which some thousand rows
+//! are enough: of a table with more than [`ALL_MAX`] rows, the words of one row in [`ONE_OF`] are read. That is at least
+//! 8,000 rows, from which a share is known to one percent. A word too rare for that sample is taken for cut only if it ends
+//! no second title of the whole table, and has one or two letters or is the beginning of words that are not so rare. Which
+//! rows they are is told by what stands in them, never by their place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::row::Row;
 use super::super::rules::{Rules, content};
-use super::super::words::{Seen, Word, beginnings, begins, fold, join, words};
+use super::super::words::{begins, fold, join, open_word, words};
+use super::vocabulary::{Slots, Vocabulary};
 
-/// Bits of the set of words; a power of two, as below.
-const WORDS: usize = 1 << 20;
-/// Words that one reading remembers to have put into the sets.
-const KNOWN: usize = 1 << 13;
-/// Slots of the counts of last words of titles, of phrases, and of words behind titles.
+/// Rows of the largest table of which the words of all rows are read.
+const ALL_MAX: u32 = 1 << 16;
+/// Of larger tables, the words of one row in so many are.
+const ONE_OF: u64 = 8;
+/// Slots of the counts of last words of titles, and of words behind titles.
 const SLOTS: usize = 1 << 16;
-/// 64-bit words of the set of beginnings.
-const BEGINNINGS: usize = 1 << 18;
 /// Lengths of titles that are told apart.
 const LENGTHS: usize = 512;
-/// Words of a text that are read: enough to know its table, and no single row rules.
-const WORDS_READ: usize = 256;
 
 /// Reads rows, as they were read from the file or repaired.
 #[derive(Debug, Clone)]
 pub struct Survey {
     learned: Learned,
-    /// Words that are rows' own, by their slots: how many rows have one.
-    common: Vec<u32>,
-    /// The same of two words that follow each other.
-    phrases: Vec<u32>,
+    /// Words of the rows in the sample.
+    sample: Vocabulary,
+    /// Words of all others; `None` when the table is known to be too large for that.
+    others: Option<Vocabulary>,
+    /// How many others all parts of the table have read.
+    others_read: Arc<AtomicU32>,
+    /// How many they may read.
+    all_max: u32,
     /// Share of rows from which a phrase belongs to a template.
     template: f64,
-    seen: Seen,
-    /// Hashes of words that are in the sets already, in pairs: the two that came last to their place.
-    known: Vec<u64>,
 }
 
 /// What a first reading of the table taught. The default knows nothing and finds nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Learned {
     rows: u32,
-    words: Vec<u64>,
-    beginnings: Vec<u64>,
     ends: Vec<u8>,
+    vocabulary: Vocabulary,
     /// Slots of words, and of phrases, that so many rows have that they belong to a template.
     common: Slots,
     phrases: Slots,
@@ -50,31 +59,8 @@ pub struct Learned {
     texts: Vec<Ends>,
 }
 
-/// Some of the slots that hashes have.
-#[derive(Debug, Clone, Default)]
-struct Slots {
-    bits: Vec<u64>,
-    count: usize,
-}
-
-impl Slots {
-    fn new(counts: &[u32], is_in: impl Fn(u32) -> bool) -> Self {
-        let mut slots = Self { bits: vec![0; SLOTS / 64], count: 0 };
-        for (at, _) in counts.iter().enumerate().filter(|(_, count)| is_in(**count)) {
-            slots.bits[at / 64] |= 1 << (at % 64);
-            slots.count += 1;
-        }
-        slots
-    }
-
-    fn has(&self, hash: u64) -> bool {
-        let bit = slot(hash, SLOTS);
-        self.bits.get(bit / 64).is_some_and(|bits| bits & (1 << (bit % 64)) != 0)
-    }
-}
-
 /// About one title column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TitleFacts {
     lengths: Vec<u32>,
     follows: Vec<u32>,
@@ -96,49 +82,71 @@ impl TitleFacts {
 }
 
 /// How texts of a column end.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Ends {
     texts: u32,
     closed: u32,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "masked")]
-fn slot(hash: u64, slots: usize) -> usize {
-    hash as usize & (slots - 1)
+fn slot(hash: u64) -> usize {
+    hash as usize & (SLOTS - 1)
 }
 
-/// The bits of a word in the set of words.
-fn places(hash: u64) -> [usize; 2] {
-    [slot(hash, WORDS / 2), WORDS / 2 + slot(hash >> 24, WORDS / 2)]
+/// Whether a row is in the sample: by the cells that every reading of the table has, whatever its format.
+fn is_sampled(rules: &Rules, row: &Row<'_>) -> bool {
+    let cells = row.cells.iter().take(rules.dataset.columns.len());
+    let digest = cells
+        .map(|cell| content(cell).unwrap_or_default())
+        .fold(0, |digest, text| join(digest, if text.is_empty() { 0 } else { xxh3_64(text.as_bytes()) }));
+    digest.is_multiple_of(ONE_OF)
 }
 
 impl Survey {
     /// Of a table of this dataset.
     pub fn new(rules: &Rules) -> Self {
+        Self::with_all_of(rules, ALL_MAX)
+    }
+
+    /// The words of all rows are read of tables up to this size.
+    fn with_all_of(rules: &Rules, all_max: u32) -> Self {
         let title =
             TitleFacts { lengths: vec![0; LENGTHS], follows: vec![0; SLOTS], ..TitleFacts::default() };
         Self {
             learned: Learned {
-                rows: 0,
-                words: vec![0; WORDS / 64],
-                beginnings: vec![0; BEGINNINGS],
                 ends: vec![0; SLOTS],
-                common: Slots::default(),
-                phrases: Slots::default(),
                 titles: vec![title; rules.titles.len()],
                 texts: vec![Ends::default(); rules.texts.len()],
+                ..Learned::default()
             },
-            common: vec![0; SLOTS],
-            phrases: vec![0; SLOTS],
+            sample: Vocabulary::new(),
+            others: Some(Vocabulary::new()),
+            others_read: Arc::default(),
+            all_max,
             template: rules.dataset.artifacts.template,
-            seen: Seen::default(),
-            known: vec![0; KNOWN],
         }
     }
 
-    /// Reads a row.
+    /// Reads a row. Parts of a table are read by clones of one survey that has not read any, and merged.
     pub fn add(&mut self, rules: &Rules, row: &Row<'_>) {
-        let Self { learned, seen, .. } = self;
+        self.count(rules, row);
+        let vocabulary = if is_sampled(rules, row) {
+            &mut self.sample
+        } else {
+            let Some(others) = &mut self.others else { return };
+            if self.others_read.fetch_add(1, Ordering::Relaxed) >= self.all_max {
+                self.others = None;
+                return;
+            }
+            others
+        };
+        let texts = rules.debris.iter().filter_map(|column| row.cells.get(*column).and_then(content));
+        vocabulary.read(texts);
+    }
+
+    /// Counts what is counted of every row.
+    fn count(&mut self, rules: &Rules, row: &Row<'_>) {
+        let learned = &mut self.learned;
         learned.rows = learned.rows.saturating_add(1);
         for (title, facts) in rules.titles.iter().zip(&mut learned.titles) {
             let Some(text) = row.cells.get(title.column).and_then(content).map(str::trim) else { continue };
@@ -147,15 +155,13 @@ impl Survey {
             if chars > 0 && chars < LENGTHS {
                 facts.lengths[chars] = facts.lengths[chars].saturating_add(1);
             }
-            words(text, |word| {
-                if !word.closed {
-                    let at = slot(word.hash, SLOTS);
-                    learned.ends[at] = learned.ends[at].saturating_add(1);
-                }
-            });
+            if let Some(last) = open_word(text) {
+                let at = slot(last);
+                learned.ends[at] = learned.ends[at].saturating_add(1);
+            }
             let body = title.text.and_then(|column| row.cells.get(column)).and_then(content);
             if let Some(next) = body.and_then(|body| goes_on(body, text)).and_then(|rest| rest.word) {
-                let at = slot(next, SLOTS);
+                let at = slot(next);
                 facts.follows[at] = facts.follows[at].saturating_add(1);
                 facts.following = facts.following.saturating_add(1);
             }
@@ -165,11 +171,6 @@ impl Survey {
             facts.texts = facts.texts.saturating_add(u32::from(!text.is_empty()));
             facts.closed = facts.closed.saturating_add(u32::from(ends_a_sentence(text)));
         }
-        seen.clear();
-        for column in &rules.debris {
-            let text = row.cells.get(*column).and_then(content).unwrap_or_default();
-            self.read(text);
-        }
     }
 
     /// Takes over what another reading of the same dataset found.
@@ -177,12 +178,13 @@ impl Survey {
         fn add<T: Copy>(to: &mut [T], from: &[T], sum: impl Fn(T, T) -> T) {
             to.iter_mut().zip(from).for_each(|(to, from)| *to = sum(*to, *from));
         }
-        add(&mut self.common, &other.common, u32::saturating_add);
-        add(&mut self.phrases, &other.phrases, u32::saturating_add);
+        self.sample.merge(&other.sample);
+        self.others = self.others.take().zip(other.others.as_ref()).map(|(mut to, from)| {
+            to.merge(from);
+            to
+        });
         let (to, from) = (&mut self.learned, &other.learned);
         to.rows = to.rows.saturating_add(from.rows);
-        add(&mut to.words, &from.words, |a, b| a | b);
-        add(&mut to.beginnings, &from.beginnings, |a, b| a | b);
         add(&mut to.ends, &from.ends, u8::saturating_add);
         for (to, from) in to.titles.iter_mut().zip(&from.titles) {
             add(&mut to.lengths, &from.lengths, u32::saturating_add);
@@ -196,69 +198,24 @@ impl Survey {
     }
 
     /// What the rows taught.
-    pub fn learned(mut self) -> Learned {
-        for facts in &mut self.learned.titles {
+    pub fn learned(self) -> Learned {
+        let Self { mut learned, sample: mut vocabulary, others, all_max, template, .. } = self;
+        // Some threads may not know that the table is large: only the number of all rows decides.
+        if let Some(others) = others.filter(|_| learned.rows <= all_max) {
+            vocabulary.merge(&others);
+        }
+        for facts in &mut learned.titles {
             facts.most = facts.follows.iter().copied().max().unwrap_or_default();
             facts.cap = facts.find_cap();
         }
-        let rows = f64::from(self.learned.rows);
-        let is_enough = |share: f64| move |count: u32| f64::from(count) >= share * rows;
-        if self.learned.rows >= TEMPLATE_ROWS_MIN {
-            self.learned.common = Slots::new(&self.common, is_enough(COMMON_SHARE));
-            self.learned.phrases = Slots::new(&self.phrases, is_enough(self.template));
-        }
-        self.learned
-    }
-
-    fn read(&mut self, text: &str) {
-        let Self { learned, common, phrases, seen, known, .. } = self;
-        let (mut before, mut count) = (None, 0);
-        words(text, |word| {
-            count += 1;
-            if count > WORDS_READ {
-                return;
-            }
-            let is_first = seen.is_new(word.hash);
-            if is_first && word.closed {
-                // What is in the sets stays there; most words of a row are.
-                let (pairs, _) = known.as_chunks_mut::<2>();
-                let [last, before] = &mut pairs[slot(word.hash >> 32, KNOWN / 2)];
-                if *last != word.hash {
-                    if *before != word.hash {
-                        learned.learn(word);
-                    }
-                    (*last, *before) = (word.hash, *last);
-                }
-            }
-            if is_first && word.chars >= COMMON_CHARS {
-                let at = slot(word.hash, SLOTS);
-                common[at] = common[at].saturating_add(1);
-            }
-            if let Some(before) = before.replace(word.hash) {
-                let phrase = join(before, word.hash);
-                if seen.is_new(phrase) {
-                    let at = slot(phrase, SLOTS);
-                    phrases[at] = phrases[at].saturating_add(1);
-                }
-            }
-        });
+        (learned.common, learned.phrases) = vocabulary.templates(COMMON_SHARE, template);
+        vocabulary.forget_counts();
+        learned.vocabulary = vocabulary;
+        learned
     }
 }
 
 impl Learned {
-    /// Puts a word and its beginnings into their sets.
-    fn learn(&mut self, word: Word<'_>) {
-        for bit in places(word.hash) {
-            self.words[bit / 64] |= 1 << (bit % 64);
-        }
-        beginnings(word.text, 3, |hash| {
-            if hash != word.hash {
-                let bit = slot(hash, BEGINNINGS * 64);
-                self.beginnings[bit / 64] |= 1 << (bit % 64);
-            }
-        });
-    }
-
     /// Whether enough rows were read to know the words of the table.
     pub(super) fn knows_words(&self) -> bool {
         self.rows >= ROWS_MIN
@@ -266,14 +223,12 @@ impl Learned {
 
     /// Whether the table has this word, other than once at the end of a title.
     pub(super) fn is_word(&self, hash: u64) -> bool {
-        places(hash).iter().all(|bit| self.words[bit / 64] & (1 << (bit % 64)) != 0)
-            || self.ends[slot(hash, SLOTS)] > 1
+        self.vocabulary.has_word(hash) || self.ends[slot(hash)] > 1
     }
 
     /// Whether a longer word of the table begins like this.
     pub(super) fn is_beginning(&self, hash: u64) -> bool {
-        let bit = slot(hash, BEGINNINGS * 64);
-        self.beginnings[bit / 64] & (1 << (bit % 64)) != 0
+        self.vocabulary.has_beginning(hash)
     }
 
     /// The length at which titles of this column are cut, and how many have it.
@@ -292,7 +247,7 @@ impl Learned {
     pub(super) fn follows(&self, title: usize, word: u64) -> (u32, u32, u32) {
         self.titles
             .get(title)
-            .map_or((0, 0, 0), |facts| (facts.follows[slot(word, SLOTS)], facts.most, facts.following))
+            .map_or((0, 0, 0), |facts| (facts.follows[slot(word)], facts.most, facts.following))
     }
 
     /// Share of texts of this column that end a sentence, where enough were read.
@@ -303,7 +258,7 @@ impl Learned {
 
     /// How many words, and how many phrases, belong to a template.
     pub(in super::super) fn template(&self) -> (usize, usize) {
-        (self.common.count, self.phrases.count)
+        (self.common.count(), self.phrases.count())
     }
 
     /// Whether a word belongs to a template.
@@ -319,12 +274,8 @@ impl Learned {
 
 /// Rows from which a table is known.
 const ROWS_MIN: u32 = 20;
-/// Rows from which a template can be told from chance.
-const TEMPLATE_ROWS_MIN: u32 = 50;
 /// Share of rows that must have a word for it to belong to a template.
 const COMMON_SHARE: f64 = 0.5;
-/// Characters of a word that says something by being common.
-pub(in super::super) const COMMON_CHARS: usize = 5;
 /// A cap below this is a coincidence of short titles.
 const CAP_MIN: usize = 15;
 
@@ -367,4 +318,89 @@ pub(super) fn ends_a_sentence(text: &str) -> bool {
         c.is_whitespace() || matches!(c, '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']' | '*' | '_')
     });
     end.ends_with(['.', '!', '?', ':', '\u{3002}', '\u{ff01}', '\u{ff1f}'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::words::hash;
+    use super::super::super::{Artifacts, Cell, Column, Dataset, Duplicates, Kind, Scoring, Title};
+    use super::*;
+
+    const ALL: u32 = 100;
+
+    fn rules() -> Rules {
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            kind: Kind::Text,
+            without: Vec::new(),
+            title: (name == "name").then(|| Title { text: Some("text".to_owned()), ..Title::default() }),
+            placeholders: Vec::new(),
+            fill: None,
+        };
+        Rules::new(Dataset {
+            name: "test".to_owned(),
+            table: "test".to_owned(),
+            sheet_last: Vec::new(),
+            key: vec!["name".to_owned()],
+            columns: ["name", "text"].map(column).to_vec(),
+            slug: None,
+            duplicates: Duplicates::default(),
+            score: Scoring::default(),
+            artifacts: Artifacts::default(),
+        })
+        .unwrap_or_else(|problem| panic!("{}", problem.what))
+    }
+
+    /// Every row has a word of its own.
+    fn row(n: u32) -> Row<'static> {
+        let texts = [format!("The name of {n}"), format!("own{n}word stands here, and the same in all.")];
+        let cells = texts.map(|text| Cell::Text(text.into())).to_vec();
+        Row { ordinal: n.into(), at: 0, line: 0, open: None, cells }
+    }
+
+    /// What a table teaches whose rows are dealt out to so many readers.
+    fn learned(rules: &Rules, rows: impl Iterator<Item = u32>, parts: usize, all: u32) -> Learned {
+        let mut whole = Survey::with_all_of(rules, all);
+        let mut readers = vec![whole.clone(); parts];
+        // The first one reads far more than the last.
+        rows.for_each(|n| readers[(n as usize % 16).min(parts - 1)].add(rules, &row(n)));
+        for part in &readers {
+            whole.merge(part);
+        }
+        whole.learned()
+    }
+
+    /// How many of the words that one row has are known.
+    fn own(learned: &Learned, rows: u32) -> usize {
+        (0..rows).filter(|n| learned.is_word(hash(&format!("own{n}word")))).count()
+    }
+
+    #[test]
+    fn neither_order_nor_parts_matter() {
+        let rules = rules();
+        for rows in [ALL, ALL + 1, 4 * ALL] {
+            let whole = learned(&rules, 0..rows, 1, ALL);
+            assert_eq!(whole.rows, rows);
+            for parts in 1..5 {
+                assert!(learned(&rules, 0..rows, parts, ALL) == whole, "{rows} rows, {parts} parts");
+                assert!(learned(&rules, (0..rows).rev(), parts, ALL) == whole, "{rows} rows, {parts} parts");
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_table_is_read_as_a_whole_and_a_large_one_by_a_sample() {
+        let rules = rules();
+        let small = learned(&rules, 0..ALL, 3, ALL);
+        assert!(small == learned(&rules, 0..ALL, 1, u32::MAX));
+        assert_eq!(own(&small, ALL), ALL as usize);
+        let rows = ALL * 8;
+        let large = learned(&rules, 0..rows, 3, ALL);
+        assert!((60..140).contains(&own(&large, rows)), "{} of {rows}", own(&large, rows));
+        // What most rows have is known all the same, and shares are shares of the sample.
+        assert!(large.is_word(hash("stands")) && large.is_common_word(hash("stands")));
+        assert_eq!(large.template(), small.template());
+        assert!(small.template().0 > 0);
+        assert_eq!(large.rows, rows);
+    }
 }

@@ -4,7 +4,10 @@
 //! very end of a text is *open*: nothing shows that it was not cut. That is the difference on which the law rests that
 //! cutting a row never raises its score. Nothing here knows what a word means.
 
-use crate::swar;
+mod hash;
+
+use self::hash::{IS_PART, SMALL};
+pub(super) use self::hash::{behind_plain, fold, hash, hash_folded, hash_within, join, plain};
 
 /// A word where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -23,91 +26,6 @@ pub(super) struct Word<'a> {
     pub(super) is_known: bool,
 }
 
-const SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-/// The bit in which small ASCII letters differ from capitals; digits and apostrophes have it too.
-const SMALL: u64 = 0x2020_2020_2020_2020;
-
-/// Which bytes are ASCII letters and digits.
-const IS_PART: [bool; 256] = {
-    let mut is_part = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        is_part[byte as usize] = byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    is_part
-};
-
-fn finish(state: u64) -> u64 {
-    let mixed = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed ^ (mixed >> 32)
-}
-
-/// The hash of a word in small letters, or in ASCII letters of any size: eight bytes at a time.
-fn hash_bytes(bytes: &[u8], case: u64) -> u64 {
-    let (chunks, rest) = bytes.as_chunks();
-    let step = |state: u64, chunk: u64| (state ^ (chunk | case)).wrapping_mul(STEP).rotate_left(23);
-    let state = chunks.iter().fold(SEED, |state, chunk| step(state, u64::from_le_bytes(*chunk)));
-    if rest.is_empty() {
-        return finish(state);
-    }
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    finish(step(state, u64::from_le_bytes(last)))
-}
-
-/// The hash of the ASCII word between two offsets; what stands behind it is read along, which saves a copy.
-pub(super) fn hash_within(bytes: &[u8], start: usize, end: usize) -> u64 {
-    let rest = (end - start) % 8;
-    let whole = end - rest;
-    let Some(last) = bytes.get(whole..whole + 8).filter(|_| rest > 0) else {
-        return hash_bytes(&bytes[start..end], SMALL);
-    };
-    let step = |state: u64, chunk: u64| (state ^ (chunk | SMALL)).wrapping_mul(STEP).rotate_left(23);
-    let (chunks, _) = bytes[start..whole].as_chunks();
-    let state = chunks.iter().fold(SEED, |state, chunk| step(state, u64::from_le_bytes(*chunk)));
-    let last = u64::from_le_bytes(last.try_into().expect("eight bytes"));
-    // Blanks stand behind the end of a word, and they are what `SMALL` makes of nothing.
-    finish(step(state, last & (u64::MAX >> (64 - 8 * rest))))
-}
-
-/// The hash of a word that is folded already.
-pub(super) fn hash_folded(word: &[u8]) -> u64 {
-    hash_bytes(word, 0)
-}
-
-/// The offset behind the ASCII letters and digits that stand from `at` on.
-pub(super) fn behind_plain(bytes: &[u8], at: usize) -> usize {
-    swar::find(bytes, at, swar::not_alphanumeric, |byte| !IS_PART[usize::from(byte)])
-}
-
-/// The hash of words that follow each other.
-pub(super) fn join(before: u64, word: u64) -> u64 {
-    finish(before.rotate_left(21) ^ word.wrapping_mul(STEP))
-}
-
-/// A character as words are compared: lower case, one apostrophe.
-pub(super) fn fold(c: char) -> impl Iterator<Item = char> {
-    (if c == '\u{2019}' { '\'' } else { c }).to_lowercase()
-}
-
-/// The hash of a text that is one word, as [`words`] gives it.
-pub(super) fn hash(word: &str) -> u64 {
-    if word.is_ascii() {
-        return hash_bytes(word.as_bytes(), SMALL);
-    }
-    let mut folded = String::with_capacity(word.len() + 8);
-    for c in word.chars() {
-        if c.is_ascii() {
-            folded.push(c.to_ascii_lowercase());
-        } else {
-            folded.extend(fold(c));
-        }
-    }
-    hash_bytes(folded.as_bytes(), 0)
-}
-
 /// Characters of the longest beginning of a word; what is longer is no word that somebody cut.
 const BEGINNING_MAX: usize = 64;
 
@@ -115,20 +33,26 @@ const BEGINNING_MAX: usize = 64;
 pub(super) fn beginnings(word: &str, from: usize, mut each: impl FnMut(u64)) {
     if word.is_ascii() {
         let most = word.len().min(BEGINNING_MAX);
-        (from..=most).for_each(|length| each(hash_bytes(&word.as_bytes()[..length], SMALL)));
+        (from..=most).for_each(|length| each(hash(&word[..length])));
         return;
     }
     let mut folded = String::new();
     for (i, c) in word.chars().take(BEGINNING_MAX).enumerate() {
         folded.extend(fold(c));
         if i + 1 >= from {
-            each(hash_bytes(folded.as_bytes(), 0));
+            each(hash_folded(folded.as_bytes()));
         }
     }
 }
 
 /// Whether `whole` begins with `part`, as words are compared.
 pub(super) fn begins(whole: &str, part: &str) -> bool {
+    if let (Some(a), Some(b)) = (whole.bytes().next(), part.bytes().next())
+        && (a | b).is_ascii()
+        && !a.eq_ignore_ascii_case(&b)
+    {
+        return false;
+    }
     let mut whole = whole.chars().flat_map(fold);
     part.chars().flat_map(fold).all(|c| whole.next() == Some(c))
 }
@@ -137,9 +61,13 @@ fn first(text: &str) -> Option<char> {
     text.chars().next()
 }
 
-/// Letters and digits; the signs of sentences are told without looking them up.
+/// Letters and digits; Latin letters and the signs of sentences are told without looking them up.
 fn is_letter(c: char) -> bool {
-    !matches!(c, '\u{2000}'..='\u{206f}') && c.is_alphanumeric()
+    match c {
+        '\u{c0}'..='\u{24f}' => !matches!(c, '\u{d7}' | '\u{f7}'),
+        '\u{2000}'..='\u{206f}' => false,
+        _ => c.is_alphanumeric(),
+    }
 }
 
 fn is_part(c: char) -> bool {
@@ -159,12 +87,12 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     let (mut at, mut count) = (0, 0);
     while at < bytes.len() && count < WORDS_MAX {
         if IS_PART[usize::from(bytes[at])] {
-            let end = behind_plain(bytes, at);
+            let (end, hash) = plain(bytes, at);
             // Nearly all words are plain, and end at something that is part of no word.
             if bytes.get(end).is_none_or(|byte| byte.is_ascii() && *byte != b'\'') {
-                let (text, hash, closed) = (&text[at..end], hash_within(bytes, at, end), end < bytes.len());
+                let (text, closed) = (&text[at..end], end < bytes.len());
                 each(Word { start: at, text, hash, chars: end - at, closed, is_known: true });
-                at = end;
+                at = end + 1;
                 count += 1;
                 continue;
             }
@@ -182,29 +110,38 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
     }
 }
 
+/// The hash of the word that a text ends with, if nothing shows that it was not cut.
+pub(super) fn open_word(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let start = bytes.iter().rposition(|byte| !IS_PART[usize::from(*byte)]).map_or(0, |at| at + 1);
+    let is_plain = start == 0 || bytes[start - 1].is_ascii() && bytes[start - 1] != b'\'';
+    if is_plain && text.len() <= WORDS_MAX {
+        return (start < bytes.len()).then(|| plain(bytes, start).1);
+    }
+    let mut open = None;
+    words(text, |word| open = (!word.closed).then_some(word.hash));
+    open
+}
+
 /// The word that starts at `start`, and where the text goes on.
 fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let bytes = text.as_bytes();
     let (mut at, mut chars) = (start, 0);
     let (mut apostrophe, mut is_ascii) = (None, true);
-    while at < bytes.len() {
-        let byte = bytes[at];
-        if IS_PART[usize::from(byte)] {
-            at += 1;
-        } else {
-            if byte.is_ascii() && byte != b'\'' {
-                break;
-            }
-            let Some(c) = first(&text[at..]) else { break };
-            let is_inner = is_apostrophe(c) && first(&text[at + c.len_utf8()..]).is_some_and(is_part);
-            if is_inner {
-                apostrophe = Some((at, chars, at + c.len_utf8()));
-            } else if byte.is_ascii() || !is_part(c) {
-                break;
-            }
-            is_ascii &= byte.is_ascii();
-            at += c.len_utf8();
+    loop {
+        let end = behind_plain(bytes, at);
+        chars += end - at;
+        at = end;
+        let Some(&byte) = bytes.get(at).filter(|byte| !byte.is_ascii() || **byte == b'\'') else { break };
+        let Some(c) = first(&text[at..]) else { break };
+        let is_inner = is_apostrophe(c) && first(&text[at + c.len_utf8()..]).is_some_and(is_part);
+        if is_inner {
+            apostrophe = Some((at, chars, at + c.len_utf8()));
+        } else if byte.is_ascii() || !is_part(c) {
+            break;
         }
+        is_ascii &= byte.is_ascii();
+        at += c.len_utf8();
         chars += 1;
     }
     let rest = &text[at..];
@@ -404,53 +341,6 @@ impl Table {
     }
 }
 
-/// Hashes that came already, reused from row to row.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    slots: Vec<u64>,
-    taken: Vec<u32>,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self { slots: vec![0; TALLY_SLOTS], taken: Vec::new() }
-    }
-}
-
-impl Seen {
-    pub(super) fn clear(&mut self) {
-        let Self { slots, taken } = self;
-        taken.drain(..).for_each(|at| slots[at as usize] = 0);
-    }
-
-    /// Whether this one comes for the first time.
-    #[expect(clippy::cast_possible_truncation, reason = "masked; a text of 2^32 words is no cell")]
-    pub(super) fn is_new(&mut self, hash: u64) -> bool {
-        if self.taken.len() * 2 >= self.slots.len() {
-            self.grow();
-        }
-        let (hash, mask) = (hash.max(1), self.slots.len() - 1);
-        let mut at = hash as usize & mask;
-        while self.slots[at] != 0 {
-            if self.slots[at] == hash {
-                return false;
-            }
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = hash;
-        self.taken.push(at as u32);
-        true
-    }
-
-    fn grow(&mut self) {
-        let slots = vec![0; self.slots.len() * 2];
-        let before = std::mem::replace(&mut self.slots, slots);
-        for at in std::mem::take(&mut self.taken) {
-            self.is_new(before[at as usize]);
-        }
-    }
-}
-
 /// Words with how often they came, reused from row to row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
@@ -597,23 +487,22 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_what_unicode_says() {
+        for c in (char::MIN..=char::MAX).filter(|c| !matches!(c, '\u{2000}'..='\u{206f}')) {
+            assert_eq!(is_letter(c), c.is_alphanumeric(), "{c:?}");
+        }
+        for c in '\u{df}'..='\u{ff}' {
+            assert!(fold(c).eq([c]), "{c:?}");
+        }
+    }
+
+    #[test]
     fn a_table_finds_what_it_was_given() {
         let entries: Vec<(u64, u32)> = (0..100).map(|i| (hash(&format!("w{i}")), i)).collect();
         let table = Table::new(&entries);
         assert!(entries.iter().all(|(key, value)| table.get(*key) == Some(*value)));
         assert_eq!(table.get(hash("other")), None);
         assert_eq!(Table::new(&[]).get(0), None);
-    }
-
-    #[test]
-    fn a_hash_is_new_once_beyond_the_first_size() {
-        let mut seen = Seen::default();
-        for _ in 0..2 {
-            seen.clear();
-            for i in 0..2000 {
-                assert_eq!(seen.is_new(hash(&format!("w{}", i % 1000))), i < 1000);
-            }
-        }
     }
 
     #[test]
@@ -630,6 +519,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_open_word_is_the_last_one(text in r"[ab '’.é\u{301}\u{fffd}ßs]{0,12}") {
+            let mut open = Vec::new();
+            words(&text, |word| if !word.closed { open.push(word.hash) });
+            prop_assert!(open.len() <= 1);
+            prop_assert_eq!(open_word(&text), open.first().copied());
+        }
+
         /// What the score rests on: the closed words of a beginning are closed words of the whole, and its open word is
         /// the beginning of one of them.
         #[test]
