@@ -37,6 +37,16 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*chunk))
 }
 
+/// Marks all bytes.
+pub(crate) fn all_marks() -> u64 {
+    HIGH
+}
+
+/// How many bytes are marked.
+pub(crate) fn count(marks: u64) -> usize {
+    ((marks >> 7).wrapping_mul(ONES) >> 56) as usize
+}
+
 /// How many bytes stand before the first mark; eight when there is none.
 pub(crate) fn before(marks: u64) -> usize {
     (marks.trailing_zeros() / 8) as usize
@@ -63,6 +73,46 @@ pub(crate) fn find(
     at
 }
 
+/// The classes of every byte, as bits in a table.
+pub(crate) const fn classes_of(class: &[(u8, u8, u8)]) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut range = 0;
+    while range < class.len() {
+        let (first, last, bits) = class[range];
+        let mut byte = first as usize;
+        while byte <= last as usize {
+            table[byte] |= bits;
+            byte += 1;
+        }
+        range += 1;
+    }
+    table
+}
+
+/// The classes of all bytes together: `class` says what `table` says, without branches. There is no early exit, so that
+/// the compiler takes many bytes at once; a few are looked up.
+pub(crate) fn classes(bytes: &[u8], table: &[u8; 256], class: impl Fn(u8) -> u8) -> u8 {
+    const BLOCK: usize = 16;
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        return bytes.iter().fold(0, |all, byte| all | table[usize::from(*byte)]);
+    };
+    let mut seen = [0; BLOCK];
+    let look = |seen: &mut [u8; BLOCK], block: &[u8; BLOCK]| {
+        for (seen, byte) in seen.iter_mut().zip(block) {
+            *seen |= class(*byte);
+        }
+    };
+    let (blocks, rest) = bytes.as_chunks();
+    for block in blocks {
+        look(&mut seen, block);
+    }
+    if !rest.is_empty() {
+        // Some of these were looked at already, which changes nothing.
+        look(&mut seen, last);
+    }
+    seen.iter().fold(0, |all, one| all | one)
+}
+
 /// The characters of a text that are not ASCII, from an offset on, with their offsets.
 pub(crate) fn beyond_ascii(text: &str, mut at: usize) -> impl Iterator<Item = (usize, char)> {
     std::iter::from_fn(move || {
@@ -87,6 +137,7 @@ mod tests {
             prop_assert_eq!(equal(word, byte), expect(&|b| b == byte));
             prop_assert_eq!(equal(word, bytes[3]), expect(&|b| b == bytes[3]));
             prop_assert_eq!(between(word, first, last), expect(&|b| (first..=last).contains(&b)));
+            prop_assert_eq!(count(wide(word)), bytes.iter().filter(|b| !b.is_ascii()).count());
             prop_assert_eq!(wide(word), expect(&|b| !b.is_ascii()));
             prop_assert_eq!(not_alphanumeric(word), expect(&|b| !b.is_ascii_alphanumeric()));
         }
@@ -97,6 +148,19 @@ mod tests {
             let found = find(&bytes, from, |word| equal(word, 7) | wide(word), |byte| byte == 7 || byte >= 128);
             let expected = bytes[from..].iter().position(|byte| *byte == 7 || *byte >= 128);
             prop_assert_eq!(found, expected.map_or(bytes.len(), |at| from + at));
+        }
+
+        #[test]
+        fn classes_are_those_of_all_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..70)) {
+            const TABLE: [u8; 256] = classes_of(&[(b'a', b'z', 1), (b'x', b'~', 2), (0x80, 0xff, 4)]);
+            let class = |byte: u8| {
+                u8::from(byte.is_ascii_lowercase()) | u8::from((b'x'..=b'~').contains(&byte)) << 1 | u8::from(byte >= 0x80) << 2
+            };
+            prop_assert!((0..=u8::MAX).all(|byte| TABLE[usize::from(byte)] == class(byte)));
+            for to in 0..=bytes.len() {
+                let expected = bytes[..to].iter().fold(0, |all, byte| all | class(*byte));
+                prop_assert_eq!(classes(&bytes[..to], &TABLE, class), expected);
+            }
         }
 
         #[test]

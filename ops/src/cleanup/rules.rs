@@ -2,6 +2,7 @@
 //!
 //! Made once; immutable, so that threads share it. Nothing here decides anything about a row.
 
+use super::artifacts;
 use super::check::{self, Problem};
 use super::dataset::{Column, Dataset, Fill, Kind, Part};
 use super::list;
@@ -177,7 +178,14 @@ impl Placeholders {
             return false;
         }
         let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER).trim();
+        let first =
+            text.bytes().next().filter(u8::is_ascii).map(|byte| char::from(byte.to_ascii_lowercase()));
         self.0.iter().any(|(pattern, open)| {
+            // Nearly all texts differ from a pattern in their first character.
+            let is_other = |first: char| pattern.first().is_some_and(|c| *c != first && *c != '#');
+            if first.is_some_and(is_other) {
+                return false;
+            }
             let mut pattern = pattern.iter();
             for c in text.chars().flat_map(words::fold) {
                 match pattern.next() {
@@ -247,7 +255,8 @@ impl Rules {
         let marker_words = markers.iter().map(|(_, words)| *words).max().unwrap_or_default();
         let fill_words =
             dataset.columns.iter().filter_map(|column| column.fill.as_ref()).flat_map(fill_words);
-        let known = fill_words.chain(&dataset.artifacts.markers).map(|text| ended(text));
+        let known = fill_words.chain(&dataset.artifacts.markers).map(String::as_str);
+        let known = known.chain(artifacts::WORDS).map(ended);
         Ok(Self {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
             meanings: Meanings::new(known, marker_words.max(phrase_max)),

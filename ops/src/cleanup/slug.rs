@@ -7,17 +7,33 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::words::behind_plain;
+
 /// The slug of `text` of at most `chars_max` characters, or `None` when it has no letter and no digit.
 pub fn slug(text: &str, chars_max: usize) -> Option<String> {
     let mut slug = Vec::with_capacity(text.len().min(chars_max));
     if text.is_ascii() {
-        text.bytes().for_each(|byte| add(byte, &mut slug));
+        add_words(text.as_bytes(), &mut slug);
     } else {
         text.nfc().for_each(|c| add_any(c, &mut slug));
     }
     slug.truncate(chars_max);
     while slug.pop_if(|last| *last == b'_').is_some() {}
     (!slug.is_empty()).then(|| String::from_utf8(slug).expect("a slug is ASCII"))
+}
+
+/// Adds ASCII text word by word.
+fn add_words(bytes: &[u8], slug: &mut Vec<u8>) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = behind_plain(bytes, at);
+        slug.extend_from_slice(&bytes[at..end]);
+        if let Some(sign) = bytes.get(end) {
+            add(*sign, slug);
+        }
+        at = end + 1;
+    }
+    slug.make_ascii_lowercase();
 }
 
 /// Adds an ASCII character; what is no letter and no digit ends a word.

@@ -79,8 +79,51 @@ pub(crate) fn write_uint(mut rest: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// A byte that cannot stand in a JSON string as it is.
+const ESCAPED: u8 = 1;
+const COMMA: u8 = 2;
+
+/// What the bytes of a text are to JSON, and to a sheet.
+const CLASSES: [u8; 256] = swar::classes_of(&[
+    (0, 0x1f, ESCAPED),
+    (b'"', b'"', ESCAPED),
+    (b'\\', b'\\', ESCAPED),
+    (b',', b',', COMMA),
+]);
+
+fn classes(text: &str) -> u8 {
+    let bits = |is: bool, bits: u8| if is { bits } else { 0 };
+    swar::classes(text.as_bytes(), &CLASSES, |byte| {
+        let quote = bits(byte == b'"', ESCAPED) | bits(byte == b'\\', ESCAPED);
+        quote | bits(byte < 0x20, ESCAPED) | bits(byte == b',', COMMA)
+    })
+}
+
+/// Whether nothing in a text has to be escaped.
+pub(crate) fn is_plain(text: &str) -> bool {
+    classes(text) & ESCAPED == 0
+}
+
 /// A JSON string with the fewest escapes: quotes, backslashes and control characters.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    write_text(text, out);
+}
+
+/// Appends a JSON string; whether nothing in its text is escaped nor a comma, so that a sheet needs no quotes for it.
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) -> bool {
+    let classes = classes(text);
+    out.reserve(text.len() + 2);
+    if classes & ESCAPED == 0 {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return classes == 0;
+    }
+    escape(text, out);
+    false
+}
+
+fn escape(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     while let Some(at) = first_escape(rest) {
@@ -101,13 +144,9 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
 
 /// Where the first byte is that cannot stand in a JSON string as it is.
 fn first_escape(bytes: &[u8]) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let must = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    // Without an early exit from a block, the compiler compares all of its bytes at once.
-    let is_clean = |block: &&[u8]| !block.iter().fold(false, |any, byte| any | must(byte));
-    let clean = bytes.chunks_exact(BLOCK).take_while(is_clean).count() * BLOCK;
+    let is_escaped = |byte: u8| CLASSES[usize::from(byte)] & ESCAPED != 0;
     let marks = |word| swar::between(word, 0, 0x1f) | swar::equal(word, b'"') | swar::equal(word, b'\\');
-    Some(swar::find(bytes, clean, marks, |byte| must(&byte))).filter(|at| *at < bytes.len())
+    Some(swar::find(bytes, 0, marks, is_escaped)).filter(|at| *at < bytes.len())
 }
 
 /// A JSON array or object on one line that cannot be taken for one of the `$` forms.

@@ -11,7 +11,10 @@ mod json;
 
 pub use digest::{Digest128, digest_key, digest_row, encode, order_key};
 pub use json::{JsonError, parse_json, write_json};
-pub(crate) use json::{write_string as write_json_string, write_uint as write_json_int};
+pub(crate) use json::{
+    is_plain as is_plain_json, write_string as write_json_string, write_text as write_json_text,
+    write_uint as write_json_int,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -5,6 +5,8 @@
 
 mod text;
 
+pub(super) use text::WORDS;
+
 use std::collections::BTreeMap;
 
 use super::dataset::{Dataset, Part};

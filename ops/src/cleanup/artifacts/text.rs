@@ -33,6 +33,32 @@ pub(super) fn check(
     }
 }
 
+/// A byte that is no symbol and that no rule looks for.
+const USUAL: u8 = 0;
+const ODD: u8 = 1;
+
+/// Which bytes are odd, and which are beyond ASCII.
+const CLASSES: [u8; 256] = swar::classes_of(&[
+    (0, b' ' - 1, ODD),
+    (b'!', b'&', ODD),
+    (b'(', b'+', ODD),
+    (b'/', b'/', ODD),
+    (b';', b'@', ODD),
+    (b'[', b'`', ODD),
+    (b'{', 0x7f, ODD),
+    (0x80, 0xff, WIDE),
+]);
+
+/// The class of a byte, without branches.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+fn class(byte: u8) -> u8 {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let is_digit = byte.wrapping_sub(b'0') < 11;
+    let is_sign = (byte == b' ') | (byte == b'\'') | (byte.wrapping_sub(b',') < 3);
+    let odd = if is_letter | is_digit | is_sign | (byte >= 0x80) { USUAL } else { ODD };
+    odd | byte & WIDE
+}
+
 /// What one look at the bytes of a text tells.
 struct Seen {
     chars: usize,
@@ -74,7 +100,12 @@ fn marks(byte: u8) -> u8 {
 
 impl Seen {
     fn of(text: &str) -> Self {
-        let mut seen = Self { chars: text.chars().count(), lines: 0, symbols: 0, marks: 0 };
+        let classes = swar::classes(text.as_bytes(), &CLASSES, class);
+        let chars = if classes & WIDE == 0 { text.len() } else { text.chars().count() };
+        let mut seen = Self { chars, lines: 0, symbols: 0, marks: classes & WIDE };
+        if classes & ODD == USUAL {
+            return seen;
+        }
         for block in text.as_bytes().chunks(BLOCK) {
             let (symbols, lines, bits) =
                 block.iter().fold((0_u8, 0_u8, 0_u8), |(symbols, lines, bits), byte| {
@@ -127,6 +158,10 @@ fn is_plain(c: char) -> bool {
         || c.is_whitespace()
 }
 
+/// The words that are looked for in every dataset, besides its markers.
+pub(in super::super) const WORDS: [&str; 7] =
+    ["deprecated", "file", "http", "https", "www", "module", "title"];
+
 fn markers(
     rules: &Rules,
     text: &str,
@@ -134,18 +169,16 @@ fn markers(
     flag: &mut impl FnMut(Rule, String),
 ) {
     let mut seen = 0_u64;
-    for (number, word) in splits.words(column, text).enumerate() {
-        if word.is_known {
-            splits.phrases(column, number, rules.marker_words, |hash| {
-                let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
-                else {
-                    return;
-                };
-                seen |= 1 << (marker % 64);
-                let marker = &rules.dataset.artifacts.markers[marker as usize];
-                flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
-            });
-        }
+    for (number, word) in splits.known(column, text) {
+        splits.phrases(column, number, rules.marker_words, |hash| {
+            let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
+            else {
+                return;
+            };
+            seen |= 1 << (marker % 64);
+            let marker = &rules.dataset.artifacts.markers[marker as usize];
+            flag(super::EXPORT_MARKER, format!("the marker `{marker}`"));
+        });
         let first = word.text.as_bytes()[0].to_ascii_lowercase();
         if !matches!(first, b'd' | b'f' | b'h' | b'm' | b't' | b'w') {
             continue;
@@ -219,4 +252,19 @@ fn is_numbered(title: &str) -> bool {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         digits > 0 && rest[digits..].starts_with(if open == "[" { ']' } else { ')' })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_usual_is_neither_a_symbol_nor_looked_for() {
+        for byte in 0..=u8::MAX {
+            assert_eq!(CLASSES[usize::from(byte)], class(byte), "{byte}");
+            let is_looked_for = is_symbol(byte) || byte == b'\n' || marks(byte) & !WIDE != 0;
+            assert!(class(byte) & ODD != 0 || !is_looked_for, "{byte}");
+            assert_eq!(class(byte) & WIDE, marks(byte) & WIDE, "{byte}");
+        }
+    }
 }

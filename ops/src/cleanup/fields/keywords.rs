@@ -13,6 +13,7 @@ use super::super::rules::{Keywords, Role, Rules, Scratch, content};
 use super::super::words::{Entry, Splits, fold, hash, words};
 use super::values::array;
 use super::{change, ids, is_empty};
+use crate::value::write_json_int;
 
 /// The column that a suggestion stands in for has no text of its own.
 const SUGGESTION: usize = usize::MAX;
@@ -37,7 +38,7 @@ pub(super) fn fill(
         best(scratch, wanted + kept, &text_of);
         if kept == 0 && !scratch.best.is_empty() {
             let spelled = spell(&scratch.best, &text_of);
-            let evidence = format!("0 chosen, {} most frequent of the row", scratch.best.len());
+            let evidence = evidence(0, scratch.best.len());
             let list = Cell::Json(Cow::Owned(spelled));
             change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
             return;
@@ -58,19 +59,28 @@ fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
     let mut list =
         String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
     for word in words {
-        list.push_str(if list.is_empty() { "[\"" } else { ",\"" });
+        list.push_str(if list.is_empty() { "[\"" } else { "\",\"" });
         let text = &text_of(word.source)[word.start..word.end];
-        if text.is_ascii() {
-            let from = list.len();
+        if word.is_ascii() {
             list.push_str(text);
-            list[from..].make_ascii_lowercase();
         } else {
             list.extend(text.chars().flat_map(char::to_lowercase));
         }
-        list.push('"');
     }
-    list.push(']');
+    list.push_str("\"]");
+    // Those that are not ASCII have small letters already.
+    list.make_ascii_lowercase();
     list
+}
+
+/// How many words were there, and how many were added.
+fn evidence(kept: usize, added: usize) -> String {
+    let mut text = Vec::with_capacity(64);
+    write_json_int(kept as u64, &mut text);
+    text.extend_from_slice(b" chosen, ");
+    write_json_int(added as u64, &mut text);
+    text.extend_from_slice(b" most frequent of the row");
+    String::from_utf8(text).expect("digits and words")
 }
 
 fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, notes: &mut Vec<Note>) {
@@ -85,7 +95,7 @@ fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, not
         return;
     }
     let added = chosen.len() - kept;
-    let evidence = format!("{kept} chosen, {added} most frequent of the row");
+    let evidence = evidence(kept, added);
     let rule = if kept == 0 { ids::KEYWORDS } else { ids::LIST };
     change(cell, Cell::Json(Cow::Owned(spelled)), column, rule, evidence, notes);
 }
@@ -150,29 +160,38 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
     let best = &mut scratch.best;
     best.clear();
     for entry in scratch.tally.entries() {
-        let is_worse = |worst: &Entry| order(worst, entry, text_of) == Ordering::Less;
-        if best.len() == wanted && best.last().is_some_and(is_worse) {
-            continue;
+        let size = size_of(entry);
+        let is_before = |other: &Entry| {
+            let other_size = size_of(other);
+            size > other_size || size == other_size && is_first(entry, other, text_of)
+        };
+        if best.len() == wanted {
+            // Most words are no match for the last one that is kept.
+            if !best.last().is_some_and(is_before) {
+                continue;
+            }
+            best.pop();
         }
-        let at = best.partition_point(|other| order(other, entry, text_of) == Ordering::Less);
-        if at < wanted {
-            best.truncate(wanted - 1);
-            best.insert(at, *entry);
-        }
+        let at = best.iter().rposition(|other| !is_before(other)).map_or(0, |last| last + 1);
+        best.insert(at, *entry);
     }
 }
 
+/// What is compared first: how often a word came, then how long it is.
+fn size_of(entry: &Entry) -> u64 {
+    (entry.count as u64) << 32 | entry.chars as u64
+}
+
+/// Which of two words comes first that came equally often and are equally long.
+fn is_first<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> bool {
+    let is_told = a.first != b.first && a.is_ascii() && b.is_ascii();
+    if is_told { a.first < b.first } else { order(a, b, text_of) == Ordering::Less }
+}
+
+/// The order of words that came equally often and are equally long.
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let by_size = (b.count, b.chars).cmp(&(a.count, a.chars));
-    if by_size != Ordering::Equal {
-        return by_size;
-    }
-    let is_ascii = a.is_ascii() && b.is_ascii();
-    if is_ascii && a.first != b.first {
-        return a.first.cmp(&b.first);
-    }
     let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
-    if is_ascii {
+    if a.is_ascii() && b.is_ascii() {
         let small = |entry| text(entry).bytes().map(|byte| byte.to_ascii_lowercase());
         return small(a).cmp(small(b));
     }

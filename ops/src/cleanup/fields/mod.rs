@@ -18,6 +18,7 @@ use super::rules::{FillKind, Role, Rules, Scratch, content, is_blank};
 use super::slug::slug;
 use super::titles::{self, Learned};
 use super::words::Splits;
+use crate::value::is_plain_json;
 
 /// The rules of this step.
 pub mod ids {
@@ -126,20 +127,29 @@ fn as_json(cell: &Cell<'_>) -> Cow<'static, str> {
 }
 
 fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("text is always JSON")
+    if !is_plain_json(text) {
+        return serde_json::to_string(text).expect("text is always JSON");
+    }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    quoted.push_str(text);
+    quoted.push('"');
+    quoted
 }
 
 fn address(rules: &Rules, row: &mut Row<'_>, notes: &mut Vec<Note>) {
     let (Some((from, to)), Some(settings)) = (rules.slug, &rules.dataset.slug) else { return };
+    if !is_empty(&row.cells[to]) {
+        return;
+    }
     let made = content(&row.cells[from]).and_then(|text| slug(text, settings.max_chars));
-    let Some(made) = made else { return };
-    if content(&row.cells[to]).is_none_or(is_blank) {
+    if let Some(made) = made {
         change(
             &mut row.cells[to],
             Cell::Text(Cow::Owned(made)),
             to,
             ids::SLUG,
-            format!("made of `{}`", settings.from),
+            ["made of `", &settings.from, "`"].concat(),
             notes,
         );
     }

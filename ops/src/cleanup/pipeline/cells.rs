@@ -31,7 +31,7 @@ pub(crate) fn write_object(out: &mut Vec<u8>, row: &[(String, Cell<'_>)]) {
     for (index, (name, cell)) in row.iter().enumerate() {
         out.extend_from_slice(if index > 0 { b",\n" } else { b"\n" });
         render::member(out, name);
-        render::json_cell(out, cell, 4);
+        render::json_cell(out, cell);
     }
     out.extend_from_slice(b"\n  }");
 }

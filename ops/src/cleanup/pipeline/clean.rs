@@ -69,6 +69,8 @@ pub(super) struct Cleaner<'a> {
     notes: Vec<Note>,
     before: Vec<Spelling>,
     name: Vec<u8>,
+    /// Column and rule of changes as their lines have them, in the order of the tally.
+    heads: Vec<Vec<u8>>,
 }
 
 /// How a cell stood in the input.
@@ -100,6 +102,7 @@ impl<'a> Cleaner<'a> {
             notes: Vec::new(),
             before: Vec::new(),
             name: Vec::new(),
+            heads: Vec::new(),
         }
     }
 
@@ -191,11 +194,14 @@ impl<'a> Cleaner<'a> {
         lines::name(&mut self.name, layout, row);
         let (mut is_edited, mut is_flagged) = (false, false);
         for note in &self.notes {
-            self.tally.note(note);
+            let number = self.tally.note(note);
             match note {
                 Note::Edit(place, edit) => {
                     is_edited = true;
-                    lines::edit(&mut out.changes, &self.name, &layout.quoted[*place], edit);
+                    if number == self.heads.len() {
+                        self.heads.push(lines::head(&layout.quoted[*place], edit.rule));
+                    }
+                    lines::edit_of(&mut out.changes, &self.name, &self.heads[number], edit);
                 }
                 Note::Finding(place, finding) => {
                     is_flagged = true;
@@ -220,10 +226,8 @@ fn absent() -> Edit {
 
 /// Whether nothing but the spelling changed: `"3"` to 3, `"false"` to false, a list in a text to the list.
 fn is_respelled(edit: &Edit) -> bool {
-    if edit.before == edit.after {
-        return true;
-    }
-    edit.before == as_text(&edit.after)
+    // A value that was no text before can only be spelled as it is.
+    edit.before == edit.after || edit.before.starts_with('"') && edit.before == as_text(&edit.after)
 }
 
 /// The JSON text that a column of texts has for a JSON value.
@@ -246,8 +250,8 @@ pub(super) fn push(
 ) {
     let length = |from: usize, to: usize| u32::try_from(to - from).expect("a row is smaller than 4 GiB");
     let (json, csv, fragment) = (out.json.len(), out.csv.len(), out.fragments.len());
-    render::json_row(&mut out.json, layout, row, evidence.verdict);
-    render::csv_row(&mut out.csv, layout, row);
+    let plain = render::json_row(&mut out.json, layout, row, evidence.verdict);
+    render::csv_row(&mut out.csv, layout, row, plain);
     if evidence.verdict.is_fragment {
         render::fragment(&mut out.fragments, &dataset.score.parts, &evidence.parts, &evidence.advice);
     }

@@ -23,6 +23,12 @@ pub(super) struct Layout {
     pub(super) quoted: Vec<Vec<u8>>,
     /// How a member of an element of the array begins, by place, the end of the line before it included.
     pub(super) members: Vec<Vec<u8>>,
+    /// Whole members of an element of the array whose value is NULL, by place, with the comma behind them.
+    pub(super) nulls: Vec<Vec<u8>>,
+    /// How the member with the score begins.
+    pub(super) score: Vec<u8>,
+    /// The member that says whether a row is a fragment, which is the last one.
+    pub(super) flags: [Vec<u8>; 2],
     /// Places of the undeclared columns that are carried along; the others are made anew.
     carried: Vec<usize>,
 }
@@ -34,16 +40,16 @@ impl Layout {
         let is_last = |place: &usize| dataset.sheet_last.contains(&columns.names[*place]);
         let (last, mut sheet): (Vec<usize>, Vec<usize>) = (0..declared).partition(is_last);
         sheet.extend(last);
-        let quoted = |name: &String| {
-            let mut out = Vec::new();
-            write_json_string(name, &mut out);
-            out
-        };
-        let quoted: Vec<Vec<u8>> = columns.names.iter().map(quoted).collect();
-        let members = quoted.iter().map(|name| [b"\n    ", name.as_slice(), b": "].concat()).collect();
+        let quoted: Vec<Vec<u8>> = columns.names.iter().map(|name| quoted_name(name)).collect();
+        let member = |name: &Vec<u8>| [b"\n    ", name.as_slice(), b": "].concat();
+        let members: Vec<Vec<u8>> = quoted.iter().map(member).collect();
+        let nulls = members.iter().map(|start| [start, b"null,".as_slice()].concat()).collect();
+        let score = member(&quoted_name(SCORE));
+        let flag = member(&quoted_name(FLAG));
+        let flags = [b"false".as_slice(), b"true"].map(|value| [b",", flag.as_slice(), value].concat());
         let is_made = |place: &usize| [SCORE, FLAG].contains(&columns.names[*place].as_str());
         let carried = (declared..columns.names.len()).filter(|place| !is_made(place)).collect();
-        Self { columns, declared, key, sheet, quoted, members, carried }
+        Self { columns, declared, key, sheet, quoted, members, nulls, score, flags, carried }
     }
 
     /// All columns, by place.
@@ -60,4 +66,10 @@ impl Layout {
     pub(super) fn carried(&self) -> impl Iterator<Item = usize> + '_ {
         self.carried.iter().copied()
     }
+}
+
+fn quoted_name(name: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_json_string(name, &mut out);
+    out
 }

@@ -52,10 +52,20 @@ pub(super) fn spelled_key(out: &mut Vec<u8>, layout: &Layout, json: &[u8]) -> bo
 
 /// Appends a change of a cell, `start` being the name of its row and `column` the quoted name of its column.
 pub(super) fn edit(out: &mut Vec<u8>, start: &[u8], column: &[u8], edit: &Edit) {
+    edit_of(out, start, &head(column, edit.rule), edit);
+}
+
+/// Column and rule as the line of a change has them, behind the name of its row.
+pub(super) fn head(column: &[u8], by: Rule) -> Vec<u8> {
+    let mut head = [b",\"column\":", column].concat();
+    rule(&mut head, by);
+    head
+}
+
+/// Appends a change of a cell, `start` being the name of its row and `head` its column and rule.
+pub(super) fn edit_of(out: &mut Vec<u8>, start: &[u8], head: &[u8], edit: &Edit) {
     out.extend_from_slice(start);
-    out.extend_from_slice(b",\"column\":");
-    out.extend_from_slice(column);
-    rule(out, edit.rule);
+    out.extend_from_slice(head);
     if !edit.before.is_empty() {
         out.extend_from_slice(b",\"before\":");
         out.extend_from_slice(edit.before.as_bytes());

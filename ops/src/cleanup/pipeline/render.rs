@@ -4,10 +4,10 @@
 //! quotes only where they are needed, `True` and `False`, lists as ASCII JSON in CSV. NULL is an empty cell and the
 //! empty text is `""`, so that PostgreSQL reads back which it was.
 
-use super::layout::{FLAG, Layout, SCORE};
+use super::layout::Layout;
 use crate::cleanup::{Cell, Part, Row, score};
 use crate::swar;
-use crate::value::write_json_string;
+use crate::value::{write_json_string, write_json_text};
 
 /// What is known of a row besides its cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,22 +17,47 @@ pub(super) struct Verdict {
     pub(super) is_fragment: bool,
 }
 
-/// Appends a row as an element of the array, without what separates it from others.
-pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) {
+/// Places of texts that a sheet spells as they are, as bits; of texts behind the first 64 it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Plain(u64);
+
+impl Plain {
+    fn note(&mut self, place: usize) {
+        self.0 |= 1_u64.checked_shl(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or_default();
+    }
+
+    fn has(self, place: usize) -> bool {
+        place < 64 && self.0 & (1 << place) != 0
+    }
+}
+
+/// Appends a row as an element of the array, without what separates it from others. Returns what that shows of its
+/// texts.
+pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) -> Plain {
+    let mut plain = Plain::default();
     out.extend_from_slice(b"  {");
     let carried = layout.carried().filter(|place| row.cells[*place] != Cell::Absent);
     for place in (0..layout.declared).chain(carried) {
+        let cell = &row.cells[place];
+        if matches!(cell, Cell::Absent | Cell::Null) {
+            out.extend_from_slice(&layout.nulls[place]);
+            continue;
+        }
         out.extend_from_slice(&layout.members[place]);
-        json_cell(out, &row.cells[place], 4);
+        if let Cell::Text(text) = cell {
+            if write_json_text(text, out) && !text.is_empty() {
+                plain.note(place);
+            }
+        } else {
+            json_cell(out, cell);
+        }
         out.push(b',');
     }
-    out.push(b'\n');
-    member(out, SCORE);
+    out.extend_from_slice(&layout.score);
     score_text(out, verdict.score);
-    out.extend_from_slice(b",\n");
-    member(out, FLAG);
-    out.extend_from_slice(if verdict.is_fragment { b"true".as_slice() } else { b"false" });
+    out.extend_from_slice(&layout.flags[usize::from(verdict.is_fragment)]);
     out.extend_from_slice(ROW_END);
+    plain
 }
 
 /// Appends the name of a member of a row, with what stands around it.
@@ -55,12 +80,17 @@ pub(super) fn plain_member<'j>(json: &'j [u8], start: &[u8]) -> Option<&'j [u8]>
     Some(&json[from..to])
 }
 
-/// Appends a cell as one JSON value; containers are indented below `indent`.
-pub(super) fn json_cell(out: &mut Vec<u8>, cell: &Cell<'_>, indent: usize) {
+/// Appends a cell as one JSON value, as members of rows are spelled.
+pub(super) fn json_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match cell {
         Cell::Absent | Cell::Null => out.extend_from_slice(b"null"),
         Cell::Text(text) => write_json_string(text, out),
-        Cell::Json(json) => respell(out, json, Spelling::Indented(indent)),
+        Cell::Json(json) if !is_container(json) => out.extend_from_slice(json.trim_ascii().as_bytes()),
+        Cell::Json(json) => {
+            if !texts(out, json, [b"[\n      \"", b"\",\n      \"", b"\"\n    ]"]) {
+                respell(out, json, Spelling::Indented(4));
+            }
+        }
     }
 }
 
@@ -68,8 +98,35 @@ pub(super) fn json_cell(out: &mut Vec<u8>, cell: &Cell<'_>, indent: usize) {
 pub(super) fn json_compact(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match cell {
         Cell::Json(json) => respell(out, json, Spelling::Compact),
-        cell => json_cell(out, cell, 0),
+        cell => json_cell(out, cell),
     }
+}
+
+fn is_container(json: &str) -> bool {
+    json.trim_ascii_start().starts_with(['[', '{'])
+}
+
+/// Appends a JSON array of texts without blanks and escapes, with other signs at its start, between its texts, and at its
+/// end; nothing if it is another JSON value.
+fn texts(out: &mut Vec<u8>, json: &str, [start, between, end]: [&[u8]; 3]) -> bool {
+    let from = out.len();
+    let marks = |word| swar::equal(word, b'"') | swar::equal(word, b'\\');
+    let (mut rest, mut sign) = (json.as_bytes().strip_prefix(b"[\""), start);
+    while let Some(bytes) = rest {
+        let length = swar::find(bytes, 0, marks, |byte| matches!(byte, b'"' | b'\\'));
+        out.extend_from_slice(sign);
+        out.extend_from_slice(&bytes[..length]);
+        match &bytes[length..] {
+            b"\"]" => {
+                out.extend_from_slice(end);
+                return true;
+            }
+            [b'"', b',', b'"', ..] => (rest, sign) = (Some(&bytes[length + 3..]), between),
+            _ => break,
+        }
+    }
+    out.truncate(from);
+    false
 }
 
 /// Appends ten-thousandths as the shortest decimal number with a point.
@@ -92,9 +149,12 @@ pub(super) fn csv_header(out: &mut Vec<u8>, layout: &Layout) {
 }
 
 /// Appends a row as a line of the sheet.
-pub(super) fn csv_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
+pub(super) fn csv_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, plain: Plain) {
     let places = layout.sheet.iter().copied().chain(layout.carried());
-    csv_line(out, places.map(|place| &row.cells[place]), csv_cell);
+    csv_line(out, places, |out, place| match &row.cells[place] {
+        Cell::Text(text) if plain.has(place) => out.extend_from_slice(text.as_bytes()),
+        cell => csv_cell(out, cell),
+    });
 }
 
 /// Appends cells with commas between and the end of the line.
@@ -121,6 +181,10 @@ pub(super) fn csv_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
             b"true" => out.extend_from_slice(b"True"),
             b"false" => out.extend_from_slice(b"False"),
             [b'[' | b'{', ..] => {
+                let is_ascii = json.is_ascii();
+                if is_ascii && texts(out, json, [b"\"[\"\"", b"\"\", \"\"", b"\"\"]\""]) {
+                    return;
+                }
                 let mut text = Vec::with_capacity(json.len() + 16);
                 respell(&mut text, json, Spelling::Spaced);
                 csv_bytes(out, &text);
@@ -140,17 +204,8 @@ pub(super) fn csv_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn csv_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Without an early exit from a block, the compiler compares all of its bytes at once.
-    let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
-    let any = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_special(byte));
-    let blocks = bytes.chunks_exact(32);
-    let rest = blocks.remainder();
-    let marks = |word| {
-        let quotes = swar::equal(word, b'"') | swar::equal(word, b',');
-        quotes | swar::equal(word, b'\n') | swar::equal(word, b'\r')
-    };
-    let is_plain = |rest: &[u8]| swar::find(rest, 0, marks, |byte| is_special(&byte)) == rest.len();
-    if !blocks.into_iter().any(any) && is_plain(rest) {
+    let is_special = memchr::memchr3(b',', b'"', b'\n', bytes).or_else(|| memchr::memchr(b'\r', bytes));
+    if is_special.is_none() {
         out.extend_from_slice(bytes);
         return;
     }
@@ -370,8 +425,32 @@ mod tests {
             (json("-1.50"), "-1.50"),
             (json("[\"a\",\"\u{e9}\"]"), "\"[\"\"a\"\", \"\"\\u00e9\"\"]\""),
             (json("[]"), "[]"),
+            (json("[\"a\",\"b, c\"]"), "\"[\"\"a\"\", \"\"b, c\"\"]\""),
+            (json("[\"\"]"), "\"[\"\"\"\"]\""),
         ] {
             assert_eq!(text(|out| csv_cell(out, &cell)), expected);
+        }
+    }
+
+    #[test]
+    fn arrays_of_texts_are_written_like_all_others() {
+        for json in [
+            "[\"a\"]",
+            "[\"\",\"b, c\",\"d\"]",
+            "[\"a\\\"\",\"b\"]",
+            "[\"a\", \"b\"]",
+            "[\"\u{e9}\",1]",
+            "[\"a\",[\"b\"]]",
+            "[]",
+            "[1]",
+            "{\"a\":\"b\"}",
+            "[\"a\"] ",
+        ] {
+            let cell = Cell::Json(Cow::Borrowed(json));
+            let indented = text(|out| respell(out, json, Spelling::Indented(4)));
+            assert_eq!(text(|out| json_cell(out, &cell)), indented);
+            let spaced = text(|out| respell(out, json, Spelling::Spaced));
+            assert_eq!(text(|out| csv_cell(out, &cell)), text(|out| csv_bytes(out, spaced.as_bytes())));
         }
     }
 }

@@ -33,12 +33,11 @@ pub struct RuleCount {
 const ROW: usize = usize::MAX;
 
 impl Tally {
-    pub(super) fn note(&mut self, note: &Note) {
+    /// Counts a note; returns the number of its rule and column among those of edits, or of findings.
+    pub(super) fn note(&mut self, note: &Note) -> usize {
         match note {
             Note::Edit(place, edit) => count(&mut self.edits, edit.rule, *place, 1),
-            Note::Finding(place, finding) => {
-                count(&mut self.findings, finding.rule, place.unwrap_or(ROW), 1);
-            }
+            Note::Finding(place, finding) => count(&mut self.findings, finding.rule, place.unwrap_or(ROW), 1),
         }
     }
 
@@ -63,11 +62,14 @@ impl Tally {
 }
 
 /// A list is faster than a map: there are a few dozen pairs.
-fn count(counts: &mut Vec<(Rule, usize, u64)>, rule: Rule, place: usize, n: u64) {
-    match counts.iter_mut().find(|(r, p, _)| *p == place && *r == rule) {
-        Some((_, _, count)) => *count += n,
-        None => counts.push((rule, place, n)),
+fn count(counts: &mut Vec<(Rule, usize, u64)>, rule: Rule, place: usize, n: u64) -> usize {
+    let known = counts.iter().position(|(r, p, _)| *p == place && *r == rule);
+    let number = known.unwrap_or(counts.len());
+    if known.is_none() {
+        counts.push((rule, place, 0));
     }
+    counts[number].2 += n;
+    number
 }
 
 /// By rule, then in the order of the columns.
