@@ -4,13 +4,15 @@
 //! this process can see. Nothing here knows records.
 
 use std::cell::Cell;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::ReadError;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3Default;
 
+use super::ReadError;
 use crate::hash::Hasher;
 
 /// What is smaller than this is unpacked whatever its ratio is.
@@ -44,23 +46,53 @@ pub(super) struct Input {
     pub(super) path: PathBuf,
     pub(super) compression: Option<Compression>,
     file: File,
-    hasher: Hasher,
+    digests: Digests,
     /// Whether the digest was taken while copying, and reading forward must not take it again.
     is_copy: bool,
 }
 
+/// Digests of what is on disk: one that others can check, and a quick one that tells whether it is still the same.
+struct Digests {
+    /// Only where the file is read for the first time.
+    seal: Option<Hasher>,
+    quick: Xxh3Default,
+    bytes: u64,
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digests").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Digests {
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(seal) = &mut self.seal {
+            seal.update(bytes);
+        }
+        self.quick.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
 impl Input {
     /// Opens a file, and copies it into `scratch` if it cannot be read twice as it is. What is unpacked
-    /// may be `ratio_max` times as large as what is on disk.
-    pub(super) fn open(path: &Path, scratch: &Path, ratio_max: u64) -> Result<Self, ReadError> {
+    /// may be `ratio_max` times as large as what is on disk. It gets a SHA-256 if it `is_sealed`.
+    pub(super) fn open(
+        path: &Path,
+        scratch: &Path,
+        ratio_max: u64,
+        is_sealed: bool,
+    ) -> Result<Self, ReadError> {
         let fail = |source| ReadError::io("read", path, source);
         let mut file = File::open(path).map_err(fail)?;
         let mut magic = [0; 4];
         let length = read_full(&mut file, &mut magic).map_err(fail)?;
         let magic = &magic[..length];
         let compression = Compression::of(magic);
-        let mut input =
-            Self { path: path.to_path_buf(), compression, file, hasher: Hasher::default(), is_copy: false };
+        let seal = is_sealed.then(Hasher::default);
+        let digests = Digests { seal, quick: Xxh3Default::new(), bytes: 0 };
+        let mut input = Self { path: path.to_path_buf(), compression, file, digests, is_copy: false };
         let is_regular = input.file.metadata().map_err(fail)?.is_file();
         if compression.is_some() || !is_regular {
             let copy = tempfile::tempfile_in(scratch)
@@ -79,7 +111,7 @@ impl Input {
     ) -> Result<(), ReadError> {
         let packed = Cell::new(0);
         let mut unpacked = 0;
-        let source = Hashing { inner: magic.chain(&self.file), hasher: &mut self.hasher, bytes: &packed };
+        let source = Hashing { inner: magic.chain(&self.file), digests: &mut self.digests, bytes: &packed };
         let source = BufReader::with_capacity(CHUNK, source);
         let mut plain: Box<dyn Read + '_> = match self.compression {
             Some(Compression::Gzip) => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
@@ -113,12 +145,19 @@ impl Input {
 
     /// Everything was read forward.
     pub(super) fn end(&mut self) {
-        self.hasher.end();
+        if let Some(seal) = &mut self.digests.seal {
+            seal.end();
+        }
     }
 
-    /// SHA-256 and number of the bytes on disk, after the end.
-    pub(super) fn facts(&self) -> (String, u64) {
-        (self.hasher.hex(), self.hasher.bytes())
+    /// SHA-256 and number of the bytes on disk, after the end; `None` where it is not sealed.
+    pub(super) fn facts(&self) -> Option<(String, u64)> {
+        self.digests.seal.as_ref().map(|seal| (seal.hex(), seal.bytes()))
+    }
+
+    /// The quick digest and number of the bytes on disk that were read.
+    pub(super) fn identity(&self) -> (u128, u64) {
+        (self.digests.quick.digest128(), self.digests.bytes)
     }
 
     fn read_at(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, ReadError> {
@@ -143,14 +182,14 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 struct Hashing<'a, R> {
     inner: R,
-    hasher: &'a mut Hasher,
+    digests: &'a mut Digests,
     bytes: &'a Cell<u64>,
 }
 
 impl<R: Read> Read for Hashing<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..length]);
+        self.digests.update(&buffer[..length]);
         self.bytes.set(self.bytes.get() + length as u64);
         Ok(length)
     }
@@ -218,7 +257,7 @@ impl Window {
         let length = input.read_at(self.origin + self.to as u64, room)?;
         self.is_end = length < room.len();
         if self.is_forward && !input.is_copy {
-            input.hasher.update(&room[..length]);
+            input.digests.update(&room[..length]);
         }
         self.to += length;
         Ok(())

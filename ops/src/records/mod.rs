@@ -102,6 +102,17 @@ pub struct InputFacts {
     pub compression: Option<Compression>,
 }
 
+/// Whether a file that was read again is the same. No seal: whoever wants to can make two files with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// xxh3-128 of the bytes on disk.
+    digest: u128,
+    /// Bytes on disk.
+    bytes: u64,
+    /// Records, without a header.
+    rows: u64,
+}
+
 /// One record: its fields in the order of the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {

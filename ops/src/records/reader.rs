@@ -8,7 +8,7 @@ use super::input::{Input, Window};
 use super::names::{Known, Names};
 use super::parser::Parser;
 use super::sql::Refused;
-use super::{Cells, Format, InputFacts, ReadError, Record, Step};
+use super::{Cells, Format, Identity, InputFacts, ReadError, Record, Step};
 
 /// Bytes that are read at once to find a record by its offset.
 const JUMP_BYTES: usize = 16 * 1024;
@@ -130,10 +130,19 @@ impl Records {
 
     /// [`Records::open`] with all that can be said about reading.
     pub fn open_with(path: &Path, scratch: &Path, options: &ReadOptions) -> Result<Self, ReadError> {
+        Self::start(path, scratch, options, true)
+    }
+
+    /// Opens a file that was read before. It has no [`Records::facts`]; that it is the same, its identity says.
+    pub fn open_again(path: &Path, scratch: &Path, options: &ReadOptions) -> Result<Self, ReadError> {
+        Self::start(path, scratch, options, false)
+    }
+
+    fn start(path: &Path, scratch: &Path, options: &ReadOptions, is_sealed: bool) -> Result<Self, ReadError> {
         let Some(format) = options.format.or_else(|| Format::of_name(path)) else {
             return Err(ReadError::UnknownFormat { path: path.to_path_buf() });
         };
-        let mut input = Input::open(path, scratch, options.ratio_max)?;
+        let mut input = Input::open(path, scratch, options.ratio_max, is_sealed)?;
         let mut forward = Window::forward(options.read_bytes.max(16));
         forward.fill(&mut input)?;
         if forward.rest().starts_with(BOM) {
@@ -332,9 +341,16 @@ impl Records {
         self.rows
     }
 
-    /// What the file was; `None` before its end was read.
+    /// A quick digest of the file, its size and how many records it had: the same for the same file, read the same way.
+    /// `None` before its end was read.
+    pub fn identity(&self) -> Option<Identity> {
+        let (digest, bytes) = self.is_over.then(|| self.input.identity())?;
+        Some(Identity { digest, bytes, rows: self.rows })
+    }
+
+    /// What the file was; `None` before its end was read, and where it was opened again.
     pub fn facts(&self) -> Option<InputFacts> {
-        let (sha256, bytes) = self.is_over.then(|| self.input.facts())?;
+        let (sha256, bytes) = self.is_over.then(|| self.input.facts())??;
         let (rows, format, compression) = (self.rows, self.format, self.input.compression);
         Some(InputFacts { sha256, bytes, rows, format, compression })
     }

@@ -2,7 +2,7 @@
 
 use super::super::note::Rule;
 use super::super::rules::Rules;
-use super::super::words::Splits;
+use super::super::words::{Splits, is_letter};
 use crate::swar;
 
 /// Calls `flag` with every rule that holds for the text of a column, which is split.
@@ -153,7 +153,7 @@ fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl
 
 /// Letters of every script beyond ASCII, blanks, and what sentences need.
 fn is_plain(c: char) -> bool {
-    c.is_alphanumeric()
+    is_letter(c)
         || matches!(c, '\u{300}'..='\u{36f}' | '\u{2010}'..='\u{2015}' | '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{2026}')
         || c.is_whitespace()
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::super::words::Splits;
 use super::super::{Cell, Dataset, Survivor};
 use super::find::{Keyed, blocks_per_row, similarity_of};
 use super::words::{Sketch, Sketcher};
@@ -77,10 +78,16 @@ impl Keys {
 
     /// Appends the keys of the repaired row at this place of the input to others: its cells in the order of the
     /// dataset's columns, its slug, and its score, 0 to 1.
-    pub fn add(
+    pub fn add(&mut self, ordinal: u64, row: (&[Cell<'_>], Option<&str>, f64), to: &mut Keyed) {
+        self.add_split(ordinal, row, &Splits::default(), to);
+    }
+
+    /// The same of a row whose texts were split into words.
+    pub(in super::super) fn add_split(
         &mut self,
         ordinal: u64,
         (cells, slug, score): (&[Cell<'_>], Option<&str>, f64),
+        splits: &Splits,
         to: &mut Keyed,
     ) {
         let cell = |at: usize| cells.get(at).unwrap_or(&Cell::Absent);
@@ -93,7 +100,7 @@ impl Keys {
             row: xxh3_128(&self.encoded.bytes),
             exact: has_content.then(|| self.encoded.digest(&self.content)),
             slug: slug.map(|slug| mixed(within, xxh3_128(slug.as_bytes()))),
-            near: self.sketcher.sketch(self.near.iter().map(|at| text(*at))),
+            near: self.sketcher.sketch(self.near.iter().map(|at| (text(*at), splits.plain(*at, text(*at))))),
             within,
             rank: match self.survivor {
                 Rank::First => 0,

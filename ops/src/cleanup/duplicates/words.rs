@@ -50,11 +50,15 @@ pub(super) struct Sketcher {
 }
 
 impl Sketcher {
-    /// The sketch of some texts, read as one; `None` when they have no word.
-    pub(super) fn sketch<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> Option<&Sketch> {
+    /// The sketch of some texts, read as one; `None` when they have no word. Of words that were split before, and are
+    /// plain, it takes where they start and end and their hashes.
+    pub(super) fn sketch<'t, W>(&mut self, texts: impl Iterator<Item = (&'t str, W)>) -> Option<&Sketch>
+    where
+        W: Iterator<Item = (usize, usize, u64)>,
+    {
         self.words.clear();
         self.tail = None;
-        texts.for_each(|text| self.add(text));
+        texts.for_each(|(text, plain)| self.add(text, plain));
         let hashes = &mut self.sketch.hashes;
         hashes.clear();
         match self.words[..] {
@@ -75,14 +79,35 @@ impl Sketcher {
     }
 
     /// Words of small letters and digits of all scripts, without accents.
-    fn add(&mut self, text: &str) {
-        let bytes = text.as_bytes();
+    fn add(&mut self, text: &str, plain: impl Iterator<Item = (usize, usize, u64)>) {
         let mut at = 0;
-        while at < bytes.len() {
-            if self.words.len() >= WORDS_MAX {
-                let rest = xxh3_128(&bytes[at..]);
-                self.tail = Some(self.tail.map_or(rest, |tail| mixed(tail, rest)));
+        for (start, end, hash) in plain {
+            if !self.read(text, at, start) || !self.has_room(text, start) {
                 return;
+            }
+            self.words.push(hash);
+            // What stands behind a plain word is part of none.
+            at = end + 1;
+        }
+        self.read(text, at, text.len());
+    }
+
+    /// Whether another word is read; if not, what stands from `at` on is taken as it is.
+    fn has_room(&mut self, text: &str, at: usize) -> bool {
+        let is_room = self.words.len() < WORDS_MAX;
+        if !is_room {
+            let rest = xxh3_128(&text.as_bytes()[at..]);
+            self.tail = Some(self.tail.map_or(rest, |tail| mixed(tail, rest)));
+        }
+        is_room
+    }
+
+    /// Reads the words between two offsets, which are in no word; false where there are too many.
+    fn read(&mut self, text: &str, mut at: usize, to: usize) -> bool {
+        let bytes = text.as_bytes();
+        while at < to {
+            if !self.has_room(text, at) {
+                return false;
             }
             let start = at;
             at = behind_plain(bytes, at);
@@ -96,6 +121,7 @@ impl Sketcher {
                 }
             }
         }
+        true
     }
 
     /// Reads on from `start` to the end of a word that is not all plain; gives where that is.
@@ -125,13 +151,14 @@ impl Sketcher {
     fn fold_decomposed(&mut self, c: char) {
         match c {
             c if c.is_ascii_alphanumeric() => self.folded.extend(u8::try_from(c.to_ascii_lowercase())),
-            '\u{300}'..='\u{36F}' => {}
+            '\u{300}'..='\u{36F}' | '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}' => {}
+            // Dashes and signs, told without looking them up.
+            '\u{2010}'..='\u{2027}' => self.end_folded(),
             c if c.is_alphanumeric() || is_combining_mark(c) => {
                 for lower in c.to_lowercase().filter(|c| !is_accent(*c)) {
                     self.folded.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
                 }
             }
-            '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}' => {}
             _ => self.end_folded(),
         }
     }
@@ -259,6 +286,7 @@ impl Outline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cleanup::words::{Meanings, Splits};
     use proptest::prelude::*;
 
     fn similarity(a: &Sketch, b: &Sketch) -> f64 {
@@ -266,7 +294,7 @@ mod tests {
     }
 
     fn sketch(text: &str) -> Sketch {
-        Sketcher::default().sketch([text].into_iter()).unwrap().clone()
+        Sketcher::default().sketch([(text, std::iter::empty())].into_iter()).unwrap().clone()
     }
 
     #[test]
@@ -286,7 +314,8 @@ mod tests {
             assert_ne!(sketch(one).fingerprint, sketch(other).fingerprint, "{one} {other}");
         }
         assert_eq!(sketch("don't stop").fingerprint, sketch("Don’t stop").fingerprint);
-        assert_eq!(Sketcher::default().sketch(["", "— …", "\u{1F525}"].into_iter()), None);
+        let nothing = ["", "— …", "\u{1F525}"].map(|text| (text, std::iter::empty()));
+        assert_eq!(Sketcher::default().sketch(nothing.into_iter()), None);
     }
 
     #[test]
@@ -345,10 +374,48 @@ mod tests {
         let exact = 4500.0 / 5500.0;
         assert!((similarity(&a, &b) - exact).abs() < 0.08, "{}", similarity(&a, &b));
     }
+    /// The sketch of texts whose words were split before.
+    fn split_sketch(texts: &[&str]) -> Option<Sketch> {
+        let meanings = Meanings::new(std::iter::empty(), 1);
+        let mut splits = Splits::default();
+        splits.clear(texts.len());
+        texts.iter().enumerate().for_each(|(column, text)| splits.split(column, text, &meanings));
+        let texts = texts.iter().enumerate().map(|(column, text)| (*text, splits.plain(column, text)));
+        Sketcher::default().sketch(texts).cloned()
+    }
+
+    fn own_sketch(texts: &[&str]) -> Option<Sketch> {
+        let texts = texts.iter().map(|text| (*text, std::iter::empty()));
+        Sketcher::default().sketch(texts).cloned()
+    }
+
+    #[test]
+    fn of_too_many_words_the_rest_is_the_same_too() {
+        for rest in ["", "é", " , it's x", "c", " c", ", c"] {
+            let text = format!("{}{rest}", "a, it's b ".repeat(WORDS_MAX / 3 + 1));
+            for cut in 0..12 {
+                let texts = [&text[cut..], "a b"];
+                assert_eq!(split_sketch(&texts), own_sketch(&texts), "{rest} {cut}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
+        fn words_that_were_split_before_are_the_same(
+            text in "([a-cA-C0-1]{1,9}|[ .,'’—éßİ\u{AD}\u{301}\u{200B}\u{FFFD}]{1,2}|'s|ﬁ){0,30}",
+            more in "[a-c' é]{0,9}",
+        ) {
+            let texts = [text.as_str(), more.as_str()];
+            prop_assert_eq!(split_sketch(&texts), own_sketch(&texts));
+        }
+
+        #[test]
         fn an_outline_never_says_too_little(a in "[abcd ]{0,40}", b in "[abcd ]{0,40}", tail in "[a-z ]{0,40}") {
-            let both = |text: &str| Sketcher::default().sketch([text, tail.as_str()].into_iter()).cloned().unwrap_or_default();
+            let both = |text: &str| {
+                let texts = [text, tail.as_str()].map(|text| (text, std::iter::empty()));
+                Sketcher::default().sketch(texts.into_iter()).cloned().unwrap_or_default()
+            };
             let (a, b) = (both(&a), both(&b));
             for percent in [5, 30, 50, 80, 90, 100] {
                 let nearness = Nearness::new(f64::from(percent) / 100.0);

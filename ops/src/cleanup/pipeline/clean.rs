@@ -127,7 +127,7 @@ impl<'a> Cleaner<'a> {
         let score = f64::from(evidence.verdict.score) / 10_000.0;
         out.slugs.push(slug.map_or(0, digest));
         let keyed = (&row.cells[..self.survey.layout.declared], slug, score);
-        self.keys.add(row.ordinal, keyed, &mut out.keys);
+        self.keys.add_split(row.ordinal, keyed, self.steps.splits(), &mut out.keys);
         out.rows.json.extend_from_slice(SEPARATOR);
         push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
@@ -361,7 +361,7 @@ pub(super) fn clean(
     scratch: &Path,
     lists: &mut Lists,
 ) -> Result<Pass, CleanupError> {
-    let source = Source::open(request, around)?;
+    let source = Source::open_again(request, around)?;
     let mut cleaners: Vec<Cleaner<'_>> =
         (0..around.threads.max(1)).map(|_| Cleaner::new(request, survey)).collect();
     let (spare, line) = (Vec::new(), Vec::new());
@@ -383,9 +383,10 @@ pub(super) fn clean(
     };
     threads::run(&mut cleaners, &mut cleaning)?;
     let Cleaning { source, spool, rejected, replaced, finder, slugs, .. } = cleaning;
-    let facts = source.facts().expect("the input was read to its end");
     let width = survey.layout.names().len();
-    if facts != survey.facts || cleaners.iter().any(|cleaner| cleaner.columns.names.len() != width) {
+    if source.identity() != Some(survey.identity)
+        || cleaners.iter().any(|cleaner| cleaner.columns.names.len() != width)
+    {
         return Err(CleanupError::Changed);
     }
     let mut tally = Tally::default();

@@ -23,7 +23,7 @@ pub(super) fn grade(
     survey: &Survey,
     stage: &Stage,
 ) -> Result<Grade, CleanupError> {
-    let mut source = Source::open(request, around)?;
+    let mut source = Source::open_again(request, around)?;
     let every = survey.facts.rows.div_ceil(ROWS_MAX).max(1);
     let mut columns: Columns = survey.layout.columns.clone();
     let (mut batch, mut kept) = (Batch::new(), Vec::new());

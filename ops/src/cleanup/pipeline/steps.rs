@@ -57,6 +57,11 @@ impl<'a> Steps<'a> {
         evidence
     }
 
+    /// The words of the texts of the row that was cleaned last, as they are now.
+    pub(super) fn splits(&self) -> &Splits {
+        &self.splits
+    }
+
     /// The evidence of a cleaned row that took values from others: never less than it had.
     pub(super) fn assess_again(&mut self, row: &Row<'_>, before: Verdict) -> Evidence {
         let mut evidence = self.assess(row);

@@ -12,7 +12,7 @@ use crate::cleanup::repair::{Decisions, Vote};
 use crate::cleanup::titles::{self, Learned};
 use crate::cleanup::{Cell, Dataset, Kind, Row, Rules};
 use crate::guard::Refusal;
-use crate::records::{Batch, InputFacts};
+use crate::records::{Batch, Identity, InputFacts};
 
 /// What is known of an input before its rows are cleaned.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Survey {
     /// How the cells of each column are spelled.
     pub(super) spelled: Vec<Spelled>,
     pub(super) facts: InputFacts,
+    /// By which the input is known when it is read again.
+    pub(super) identity: Identity,
     /// Records that are rows.
     pub(super) rows: u64,
 }
@@ -154,7 +156,8 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
         (0..around.threads.max(1)).map(|_| Observer::new(request.rules, learned.clone())).collect();
     let mut reading = Reading { source, spare: Vec::new(), around };
     threads::run(&mut observers, &mut reading)?;
-    let facts = reading.source.facts().expect("the input was read to its end");
+    let ended = reading.source.facts().zip(reading.source.identity());
+    let (facts, identity) = ended.expect("the input was read to its end");
     let threads: Vec<&Columns> = observers.iter().map(|observer| &observer.columns).collect();
     let (columns, places) = Columns::join(&threads);
     let layout = Layout::new(dataset, columns);
@@ -172,7 +175,7 @@ pub(super) fn survey(request: &Request<'_>, around: &mut Surroundings<'_>) -> Re
     }
     let rows = facts.rows - observers.iter().map(|observer| observer.rejected).sum::<u64>();
     let (decisions, learned) = (vote.decide(dataset), learned.learned());
-    let survey = Survey { layout, decisions, learned, spelled, facts, rows };
+    let survey = Survey { layout, decisions, learned, spelled, facts, identity, rows };
     check_columns(dataset, &survey)?;
     Ok(survey)
 }

@@ -24,6 +24,8 @@ pub(super) struct Word<'a> {
     pub(super) closed: bool,
     /// Whether it, or a phrase that ends with it, may mean something to a rule.
     pub(super) is_known: bool,
+    /// ASCII letters and digits without an apostrophe, and something of ASCII behind them.
+    pub(super) is_plain: bool,
 }
 
 /// Characters of the longest beginning of a word; what is longer is no word that somebody cut.
@@ -62,7 +64,7 @@ fn first(text: &str) -> Option<char> {
 }
 
 /// Letters and digits; Latin letters and the signs of sentences are told without looking them up.
-fn is_letter(c: char) -> bool {
+pub(super) fn is_letter(c: char) -> bool {
     match c {
         '\u{c0}'..='\u{24f}' => !matches!(c, '\u{d7}' | '\u{f7}'),
         '\u{2000}'..='\u{206f}' => false,
@@ -91,7 +93,7 @@ pub(super) fn words<'a>(text: &'a str, mut each: impl FnMut(Word<'a>)) {
             // Nearly all words are plain, and end at something that is part of no word.
             if bytes.get(end).is_none_or(|byte| byte.is_ascii() && *byte != b'\'') {
                 let (text, closed) = (&text[at..end], end < bytes.len());
-                each(Word { start: at, text, hash, chars: end - at, closed, is_known: true });
+                each(Word { start: at, text, hash, chars: end - at, closed, is_known: true, is_plain: true });
                 at = end + 1;
                 count += 1;
                 continue;
@@ -153,7 +155,7 @@ fn word(text: &str, start: usize) -> (Word<'_>, usize) {
     let (end, chars) = possessive.map_or((at, chars), |(end, chars, _)| (end, chars));
     let word = &text[start..end];
     let hash = if is_ascii { hash_within(bytes, start, end) } else { hash(word) };
-    (Word { start, text: word, hash, chars, closed, is_known: true }, at)
+    (Word { start, text: word, hash, chars, closed, is_known: true, is_plain: false }, at)
 }
 
 /// Words and phrases that mean something to a rule, as bits: one look tells nearly all that mean nothing.
@@ -213,6 +215,7 @@ struct Spot {
     chars: u32,
     closed: bool,
     is_known: bool,
+    is_plain: bool,
     hash: u64,
 }
 
@@ -236,6 +239,8 @@ pub(super) struct Splits {
 /// The words of one text.
 #[derive(Debug, Clone, Default)]
 struct Column {
+    /// Where the text is in memory, and its length.
+    place: (usize, usize),
     spots: Vec<Spot>,
     /// The numbers of those that may mean something.
     known: Vec<u32>,
@@ -255,19 +260,20 @@ impl Splits {
 
     /// Splits the text of a column, which `clear` made room for.
     pub(super) fn split(&mut self, column: usize, text: &str, meanings: &Meanings) {
-        let Column { spots, known } = &mut self.columns[column];
+        let Column { place: of, spots, known } = &mut self.columns[column];
+        *of = place(text);
         spots.clear();
         known.clear();
         let offset = |n: usize| u32::try_from(n).expect("a record is smaller than 4 GiB");
         let (mut last, mut before) = (None, None);
-        words(text, |Word { start, text, hash, chars, closed, .. }| {
+        words(text, |Word { start, text, hash, chars, closed, is_plain, .. }| {
             let is_known = meanings.know(before, last, hash);
             if is_known {
                 known.push(offset(spots.len()));
             }
             (before, last) = (last, Some(hash));
             let (start, end) = (offset(start), offset(start + text.len()));
-            spots.push(Spot { start, end, chars: offset(chars), closed, is_known, hash });
+            spots.push(Spot { start, end, chars: offset(chars), closed, is_known, is_plain, hash });
         });
     }
 
@@ -287,11 +293,34 @@ impl Splits {
         self.columns[column].spots.iter().map(move |spot| spot.word(text))
     }
 
+    /// The words of a text between whose letters and digits and the next nothing but ASCII stands: where they start and end,
+    /// and their hashes. None unless it was this very text that was split.
+    pub(super) fn plain<'a>(
+        &'a self,
+        column: usize,
+        text: &'a str,
+    ) -> impl Iterator<Item = (usize, usize, u64)> + 'a {
+        let of = self.columns.get(column).filter(|column| column.place == place(text));
+        let is_apart = |start: usize| match start.checked_sub(1).map(|before| text.as_bytes()[before]) {
+            Some(before) => before.is_ascii() && before != b'\'',
+            None => true,
+        };
+        let spots = of.map_or(&[][..], |column| &column.spots).iter().filter(|spot| spot.is_plain);
+        spots
+            .map(|spot| (spot.start as usize, spot.end as usize, spot.hash))
+            .filter(move |(start, ..)| is_apart(*start))
+    }
+
     /// Those of them that may mean something to a rule, by itself or at the end of a phrase, with their numbers.
     pub(super) fn known<'t>(&self, column: usize, text: &'t str) -> impl Iterator<Item = (usize, Word<'t>)> {
-        let Column { spots, known } = &self.columns[column];
+        let Column { spots, known, .. } = &self.columns[column];
         known.iter().map(move |number| (*number as usize, spots[*number as usize].word(text)))
     }
+}
+
+/// Where a text is in memory, and its length.
+fn place(text: &str) -> (usize, usize) {
+    (text.as_ptr().addr(), text.len())
 }
 
 impl Spot {
@@ -303,6 +332,7 @@ impl Spot {
             chars: self.chars as usize,
             closed: self.closed,
             is_known: self.is_known,
+            is_plain: self.is_plain,
         }
     }
 }
