@@ -91,41 +91,57 @@ const CLASSES: [u8; 256] = swar::classes_of(&[
     (b',', b',', COMMA),
 ]);
 
-fn classes(text: &str) -> u8 {
+/// Which signs a text has that it cannot keep as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signs {
+    /// None, in JSON and in a sheet.
+    None,
+    /// A comma, for which a sheet needs quotes, and none in JSON.
+    Comma,
+    /// Some that JSON escapes.
+    Escaped,
+}
+
+/// Which signs a text has.
+pub(crate) fn signs(text: &str) -> Signs {
     let bits = |is: bool, bits: u8| if is { bits } else { 0 };
-    swar::classes(text.as_bytes(), &CLASSES, |byte| {
+    let classes = swar::classes(text.as_bytes(), &CLASSES, |byte| {
         let quote = bits(byte == b'"', ESCAPED) | bits(byte == b'\\', ESCAPED);
         quote | bits(byte < 0x20, ESCAPED) | bits(byte == b',', COMMA)
-    })
+    });
+    match classes {
+        0 => Signs::None,
+        COMMA => Signs::Comma,
+        _ => Signs::Escaped,
+    }
 }
 
 /// Whether nothing in a text has to be escaped.
 pub(crate) fn is_plain(text: &str) -> bool {
-    classes(text) & ESCAPED == 0
+    signs(text) != Signs::Escaped
 }
 
 /// A JSON string with the fewest escapes: quotes, backslashes and control characters.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
-    write_text(text, out);
+    write_signed(text.as_bytes(), signs(text), out);
 }
 
-/// Appends a JSON string; whether nothing in its text is escaped nor a comma, so that a sheet needs no quotes for it.
-pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) -> bool {
-    let classes = classes(text);
-    out.reserve(text.len() + 2);
-    if classes & ESCAPED == 0 {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-        return classes == 0;
+/// The same of the bytes of a text whose signs are known.
+pub(crate) fn write_signed(text: &[u8], signs: Signs, out: &mut Vec<u8>) {
+    if signs == Signs::Escaped {
+        escape(text, out);
+        return;
     }
-    escape(text, out);
-    false
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
-fn escape(text: &str, out: &mut Vec<u8>) {
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some(at) = first_escape(rest) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {

@@ -12,8 +12,8 @@ mod json;
 pub use digest::{Digest128, digest_key, digest_row, encode, order_key};
 pub use json::{JsonError, parse_json, write_json};
 pub(crate) use json::{
-    is_plain as is_plain_json, write_string as write_json_string, write_text as write_json_text,
-    write_uint as write_json_int,
+    Signs, is_plain as is_plain_json, signs, write_signed as write_json_signed,
+    write_string as write_json_string, write_uint as write_json_int,
 };
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The second pass: every row is cleaned, and its spellings go to the spool; what happened to it goes to the lists.
+//! The second pass: every row is cleaned, and its cells go to the spool; what happened to it goes to the lists.
 
 use super::cells;
 use super::columns::Columns;
@@ -8,10 +8,11 @@ use std::path::Path;
 
 use super::layout::{FLAG, Layout, SCORE};
 use super::lines;
+use super::packed;
 use super::render::{self, Verdict};
 use super::rows::rows;
 use super::source::Source;
-use super::spool::{Entry, Rendered, SEPARATOR, Spool};
+use super::spool::{Entry, Rows, Spool};
 use super::stage::StageFile;
 use super::steps::{Evidence, Steps};
 use super::survey::Survey;
@@ -41,7 +42,7 @@ fn failed(error: std::io::Error) -> CleanupError {
 /// What came out of one batch; used again.
 #[derive(Debug, Default)]
 pub(super) struct Cleaned {
-    rows: Rendered,
+    rows: Rows,
     changes: Vec<u8>,
     findings: Vec<u8>,
     rejects: Vec<Reject>,
@@ -128,7 +129,6 @@ impl<'a> Cleaner<'a> {
         out.slugs.push(slug.map_or(0, digest));
         let keyed = (&row.cells[..self.survey.layout.declared], slug, score);
         self.keys.add_split(row.ordinal, keyed, self.steps.splits(), &mut out.keys);
-        out.rows.json.extend_from_slice(SEPARATOR);
         push(&mut out.rows, &self.survey.layout, self.dataset, row, &evidence);
     }
 
@@ -240,26 +240,19 @@ fn as_text(json: &str) -> String {
     String::from_utf8(text).expect("JSON is text")
 }
 
-/// Appends the spellings of a cleaned row.
-pub(super) fn push(
-    out: &mut Rendered,
-    layout: &Layout,
-    dataset: &Dataset,
-    row: &Row<'_>,
-    evidence: &Evidence,
-) {
+/// Appends a cleaned row.
+pub(super) fn push(out: &mut Rows, layout: &Layout, dataset: &Dataset, row: &Row<'_>, evidence: &Evidence) {
     let length = |from: usize, to: usize| u32::try_from(to - from).expect("a row is smaller than 4 GiB");
-    let (json, csv, fragment) = (out.json.len(), out.csv.len(), out.fragments.len());
-    let plain = render::json_row(&mut out.json, layout, row, evidence.verdict);
-    render::csv_row(&mut out.csv, layout, row, plain);
+    let start = out.bytes.len();
+    packed::keep(&mut out.bytes, layout, row);
+    let cells = out.bytes.len();
     if evidence.verdict.is_fragment {
-        render::fragment(&mut out.fragments, &dataset.score.parts, &evidence.parts, &evidence.advice);
+        render::fragment(&mut out.bytes, &dataset.score.parts, &evidence.parts, &evidence.advice);
     }
     out.entries.push(Entry {
         ordinal: row.ordinal,
-        json: length(json, out.json.len()),
-        csv: length(csv, out.csv.len()),
-        fragment: length(fragment, out.fragments.len()),
+        cells: length(start, cells),
+        fragment: length(cells, out.bytes.len()),
         verdict: evidence.verdict,
     });
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::spool::{Entry, Rendered};
+use super::spool::{Entry, RowRef, Rows};
 use super::stage::Stage;
 use crate::files::FileError;
 use crate::os;
@@ -24,11 +24,11 @@ pub(super) enum Fate {
     Replaced(Patch),
 }
 
-/// Where a row's new spelling is.
+/// Where a row is that was written anew.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Patch {
     at: u64,
-    entry: Entry,
+    pub(super) entry: Entry,
 }
 
 /// The fates of rows; all others are written as they are.
@@ -59,18 +59,15 @@ impl Fates {
 
     /// The fates again, for somebody who goes through the rows in their order.
     pub(super) fn forward(&self) -> Forward<'_> {
-        Forward(self.rows.iter().peekable())
+        Forward { fates: self.rows.iter().peekable(), patches: self.reader() }
     }
 
-    /// Gives a row, the only one in `row`, a new spelling.
-    pub(super) fn replace(&mut self, row: &Rendered) -> Result<(), FileError> {
+    /// Writes a row, the only one in `row`, anew.
+    pub(super) fn replace(&mut self, row: &Rows) -> Result<(), FileError> {
         let [entry] = row.entries[..] else { return Ok(()) };
         self.rows.insert(entry.ordinal, Fate::Replaced(Patch { at: self.at, entry }));
-        for bytes in [&row.json, &row.csv, &row.fragments] {
-            self.patches.write_all(bytes).map_err(fail)?;
-            self.at += bytes.len() as u64;
-        }
-        Ok(())
+        self.at += row.bytes.len() as u64;
+        self.patches.write_all(&row.bytes).map_err(fail)
     }
 
     /// How many rows have this kind of fate.
@@ -78,12 +75,12 @@ impl Fates {
         self.rows.values().filter(|fate| is_counted(fate)).count() as u64
     }
 
-    /// Ends writing new spellings for now, so that they can be read.
+    /// Ends writing rows for now, so that they can be read.
     pub(super) fn flush(&mut self) -> Result<(), FileError> {
         self.patches.flush().map_err(fail)
     }
 
-    /// Another reader of new spellings.
+    /// Another reader of rows that were written anew.
     pub(super) fn reader(&self) -> Patches<'_> {
         Patches { file: self.patches.get_ref().as_file() }
     }
@@ -91,39 +88,42 @@ impl Fates {
 
 /// Fates in the order of the rows.
 #[derive(Debug)]
-pub(super) struct Forward<'a>(Peekable<btree_map::Iter<'a, u64, Fate>>);
+pub(super) struct Forward<'a> {
+    fates: Peekable<btree_map::Iter<'a, u64, Fate>>,
+    patches: Patches<'a>,
+}
 
 impl Forward<'_> {
-    /// What becomes of a row that comes behind all that were asked for before.
-    pub(super) fn of(&mut self, ordinal: u64) -> Option<Fate> {
-        while self.0.next_if(|(row, _)| **row < ordinal).is_some() {}
-        self.0.next_if(|(row, _)| **row == ordinal).map(|(_, fate)| *fate)
+    /// Gives a row as it is to be written, if it is. It comes behind all that were given before.
+    pub(super) fn decide(
+        &mut self,
+        row: RowRef<'_>,
+        write: impl FnOnce(RowRef<'_>) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
+        let ordinal = row.entry.ordinal;
+        while self.fates.next_if(|(decided, _)| **decided < ordinal).is_some() {}
+        match self.fates.next_if(|(decided, _)| **decided == ordinal) {
+            None => write(row),
+            Some((_, Fate::Replaced(patch))) => {
+                let bytes = self.patches.row(*patch)?;
+                write(RowRef::new(patch.entry, &bytes))
+            }
+            Some((_, Fate::Merged | Fate::Quarantined)) => Ok(()),
+        }
     }
 }
 
-/// Reads new spellings.
+/// Reads rows that were written anew.
 #[derive(Debug)]
 pub(super) struct Patches<'a> {
     file: &'a File,
 }
 
 impl Patches<'_> {
-    /// The element of the array and what a fragment has besides.
-    pub(super) fn json(&self, patch: Patch) -> Result<(Entry, Vec<u8>, Vec<u8>), FileError> {
-        let Entry { json, csv, fragment, .. } = patch.entry;
-        let json_bytes = self.read(patch.at, json)?;
-        let fragment = self.read(patch.at + u64::from(json) + u64::from(csv), fragment)?;
-        Ok((patch.entry, json_bytes, fragment))
-    }
-
-    /// The line of the sheet.
-    pub(super) fn csv(&self, patch: Patch) -> Result<Vec<u8>, FileError> {
-        self.read(patch.at + u64::from(patch.entry.json), patch.entry.csv)
-    }
-
-    fn read(&self, at: u64, length: u32) -> Result<Vec<u8>, FileError> {
-        let mut bytes = vec![0; length as usize];
-        os::read_exact_at(self.file, &mut bytes, at).map_err(fail)?;
+    /// The bytes of a row.
+    pub(super) fn row(&self, patch: Patch) -> Result<Vec<u8>, FileError> {
+        let mut bytes = vec![0; patch.entry.length()];
+        os::read_exact_at(self.file, &mut bytes, patch.at).map_err(fail)?;
         Ok(bytes)
     }
 }

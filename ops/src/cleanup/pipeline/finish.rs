@@ -9,12 +9,12 @@ use std::thread;
 
 use tempfile::NamedTempFile;
 
-use super::fates::{Fate, Fates};
+use super::fates::Fates;
 use super::layout::Layout;
-use super::render;
+use super::render::{self, Verdict};
 use super::review::Review;
-use super::spool::{Entry, SEPARATOR, Spooled, Stream, Streams};
-use super::stage::{Artifact, Stage};
+use super::spool::{Entry, RowRef, Spooled};
+use super::stage::{Artifact, Stage, StageFile};
 use crate::files::FileError;
 use crate::os;
 
@@ -43,17 +43,17 @@ pub(super) struct FileNames {
 /// Writes everything that holds cleaned rows.
 pub(super) fn write(
     stage: &Stage,
-    spooled: Spooled,
+    spooled: &Spooled,
     fates: &Fates,
     layout: &Layout,
     review: &Review,
     names: &FileNames,
     sample: usize,
 ) -> Result<Written, FileError> {
-    let Streams { json, csv, fragments } = spooled.streams()?;
     let (array, sheet) = thread::scope(|scope| {
-        let sheet = scope.spawn(|| write_sheet(stage, csv, fates, layout, &names.csv));
-        let array = Array::write(stage, (json, fragments), fates, review, &names.json, sample);
+        let sheet = scope.spawn(|| write_sheet(stage, spooled, fates, layout, &names.csv));
+        let array = Array::new(stage, layout, review, &names.json, sample);
+        let array = array.and_then(|array| array.write(stage, spooled, fates));
         (array, sheet.join().expect("writing does not panic"))
     });
     let (mut written, sheet) = (array?, sheet?);
@@ -63,38 +63,26 @@ pub(super) fn write(
 
 fn write_sheet(
     stage: &Stage,
-    mut stream: Stream,
+    spooled: &Spooled,
     fates: &Fates,
     layout: &Layout,
     name: &str,
 ) -> Result<Artifact, FileError> {
     let mut file = stage.file(name)?;
-    let mut header = Vec::new();
-    render::csv_header(&mut header, layout);
-    file.write(&header)?;
-    let patches = fates.reader();
-    let mut decided = fates.forward();
-    while let Some(entry) = stream.next()? {
-        let length = u64::from(entry.csv);
-        let Some(fate) = decided.of(entry.ordinal) else {
-            stream.keep(length);
-            continue;
-        };
-        stream.copy(&mut file)?;
-        stream.skip(length)?;
-        if let Fate::Replaced(patch) = fate {
-            file.write(&patches.csv(patch)?)?;
-        }
+    file.append(|out| render::csv_header(out, layout))?;
+    let (mut rows, mut fates) = (spooled.stream()?, fates.forward());
+    while let Some(row) = rows.next()? {
+        fates.decide(row, |row| file.append(|out| render::csv_row(out, layout, row.cells)))?;
     }
-    stream.copy(&mut file)?;
-    // To free a big file takes a while, in which the digest goes on.
-    drop(stream);
     file.seal()
 }
 
 /// The array and all that is seen on the way through it.
 struct Array<'a> {
+    layout: &'a Layout,
     review: &'a Review,
+    rows_out: List,
+    fragments_out: List,
     rows: u64,
     scores: Vec<u64>,
     sample: Vec<Vec<u8>>,
@@ -116,16 +104,18 @@ struct Fragment {
 }
 
 impl<'a> Array<'a> {
-    fn write(
+    fn new(
         stage: &Stage,
-        (mut stream, mut extra): (Stream, Stream),
-        fates: &Fates,
+        layout: &'a Layout,
         review: &'a Review,
         name: &str,
         sample_rows: usize,
-    ) -> Result<Written, FileError> {
-        let mut seen = Self {
+    ) -> Result<Self, FileError> {
+        Ok(Self {
+            layout,
             review,
+            rows_out: List::new(stage.file(name)?),
+            fragments_out: List::new(stage.file(FRAGMENTS)?),
             rows: 0,
             scores: vec![0; 10_001],
             sample: Vec::new(),
@@ -134,88 +124,68 @@ impl<'a> Array<'a> {
             fragments: Vec::new(),
             lines: BufWriter::new(stage.scratch()?),
             lines_at: 0,
-        };
-        let (mut rows, mut fragments) = (List::new(stage.file(name)?), List::new(stage.file(FRAGMENTS)?));
-        let patches = fates.reader();
-        let (mut json, mut fragment) = (Vec::new(), Vec::new());
-        let mut decided = fates.forward();
-        while let Some(entry) = stream.next()? {
-            let fate = decided.of(entry.ordinal);
-            if fate.is_none() && !seen.is_looked_at(entry) {
-                seen.count(entry);
-                stream.keep(SEPARATOR.len() as u64 + u64::from(entry.json));
-                continue;
-            }
-            stream.copy(&mut rows.file)?;
-            stream.skip(SEPARATOR.len() as u64)?;
-            stream.read(entry.json, &mut json)?;
-            extra.read(entry.fragment, &mut fragment)?;
-            match fate {
-                None => seen.row(entry, &json, &fragment, &mut rows, &mut fragments)?,
-                Some(Fate::Replaced(patch)) => {
-                    let (entry, json, fragment) = patches.json(patch)?;
-                    seen.row(entry, &json, &fragment, &mut rows, &mut fragments)?;
-                }
-                Some(Fate::Merged | Fate::Quarantined) => {}
-            }
-        }
-        stream.copy(&mut rows.file)?;
-        drop((stream, extra));
-        let mut artifacts = vec![rows.end()?, fragments.end()?];
-        let fragment_count = seen.fragments.len() as u64;
-        artifacts.push(seen.write_lowest(stage)?);
-        artifacts.push(seen.write_fragments(stage)?);
-        let Self { rows, scores, sample, .. } = seen;
-        Ok(Written { artifacts, rows, fragments: fragment_count, scores, sample })
+        })
     }
 
-    fn count(&mut self, entry: Entry) {
-        self.rows += 1;
-        self.scores[usize::from(entry.verdict.score.min(10_000))] += 1;
+    fn write(mut self, stage: &Stage, spooled: &Spooled, fates: &Fates) -> Result<Written, FileError> {
+        let (mut rows, mut fates) = (spooled.stream()?, fates.forward());
+        while let Some(row) = rows.next()? {
+            fates.decide(row, |row| self.row(row))?;
+        }
+        let fragment_count = self.fragments.len() as u64;
+        let (lowest, review) = (self.write_lowest(stage)?, self.write_fragments(stage)?);
+        let Self { rows_out, fragments_out, rows, scores, sample, .. } = self;
+        let artifacts = vec![rows_out.end()?, fragments_out.end()?, lowest, review];
+        Ok(Written { artifacts, rows, fragments: fragment_count, scores, sample })
     }
 
     fn is_low(&self, score: u16) -> bool {
         self.lowest.len() < LOWEST || self.lowest.last().is_some_and(|(highest, _, _)| score < *highest)
     }
 
-    /// Whether more than its place in the array is asked of a row. The first row always is.
-    fn is_looked_at(&self, entry: Entry) -> bool {
-        entry.verdict.is_fragment || self.sample.len() < self.sample_rows || self.is_low(entry.verdict.score)
-    }
-
-    fn row(
-        &mut self,
-        entry: Entry,
-        json: &[u8],
-        fragment: &[u8],
-        rows: &mut List,
-        fragments: &mut List,
-    ) -> Result<(), FileError> {
-        rows.push(&[json])?;
-        let score = entry.verdict.score;
-        self.count(entry);
-        if self.sample.len() < self.sample_rows {
-            self.sample.push(json.to_vec());
+    fn row(&mut self, row: RowRef<'_>) -> Result<(), FileError> {
+        let Verdict { score, is_fragment } = row.entry.verdict;
+        self.rows += 1;
+        self.scores[usize::from(score.min(10_000))] += 1;
+        let (is_shown, is_low) = (self.sample.len() < self.sample_rows, self.is_low(score));
+        if !is_shown && !is_low && !is_fragment {
+            // Nearly all of them: they need not be anywhere else.
+            return self
+                .rows_out
+                .push(|out| render::json_row(out, self.layout, row.cells, row.entry.verdict));
         }
-        let is_low = self.is_low(score);
-        if !is_low && !entry.verdict.is_fragment {
-            return Ok(());
-        }
-        let line = self.review.line(json);
-        if entry.verdict.is_fragment {
-            fragments.push(&[render::without_end(json), fragment, b"\n  }"])?;
-            let length = u32::try_from(line.len()).expect("a line is smaller than 4 GiB");
-            self.fragments.push(Fragment { score, length, ordinal: entry.ordinal, at: self.lines_at });
-            self.lines.write_all(&line).map_err(fail)?;
-            self.lines_at += line.len() as u64;
-        }
-        if is_low {
-            self.lowest.insert((score, entry.ordinal, line));
+        let mut json = Vec::new();
+        render::json_row(&mut json, self.layout, row.cells, row.entry.verdict);
+        self.rows_out.push(|out| out.extend_from_slice(&json))?;
+        if is_low || is_fragment {
+            let line = self.review.line(&json);
+            if is_fragment {
+                self.fragment(&row, &json, &line)?;
+            }
+            if is_low {
+                self.lowest.insert((score, row.entry.ordinal, line));
+            }
             if self.lowest.len() > LOWEST {
                 self.lowest.pop_last();
             }
         }
+        if is_shown {
+            self.sample.push(json);
+        }
         Ok(())
+    }
+
+    fn fragment(&mut self, row: &RowRef<'_>, json: &[u8], line: &[u8]) -> Result<(), FileError> {
+        self.fragments_out.push(|out| {
+            for bytes in [render::without_end(json), row.fragment, b"\n  }"] {
+                out.extend_from_slice(bytes);
+            }
+        })?;
+        let length = u32::try_from(line.len()).expect("a line is smaller than 4 GiB");
+        let Entry { ordinal, verdict, .. } = row.entry;
+        self.fragments.push(Fragment { score: verdict.score, length, ordinal, at: self.lines_at });
+        self.lines_at += line.len() as u64;
+        self.lines.write_all(line).map_err(fail)
     }
 
     fn write_lowest(&self, stage: &Stage) -> Result<Artifact, FileError> {
@@ -252,20 +222,23 @@ fn fail(error: std::io::Error) -> FileError {
 
 /// A JSON array while it is written.
 struct List {
-    file: super::stage::StageFile,
+    file: StageFile,
     is_empty: bool,
 }
 
 impl List {
-    fn new(file: super::stage::StageFile) -> Self {
+    fn new(file: StageFile) -> Self {
         Self { file, is_empty: true }
     }
 
-    /// Appends an element that is there in pieces.
-    fn push(&mut self, pieces: &[&[u8]]) -> Result<(), FileError> {
-        self.file.write(if self.is_empty { b"[\n" } else { SEPARATOR })?;
+    /// Appends an element.
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FileError> {
+        let before: &[u8] = if self.is_empty { b"[\n" } else { b",\n" };
         self.is_empty = false;
-        pieces.iter().try_for_each(|piece| self.file.write(piece))
+        self.file.append(|out| {
+            out.extend_from_slice(before);
+            write(out);
+        })
     }
 
     fn end(mut self) -> Result<Artifact, FileError> {

@@ -66,6 +66,11 @@ impl Layout {
     pub(super) fn carried(&self) -> impl Iterator<Item = usize> + '_ {
         self.carried.iter().copied()
     }
+
+    /// Places of the columns of which a cleaned row has a cell, in the order of the array.
+    pub(super) fn kept(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.declared).chain(self.carried())
+    }
 }
 
 fn quoted_name(name: &str) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! A row is named by its place in the input and by its key. Everything needed to undo a change stands in its line.
 
 use super::layout::Layout;
-use super::render::{self, json_compact};
+use super::render::json_compact;
 use crate::cleanup::{Edit, Finding, Row, Rule};
 use crate::records::Reject;
 use crate::value::{write_json_int, write_json_string};
@@ -28,26 +28,6 @@ pub(super) fn key(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>) {
         json_compact(out, &row.cells[*place]);
     }
     out.push(b'}');
-}
-
-/// Appends the key of a row that is given as an element of the array, without reading all of that; not if a part of the
-/// key is an array or object.
-pub(super) fn spelled_key(out: &mut Vec<u8>, layout: &Layout, json: &[u8]) -> bool {
-    out.push(b'{');
-    for (index, place) in layout.key.iter().enumerate() {
-        let Some(value) = render::plain_member(json, &layout.members[*place]) else {
-            out.clear();
-            return false;
-        };
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&layout.quoted[*place]);
-        out.push(b':');
-        out.extend_from_slice(value);
-    }
-    out.push(b'}');
-    true
 }
 
 /// Appends a change of a cell, `start` being the name of its row and `column` the quoted name of its column.

@@ -11,6 +11,7 @@ mod finish;
 mod graded;
 mod layout;
 mod lines;
+mod packed;
 mod render;
 mod report;
 mod resolve;
@@ -174,7 +175,7 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
         csv: format!("cleaned_{}_upsert.csv", request.dataset().name),
     };
     let review = Review::new(request.dataset());
-    let written = finish::write(&stage, spooled, &fates, &survey.layout, &review, &names, request.sample)?;
+    let written = finish::write(&stage, &spooled, &fates, &survey.layout, &review, &names, request.sample)?;
     let books = Books {
         rows_in: survey.facts.rows,
         rows_out: written.rows,

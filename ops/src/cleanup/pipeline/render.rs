@@ -5,9 +5,10 @@
 //! empty text is `""`, so that PostgreSQL reads back which it was.
 
 use super::layout::Layout;
-use crate::cleanup::{Cell, Part, Row, score};
+use super::packed::{Cells, Kept};
+use crate::cleanup::{Cell, Part, score};
 use crate::swar;
-use crate::value::{write_json_string, write_json_text};
+use crate::value::{Signs, write_json_signed, write_json_string};
 
 /// What is known of a row besides its cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,47 +18,29 @@ pub(super) struct Verdict {
     pub(super) is_fragment: bool,
 }
 
-/// Places of texts that a sheet spells as they are, as bits; of texts behind the first 64 it is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Plain(u64);
-
-impl Plain {
-    fn note(&mut self, place: usize) {
-        self.0 |= 1_u64.checked_shl(u32::try_from(place).unwrap_or(u32::MAX)).unwrap_or_default();
-    }
-
-    fn has(self, place: usize) -> bool {
-        place < 64 && self.0 & (1 << place) != 0
-    }
-}
-
-/// Appends a row as an element of the array, without what separates it from others. Returns what that shows of its
-/// texts.
-pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, verdict: Verdict) -> Plain {
-    let mut plain = Plain::default();
+/// Appends a row, given by its kept cells, as an element of the array, without what separates it from others.
+pub(super) fn json_row(out: &mut Vec<u8>, layout: &Layout, cells: &[u8], verdict: Verdict) {
     out.extend_from_slice(b"  {");
-    let carried = layout.carried().filter(|place| row.cells[*place] != Cell::Absent);
-    for place in (0..layout.declared).chain(carried) {
-        let cell = &row.cells[place];
-        if matches!(cell, Cell::Absent | Cell::Null) {
-            out.extend_from_slice(&layout.nulls[place]);
-            continue;
-        }
-        out.extend_from_slice(&layout.members[place]);
-        if let Cell::Text(text) = cell {
-            if write_json_text(text, out) && !text.is_empty() {
-                plain.note(place);
+    for (place, cell) in layout.kept().zip(Cells(cells)) {
+        match cell {
+            Kept::Absent => {}
+            Kept::Null => out.extend_from_slice(&layout.nulls[place]),
+            Kept::Json(json) => {
+                out.extend_from_slice(&layout.members[place]);
+                json_value(out, json);
+                out.push(b',');
             }
-        } else {
-            json_cell(out, cell);
+            Kept::Text(text, signs) => {
+                out.extend_from_slice(&layout.members[place]);
+                write_json_signed(text, signs, out);
+                out.push(b',');
+            }
         }
-        out.push(b',');
     }
     out.extend_from_slice(&layout.score);
     score_text(out, verdict.score);
     out.extend_from_slice(&layout.flags[usize::from(verdict.is_fragment)]);
     out.extend_from_slice(ROW_END);
-    plain
 }
 
 /// Appends the name of a member of a row, with what stands around it.
@@ -67,51 +50,38 @@ pub(super) fn member(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b": ");
 }
 
-/// The value of a member of an element of the array as it is spelled there, `start` being how the member begins; `None`
-/// if it is an array or object, or not there.
-pub(super) fn plain_member<'j>(json: &'j [u8], start: &[u8]) -> Option<&'j [u8]> {
-    // Texts have no line ends in JSON, and members of what is inside are indented further.
-    let from = memchr::memmem::find(json, start)? + start.len();
-    let to = match json.get(from)? {
-        b'[' | b'{' => return None,
-        b'"' => string_end(json, from),
-        _ => from + memchr::memchr2(b',', b'\n', &json[from..])?,
-    };
-    Some(&json[from..to])
-}
-
 /// Appends a cell as one JSON value, as members of rows are spelled.
 pub(super) fn json_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match cell {
         Cell::Absent | Cell::Null => out.extend_from_slice(b"null"),
         Cell::Text(text) => write_json_string(text, out),
-        Cell::Json(json) if !is_container(json) => out.extend_from_slice(json.trim_ascii().as_bytes()),
-        Cell::Json(json) => {
-            if !texts(out, json, [b"[\n      \"", b"\",\n      \"", b"\"\n    ]"]) {
-                respell(out, json, Spelling::Indented(4));
-            }
-        }
+        Cell::Json(json) => json_value(out, json.as_bytes()),
+    }
+}
+
+/// Appends a JSON value that is no text.
+fn json_value(out: &mut Vec<u8>, json: &[u8]) {
+    if !matches!(json.trim_ascii_start(), [b'[' | b'{', ..]) {
+        out.extend_from_slice(json.trim_ascii());
+    } else if !texts(out, json, [b"[\n      \"", b"\",\n      \"", b"\"\n    ]"]) {
+        respell(out, json, Spelling::Indented(4));
     }
 }
 
 /// Appends a cell as JSON on one line, as the lists of changes have it.
 pub(super) fn json_compact(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match cell {
-        Cell::Json(json) => respell(out, json, Spelling::Compact),
+        Cell::Json(json) => respell(out, json.as_bytes(), Spelling::Compact),
         cell => json_cell(out, cell),
     }
 }
 
-fn is_container(json: &str) -> bool {
-    json.trim_ascii_start().starts_with(['[', '{'])
-}
-
 /// Appends a JSON array of texts without blanks and escapes, with other signs at its start, between its texts, and at its
 /// end; nothing if it is another JSON value.
-fn texts(out: &mut Vec<u8>, json: &str, [start, between, end]: [&[u8]; 3]) -> bool {
+fn texts(out: &mut Vec<u8>, json: &[u8], [start, between, end]: [&[u8]; 3]) -> bool {
     let from = out.len();
     let marks = |word| swar::equal(word, b'"') | swar::equal(word, b'\\');
-    let (mut rest, mut sign) = (json.as_bytes().strip_prefix(b"[\""), start);
+    let (mut rest, mut sign) = (json.strip_prefix(b"[\""), start);
     while let Some(bytes) = rest {
         let length = swar::find(bytes, 0, marks, |byte| matches!(byte, b'"' | b'\\'));
         out.extend_from_slice(sign);
@@ -145,15 +115,19 @@ fn digit(n: u16) -> u8 {
 /// Appends the names of the sheet's columns as its first line.
 pub(super) fn csv_header(out: &mut Vec<u8>, layout: &Layout) {
     let places = layout.sheet.iter().copied().chain(layout.carried());
-    csv_line(out, places.map(|place| &layout.names()[place]), |out, name| csv_text(out, name));
+    csv_line(out, places.map(|place| &layout.names()[place]), |out, name| csv_text(out, name.as_bytes()));
 }
 
-/// Appends a row as a line of the sheet.
-pub(super) fn csv_row(out: &mut Vec<u8>, layout: &Layout, row: &Row<'_>, plain: Plain) {
-    let places = layout.sheet.iter().copied().chain(layout.carried());
-    csv_line(out, places, |out, place| match &row.cells[place] {
-        Cell::Text(text) if plain.has(place) => out.extend_from_slice(text.as_bytes()),
-        cell => csv_cell(out, cell),
+/// Appends a row, given by its kept cells, as a line of the sheet.
+pub(super) fn csv_row(out: &mut Vec<u8>, layout: &Layout, row: &[u8]) {
+    let mut cells = Vec::with_capacity(layout.names().len());
+    cells.extend(Cells(row));
+    let carried = layout.declared..cells.len();
+    csv_line(out, layout.sheet.iter().copied().chain(carried), |out, index| match cells[index] {
+        Kept::Absent | Kept::Null => {}
+        Kept::Json(json) => csv_json(out, json),
+        Kept::Text(text, Signs::None) if !text.is_empty() => out.extend_from_slice(text),
+        Kept::Text(text, _) => csv_text(out, text),
     });
 }
 
@@ -176,30 +150,33 @@ pub(super) fn csv_line<T>(
 pub(super) fn csv_cell(out: &mut Vec<u8>, cell: &Cell<'_>) {
     match cell {
         Cell::Absent | Cell::Null => {}
-        Cell::Text(text) => csv_text(out, text),
-        Cell::Json(json) => match json.as_bytes() {
-            b"true" => out.extend_from_slice(b"True"),
-            b"false" => out.extend_from_slice(b"False"),
-            [b'[' | b'{', ..] => {
-                let is_ascii = json.is_ascii();
-                if is_ascii && texts(out, json, [b"\"[\"\"", b"\"\", \"\"", b"\"\"]\""]) {
-                    return;
-                }
-                let mut text = Vec::with_capacity(json.len() + 16);
-                respell(&mut text, json, Spelling::Spaced);
-                csv_bytes(out, &text);
+        Cell::Text(text) => csv_text(out, text.as_bytes()),
+        Cell::Json(json) => csv_json(out, json.as_bytes()),
+    }
+}
+
+fn csv_json(out: &mut Vec<u8>, json: &[u8]) {
+    match json {
+        b"true" => out.extend_from_slice(b"True"),
+        b"false" => out.extend_from_slice(b"False"),
+        [b'[' | b'{', ..] => {
+            if json.is_ascii() && texts(out, json, [b"\"[\"\"", b"\"\", \"\"", b"\"\"]\""]) {
+                return;
             }
-            number => out.extend_from_slice(number),
-        },
+            let mut text = Vec::with_capacity(json.len() + 16);
+            respell(&mut text, json, Spelling::Spaced);
+            csv_bytes(out, &text);
+        }
+        number => out.extend_from_slice(number),
     }
 }
 
 /// Appends a text of the sheet.
-pub(super) fn csv_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn csv_text(out: &mut Vec<u8>, text: &[u8]) {
     if text.is_empty() {
         out.extend_from_slice(b"\"\"");
     } else {
-        csv_bytes(out, text.as_bytes());
+        csv_bytes(out, text);
     }
 }
 
@@ -221,7 +198,7 @@ fn csv_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends JSON as a sheet spells it: on one line, with blanks behind `,` and `:`, ASCII only.
 pub(super) fn spaced(out: &mut Vec<u8>, json: &str) {
-    respell(out, json, Spelling::Spaced);
+    respell(out, json.as_bytes(), Spelling::Spaced);
 }
 
 /// What stands behind the last member of a row.
@@ -261,8 +238,7 @@ enum Spelling {
 }
 
 /// Writes valid JSON again with other blanks; numbers and texts stay as they are spelled.
-fn respell(out: &mut Vec<u8>, json: &str, spelling: Spelling) {
-    let bytes = json.as_bytes();
+fn respell(out: &mut Vec<u8>, bytes: &[u8], spelling: Spelling) {
     let (mut at, mut depth) = (0, 0);
     while let Some(byte) = bytes.get(at) {
         let mut next = at + 1;
@@ -270,11 +246,11 @@ fn respell(out: &mut Vec<u8>, json: &str, spelling: Spelling) {
             b' ' | b'\n' | b'\r' | b'\t' => {}
             b'"' => {
                 next = string_end(bytes, at);
-                let text = &json[at..next];
-                if matches!(spelling, Spelling::Spaced) {
-                    ascii(out, text);
+                let text = &bytes[at..next];
+                if matches!(spelling, Spelling::Spaced) && !text.is_ascii() {
+                    ascii(out, str::from_utf8(text).expect("JSON is text"));
                 } else {
-                    out.extend_from_slice(text.as_bytes());
+                    out.extend_from_slice(text);
                 }
             }
             b'[' | b'{' => {
@@ -339,10 +315,6 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
 
 /// Appends text with every character beyond ASCII as an escape, in UTF-16 as JSON has it.
 fn ascii(out: &mut Vec<u8>, text: &str) {
-    if text.is_ascii() {
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
     let mut units = [0; 2];
     for c in text.chars() {
         if c.is_ascii() {
@@ -376,29 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_found_where_it_is_no_part_of_another() {
-        let json = "  {\n    \"b\": {\n      \"a\": 1\n    },\n    \"c\": \"\\n    \\\"a\\\": 2,\",\n    \"a\": 30,\n    \"d\": null\n  }";
-        let member = |name: &str| plain_member(json.as_bytes(), format!("\n    \"{name}\": ").as_bytes());
-        assert_eq!(member("a"), Some(&b"30"[..]));
-        assert_eq!(member("b"), None);
-        assert_eq!(member("c"), Some(&b"\"\\n    \\\"a\\\": 2,\""[..]));
-        assert_eq!(member("d"), Some(&b"null"[..]));
-        assert_eq!(member("e"), None);
-    }
-
-    #[test]
     fn json_is_written_again_in_three_spellings() {
         let json = "{\"a\":[1, 2.50,\"x,\\\"\u{e9}\u{1f4a1}\"],\"b\":{ },\"c\":[]}";
         assert_eq!(
-            text(|out| respell(out, json, Spelling::Indented(4))),
+            text(|out| respell(out, json.as_bytes(), Spelling::Indented(4))),
             "{\n      \"a\": [\n        1,\n        2.50,\n        \"x,\\\"\u{e9}\u{1f4a1}\"\n      ],\n      \"b\": {},\n      \"c\": []\n    }"
         );
         assert_eq!(
-            text(|out| respell(out, json, Spelling::Compact)),
+            text(|out| respell(out, json.as_bytes(), Spelling::Compact)),
             json.replace("{ }", "{}").replace(", ", ",")
         );
         assert_eq!(
-            text(|out| respell(out, json, Spelling::Spaced)),
+            text(|out| respell(out, json.as_bytes(), Spelling::Spaced)),
             r#"{"a": [1, 2.50, "x,\"\u00e9\ud83d\udca1"], "b": {}, "c": []}"#
         );
     }
@@ -447,9 +408,9 @@ mod tests {
             "[\"a\"] ",
         ] {
             let cell = Cell::Json(Cow::Borrowed(json));
-            let indented = text(|out| respell(out, json, Spelling::Indented(4)));
+            let indented = text(|out| respell(out, json.as_bytes(), Spelling::Indented(4)));
             assert_eq!(text(|out| json_cell(out, &cell)), indented);
-            let spaced = text(|out| respell(out, json, Spelling::Spaced));
+            let spaced = text(|out| respell(out, json.as_bytes(), Spelling::Spaced));
             assert_eq!(text(|out| csv_cell(out, &cell)), text(|out| csv_bytes(out, spaced.as_bytes())));
         }
     }

@@ -10,14 +10,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::cells;
 use super::clean::push;
 use super::fates::{Fate, Fates};
 use super::layout::{FLAG, Layout, SCORE};
 use super::lines;
+use super::packed::Cells;
 use super::render::{self, Verdict};
 use super::sorted::Sorted;
-use super::spool::{Rendered, Spooled};
+use super::spool::{Entry, RowRef, Rows, Spooled};
 use super::stage::{Stage, StageFile};
 use super::steps::{Evidence, Steps};
 use super::summary::Duplicated;
@@ -185,16 +185,13 @@ impl<'a> Resolver<'a> {
 
     /// The other rows go into the survivor, which takes what it has not.
     fn merge(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<u64, CleanupError> {
-        let mut jsons = vec![Vec::new(); members.len()];
-        let mut verdict = None;
-        for (ordinal, json) in members.iter().zip(&mut jsons) {
-            let own = self.json(*ordinal, json)?;
-            verdict = if *ordinal == survivor { Some(own) } else { verdict };
+        let mut kept = Vec::with_capacity(members.len());
+        for &ordinal in members {
+            kept.push(self.kept(ordinal)?);
         }
-        let rows = members.iter().zip(&jsons).map(|(ordinal, json)| self.row(*ordinal, json));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<Row<'_>> = kept.iter().map(|kept| self.row(kept)).collect();
         let at = members.iter().position(|row| *row == survivor).unwrap_or_default();
-        let before = verdict.ok_or(CleanupError::Changed)?;
+        let before = kept[at].entry.verdict;
         let mut row = rows[at].clone();
         let (mut notes, mut start) = (Vec::new(), Vec::new());
         lines::name(&mut start, self.layout, &row);
@@ -241,17 +238,8 @@ impl<'a> Resolver<'a> {
 
     /// A score that the input brought changes with the row.
     fn note_scores(&self, before: Verdict, after: &Evidence, id: &str, notes: &mut Vec<Note>) {
-        let score = |verdict: Verdict| {
-            let mut out = Vec::new();
-            render::score_text(&mut out, verdict.score);
-            String::from_utf8(out).expect("digits")
-        };
-        let now = after.verdict;
-        let pairs = [
-            (SCORE, score(before), score(now)),
-            (FLAG, before.is_fragment.to_string(), now.is_fragment.to_string()),
-        ];
-        for (name, before, after) in pairs {
+        let (before, now) = (made(before), made(after.verdict));
+        for ((name, before), (_, after)) in before.into_iter().zip(now) {
             let Some(place) = self.layout.place(name).filter(|_| before != after) else { continue };
             let (before, after) = (before.into(), after.into());
             let evidence = format!("{id}: measured again").into();
@@ -262,9 +250,8 @@ impl<'a> Resolver<'a> {
     /// The other rows wait for a person.
     fn quarantine(&mut self, cluster: &Cluster, survivor: u64, members: &[u64]) -> Result<u64, CleanupError> {
         for &other in members.iter().filter(|other| **other != survivor) {
-            let mut json = Vec::new();
-            self.json(other, &mut json)?;
-            let row = self.row(other, &json)?;
+            let kept = self.kept(other)?;
+            let row = self.row(&kept);
             let mut line = Vec::new();
             lines::name(&mut line, self.layout, &row);
             lines::gone(
@@ -288,9 +275,8 @@ impl<'a> Resolver<'a> {
         };
         let mut number = 2;
         for &other in members.iter().filter(|other| **other != survivor) {
-            let mut json = Vec::new();
-            let verdict = self.json(other, &mut json)?;
-            let mut row = self.row(other, &json)?;
+            let kept = self.kept(other)?;
+            let mut row = self.row(&kept);
             let Some(slug) = row.cells[place].text().map(str::to_owned) else { continue };
             let mut own = format!("{slug}_{number}");
             while !self.slugs.insert(digest(&own)) {
@@ -305,7 +291,7 @@ impl<'a> Resolver<'a> {
             let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is text").into();
             let evidence = format!("{}: row {survivor} has the address", cluster.id).into();
             let edit = Edit { rule: CLASH, before: text(before), after: text(after), evidence };
-            let evidence = self.steps.assess_again(&row, verdict);
+            let evidence = self.steps.assess_again(&row, kept.entry.verdict);
             self.replace(&row, &start, &[Note::Edit(place, edit)], &evidence)?;
         }
         Ok(())
@@ -325,9 +311,9 @@ impl<'a> Resolver<'a> {
                 self.out.joint.push(row.ordinal, &line)?;
             }
         }
-        let mut rendered = Rendered::default();
-        push(&mut rendered, self.layout, self.dataset, row, evidence);
-        Ok(self.out.fates.replace(&rendered)?)
+        let mut rows = Rows::default();
+        push(&mut rows, self.layout, self.dataset, row, evidence);
+        Ok(self.out.fates.replace(&rows)?)
     }
 
     /// Notes that a row is no more, and what it was.
@@ -358,37 +344,40 @@ impl<'a> Resolver<'a> {
         out.push(b'}');
     }
 
-    /// What a row is by now, as an element of the array.
-    fn json(&mut self, ordinal: u64, out: &mut Vec<u8>) -> Result<Verdict, CleanupError> {
+    /// What a row is by now.
+    fn kept(&mut self, ordinal: u64) -> Result<Kept, CleanupError> {
         if let Some(Fate::Replaced(patch)) = self.out.fates.get(ordinal) {
             self.out.fates.flush()?;
-            let (entry, json, _) = self.out.fates.reader().json(patch)?;
-            *out = json;
-            return Ok(entry.verdict);
+            return Ok(Kept { entry: patch.entry, bytes: self.out.fates.reader().row(patch)? });
         }
-        Ok(self.spooled.json(ordinal, out)?.ok_or(CleanupError::Changed)?.verdict)
+        self.original(ordinal)
     }
 
-    /// An element of the array as a row.
-    fn row<'r>(&self, ordinal: u64, json: &'r [u8]) -> Result<Row<'r>, CleanupError> {
+    /// What a row was before any cluster was looked at.
+    fn original(&self, ordinal: u64) -> Result<Kept, CleanupError> {
+        let mut bytes = Vec::new();
+        let entry = self.spooled.row(ordinal, &mut bytes)?.ok_or(CleanupError::Changed)?;
+        Ok(Kept { entry, bytes })
+    }
+
+    fn row<'r>(&self, kept: &'r Kept) -> Row<'r> {
         let mut cells = vec![Cell::Absent; self.layout.names().len()];
-        for (name, cell) in cells::members(json).ok_or(CleanupError::Changed)? {
-            if let Some(place) = self.layout.place(&name) {
-                cells[place] = cell;
+        for (place, cell) in self.layout.kept().zip(Cells(RowRef::new(kept.entry, &kept.bytes).cells)) {
+            cells[place] = cell.cell();
+        }
+        for (name, value) in made(kept.entry.verdict) {
+            if let Some(place) = self.layout.place(name) {
+                cells[place] = Cell::Json(value.into());
             }
         }
-        Ok(Row { ordinal, at: 0, line: 0, open: None, cells })
+        Row { ordinal: kept.entry.ordinal, at: 0, line: 0, open: None, cells }
     }
 
     fn write_cluster(&mut self, cluster: &Cluster, outcome: &'static str) -> Result<(), CleanupError> {
         let mut rows = Vec::with_capacity(cluster.members.len());
-        let mut json = Vec::new();
         for &ordinal in &cluster.members {
-            self.spooled.json(ordinal, &mut json)?.ok_or(CleanupError::Changed)?;
             let mut key = Vec::new();
-            if !lines::spelled_key(&mut key, self.layout, &json) {
-                lines::key(&mut key, self.layout, &self.row(ordinal, &json)?);
-            }
+            lines::key(&mut key, self.layout, &self.row(&self.original(ordinal)?));
             let key =
                 RawValue::from_string(String::from_utf8(key).expect("JSON is text")).expect("an object");
             rows.push(Member { row: ordinal, key });
@@ -400,6 +389,21 @@ impl<'a> Resolver<'a> {
         serde_json::to_writer(&mut line, &resolved).expect("a cluster is JSON");
         Ok(self.out.clusters.write(&line)?)
     }
+}
+
+/// A cleaned row that was read back.
+#[derive(Debug)]
+struct Kept {
+    entry: Entry,
+    bytes: Vec<u8>,
+}
+
+/// The members that a row gets besides its cells.
+fn made(verdict: Verdict) -> [(&'static str, String); 2] {
+    let mut score = Vec::new();
+    render::score_text(&mut score, verdict.score);
+    let score = String::from_utf8(score).expect("digits");
+    [(SCORE, score), (FLAG, verdict.is_fragment.to_string())]
 }
 
 /// What an address is remembered by.

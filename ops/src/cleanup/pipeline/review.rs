@@ -61,7 +61,9 @@ impl Review {
             Shown::Whole => name.clone(),
             Shown::Short => format!("{name}_short"),
         };
-        render::csv_line(&mut out, self.columns.iter().map(name), |out, name| render::csv_text(out, &name));
+        render::csv_line(&mut out, self.columns.iter().map(name), |out, name| {
+            render::csv_text(out, name.as_bytes());
+        });
         out
     }
 
@@ -72,7 +74,7 @@ impl Review {
         render::csv_line(&mut out, self.columns.iter(), |out, (name, shown)| {
             let cell = members.iter().find(|(known, _)| known == name).map(|(_, cell)| cell);
             match (cell, shown) {
-                (Some(Cell::Text(text)), Shown::Short) => render::csv_text(out, &short(text)),
+                (Some(Cell::Text(text)), Shown::Short) => render::csv_text(out, short(text).as_bytes()),
                 (cell, _) => render::csv_cell(out, cell.unwrap_or(&Cell::Null)),
             }
         });

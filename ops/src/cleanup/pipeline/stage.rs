@@ -180,6 +180,12 @@ impl StageFile {
         Ok(())
     }
 
+    /// Appends what `write` appends to what waits already.
+    pub(super) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), FileError> {
+        write(&mut self.waiting);
+        if self.waiting.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
     fn flush(&mut self) -> Result<(), FileError> {
         let waiting = std::mem::take(&mut self.waiting);
         let written = self.file.write_all(&waiting);
