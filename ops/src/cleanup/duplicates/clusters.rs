@@ -27,31 +27,32 @@ pub struct Cluster {
 /// A row as links know it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
-    pub(super) ordinal: u64,
-    pub(super) rank: u64,
+    pub(super) ordinal: u32,
+    pub(super) rank: u32,
     pub(super) row: u128,
 }
 
 /// Bytes of a member.
-pub(super) const LINK_BYTES: usize = 32;
+pub(super) const LINK_BYTES: usize = 4 + 4 + 16;
 
 impl Member {
     pub(super) fn bytes(self) -> [u8; LINK_BYTES] {
         let mut bytes = [0; LINK_BYTES];
-        bytes[..8].copy_from_slice(&self.ordinal.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.rank.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.row.to_be_bytes());
+        bytes[..4].copy_from_slice(&self.ordinal.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.rank.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.row.to_be_bytes());
         bytes
     }
 
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let word = |at: usize| bytes[at..at + 8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let row = bytes[16..LINK_BYTES].iter().fold(0, |row, byte| row << 8 | u128::from(*byte));
-        Self { ordinal: word(0), rank: word(8), row }
+        let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let row = bytes[8..LINK_BYTES].try_into().expect("sixteen bytes");
+        Self { ordinal: word(0), rank: word(4), row: u128::from_be_bytes(row) }
     }
 }
 
-const CAUSES: [Cause; 3] = [Cause::Exact, Cause::Slug, Cause::Near];
+/// Causes, the strongest first, which is their order as numbers too.
+pub(super) const CAUSES: [Cause; 3] = [Cause::Exact, Cause::Slug, Cause::Near];
 
 /// Pairs of rows that are the same, by cause, on disk.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Links {
         file.write_all(b)
     }
 
-    fn each(
+    pub(super) fn each(
         &mut self,
         causes: &[Cause],
         mut see: impl FnMut(Cause, Member, Member) -> io::Result<()>,
@@ -96,7 +97,7 @@ impl Links {
 
 /// Which rows are connected: a tree for each set, with its first row as the root. While few are, only those are
 /// remembered; of many, four bytes for each row.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Forest {
     few: HashMap<u32, u32>,
     many: Vec<u32>,
@@ -133,8 +134,8 @@ impl Forest {
         }
     }
 
-    fn root(&mut self, ordinal: u64) -> u32 {
-        let mut at = u32::try_from(ordinal).unwrap_or(u32::MAX);
+    fn root(&mut self, ordinal: u32) -> u32 {
+        let mut at = ordinal;
         loop {
             let parent = self.parent(at);
             if parent == at {
@@ -148,17 +149,28 @@ impl Forest {
         }
     }
 
-    pub(super) fn join(&mut self, a: u64, b: u64) {
+    pub(super) fn join(&mut self, a: u32, b: u32) {
         let (a, b) = (self.root(a), self.root(b));
         if a != b {
             self.set_parent(a.max(b), a.min(b));
         }
     }
 
-    pub(super) fn are_joined(&mut self, a: u64, b: u64) -> bool {
+    pub(super) fn are_joined(&mut self, a: u32, b: u32) -> bool {
         self.root(a) == self.root(b)
     }
 }
+
+fn each(
+    links: &mut [Links],
+    causes: &[Cause],
+    mut see: impl FnMut(Cause, Member, Member) -> io::Result<()>,
+) -> io::Result<()> {
+    links.iter_mut().try_for_each(|links| links.each(causes, &mut see))
+}
+
+/// Bytes of the first row of a set.
+const ROOT_BYTES: usize = 4;
 
 /// Clusters, in the order of their first rows.
 #[derive(Debug)]
@@ -169,7 +181,7 @@ pub struct Clusters {
 
 impl Clusters {
     pub(super) fn of(
-        links: &mut Links,
+        links: &mut [Links],
         merged: &[Cause],
         rows: u64,
         skipped: Skipped,
@@ -183,15 +195,16 @@ impl Clusters {
         let levels = [(true, to_merge)].into_iter().chain(proposed.map(|cause| (false, vec![cause])));
         for (place, (is_merged, causes)) in levels.enumerate() {
             let mut forest = Forest::new(rows)?;
-            links.each(&causes, |_, a, b| {
+            each(links, &causes, |_, a, b| {
                 forest.join(a.ordinal, b.ordinal);
                 Ok(())
             })?;
             let mut members = Sorter::new(dir, memory_bytes);
-            links.each(&causes, |cause, a, b| {
+            each(links, &causes, |cause, a, b| {
                 for member in [a, b] {
-                    let mut key = u64::from(forest.root(member.ordinal)).to_be_bytes().to_vec();
-                    key.extend_from_slice(&member.bytes());
+                    let mut key = [0; ROOT_BYTES + LINK_BYTES];
+                    key[..ROOT_BYTES].copy_from_slice(&forest.root(member.ordinal).to_be_bytes());
+                    key[ROOT_BYTES..].copy_from_slice(&member.bytes());
                     members.push(&key, &[1 << cause as u8])?;
                 }
                 Ok(())
@@ -200,7 +213,7 @@ impl Clusters {
             gather(members.finish()?, &mut known, is_merged, &mut |cluster: &Growing| {
                 out.push(&cluster.key(place), &cluster.payload(is_merged))
             })?;
-            links.each(&causes, |_, a, b| {
+            each(links, &causes, |_, a, b| {
                 known.join(a.ordinal, b.ordinal);
                 Ok(())
             })?;
@@ -229,7 +242,7 @@ fn gather(
 ) -> io::Result<()> {
     let mut current: Option<(Vec<u8>, Growing)> = None;
     while let Some((key, causes)) = sorted.next()? {
-        let (root, member) = key.split_at(8);
+        let (root, member) = key.split_at(ROOT_BYTES);
         let member = Member::read(member);
         match &mut current {
             Some((of, cluster)) if of == root => cluster.add(member, causes[0]),
@@ -260,7 +273,7 @@ fn emit(
 
 /// A cluster while its members are read.
 struct Growing {
-    members: Vec<u64>,
+    members: Vec<u32>,
     causes: u8,
     best: Member,
     /// Sum of the digests of the rows, which has no order.
@@ -286,14 +299,15 @@ impl Growing {
 
     fn key(&self, level: usize) -> [u8; 9] {
         let mut key = [u8::try_from(level).unwrap_or(u8::MAX); 9];
-        key[..8].copy_from_slice(&self.members[0].to_be_bytes());
+        key[..8].copy_from_slice(&u64::from(self.members[0]).to_be_bytes());
         key
     }
 
     fn payload(&self, is_merged: bool) -> Vec<u8> {
         let mut payload = vec![self.causes, u8::from(is_merged)];
         let id = xxhash_rust::xxh3::xxh3_64(&self.rows.to_le_bytes());
-        for word in [id, self.best.ordinal].iter().chain(&self.members) {
+        let members = self.members.iter().map(|member| u64::from(*member));
+        for word in [id, self.best.ordinal.into()].into_iter().chain(members) {
             payload.extend_from_slice(&word.to_be_bytes());
         }
         payload

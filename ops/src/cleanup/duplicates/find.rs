@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::super::{Cause, Dataset};
-use super::clusters::{Clusters, Forest, LINK_BYTES, Links, Member};
-use super::keys::{RowKeys, mixed};
-use super::marks::{Mark, Marks};
+use super::clusters::{CAUSES, Clusters, Forest, LINK_BYTES, Links, Member};
+use super::keys::{RowKeys, within};
+use super::marks::{Half, Mark, Marks};
 use super::stored::{KeysReader, Stored};
-use super::words::{Nearness, Outline, Sketch};
+use super::words::{Nearness, Outline, Triples};
 use crate::sort::{Sorted, Sorter};
 
 /// Texts of a block that are compared each with each.
@@ -58,24 +58,21 @@ pub struct Finder {
 pub struct Keyed {
     bytes: Vec<u8>,
     /// Places count from the first of these rows.
-    marks: Vec<(u64, Mark)>,
+    marks: Vec<Mark>,
     /// Behind the last row.
     rows: u64,
 }
 
 impl Keyed {
-    /// Appends the keys of the row at this place of the input, which so many of its hashes are looked up for.
-    pub(super) fn push(&mut self, ordinal: u64, keys: &RowKeys<'_>, blocks: usize) {
+    /// Appends the keys of the row at this place of the input, and those of its hashes that are looked up.
+    pub(super) fn push(&mut self, ordinal: u64, keys: &RowKeys<'_>, least: &[u64]) {
         self.rows = self.rows.max(ordinal + 1);
         let at = self.bytes.len() as u64;
-        for (cause, key) in groups(keys) {
-            self.marks.push((short(group(cause, key)), Mark::new(at, cause as u8)));
+        let words = keys.near.map(|near| within(keys.within, near.fingerprint));
+        for (cause, key) in CAUSES.into_iter().zip([keys.exact, keys.slug, words]) {
+            self.marks.extend(key.map(|key| Mark::new(group(cause, key), at, cause as u8)));
         }
-        if let Some(near) = keys.near {
-            for (block, hash) in (BLOCKS..).zip(near.hashes.iter().take(blocks)) {
-                self.marks.push((short(mixed_short(keys.within, *hash)), Mark::new(at, block)));
-            }
-        }
+        self.marks.extend(least.iter().map(|hash| Mark::new(block(keys.within, *hash), at, BLOCK)));
         keys.write(ordinal, &mut self.bytes);
     }
 
@@ -121,90 +118,109 @@ impl Finder {
         Ok(())
     }
 
-    /// The clusters that the rows make.
+    /// The clusters that the rows make. Two threads look for them, each among half of all keys.
     pub fn finish(self) -> io::Result<Clusters> {
-        let mut links = Links::new(&self.dir)?;
-        let mut near = Forest::new(self.rows)?;
+        let Self { dir, memory_bytes, merged, rows, .. } = self;
+        let mut links = Vec::new();
         let mut skipped = Skipped::default();
-        let (mut groups, mut blocks) =
-            (Sorter::new(&self.dir, self.memory_bytes / 2), Sorter::new(&self.dir, self.memory_bytes / 2));
-        let mut reader = None;
-        if let Some(keys) = self.keys {
-            let reader = reader.insert(KeysReader::new(keys.into_inner()?)?);
-            read_met(self.marks.met()?, reader, &mut groups, &mut blocks)?;
-            link_groups(groups.finish()?, &mut links, &mut near)?;
-            let mut blocks_of = Blocks {
-                reader,
-                nearness: Nearness::new(self.similarity),
-                links: &mut links,
-                near: &mut near,
-                skipped: &mut skipped,
-            };
-            blocks_of.link(blocks.finish()?)?;
+        let keys = self.keys.map(BufWriter::into_inner).transpose()?;
+        if let Some(file) = &keys {
+            let search = Search { file, dir: &dir, memory_bytes: memory_bytes / 2 };
+            let mut met = both(self.marks.halves().map(|half| move || search.met(half)))?;
+            let mut near = Forest::new(rows)?;
+            for (links, _) in &mut met {
+                links.each(&[Cause::Near], |_, a, b| {
+                    near.join(a.ordinal, b.ordinal);
+                    Ok(())
+                })?;
+            }
+            let nearness = Nearness::new(self.similarity);
+            let mut forests = [near.clone(), near].into_iter();
+            let compared = both(met.map(|(links, blocks)| {
+                let near = forests.next().expect("one for each");
+                move || {
+                    let reader = KeysReader::new(file)?;
+                    let skipped = Skipped::default();
+                    Blocks { reader, nearness, links, near, skipped }.link(blocks)
+                }
+            }))?;
+            for (of_half, skipped_of_half) in compared {
+                links.push(of_half);
+                skipped.add(skipped_of_half);
+            }
         }
-        drop(near);
         thread::scope(|scope| {
             // To free the pages of a big file takes a while.
-            scope.spawn(|| drop(reader));
-            Clusters::of(&mut links, &self.merged, self.rows, skipped, &self.dir, self.memory_bytes)
+            scope.spawn(|| drop(keys));
+            Clusters::of(&mut links, &merged, rows, skipped, &dir, memory_bytes)
         })
     }
 }
 
-/// The first of the marks of blocks; those of groups are their causes.
-const BLOCKS: u8 = 3;
-const CAUSES: [Cause; 3] = [Cause::Exact, Cause::Slug, Cause::Near];
-
-/// Keys that are equal in rows that are the same.
-fn groups(keys: &RowKeys<'_>) -> impl Iterator<Item = (Cause, u128)> {
-    let near = keys.near.map(|near| mixed(keys.within, near.fingerprint));
-    [(Cause::Exact, keys.exact), (Cause::Slug, keys.slug), (Cause::Near, near)]
-        .into_iter()
-        .filter_map(|(cause, key)| Some((cause, key?)))
-}
-
-/// Half of a digest is enough for a mark.
-#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
-fn short(key: u128) -> u64 {
-    (key >> 64) as u64 ^ key as u64
-}
-
-/// A mark for a key of a cause.
-fn group(cause: Cause, key: u128) -> u128 {
-    key ^ (cause as u128) << 32
-}
-
-/// A mark for a block.
-#[expect(clippy::cast_possible_truncation, reason = "half of it is enough for a mark")]
-fn mixed_short(within: u128, hash: u64) -> u128 {
-    u128::from((within as u64 ^ hash).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-}
-
-/// Reads the keys whose marks met, and gives them to be sorted.
-fn read_met(
-    mut met: Sorted,
-    reader: &mut KeysReader,
-    groups_out: &mut Sorter,
-    blocks: &mut Sorter,
-) -> io::Result<()> {
-    let mut scratch = Scratch::default();
-    while let Some((mark, _)) = met.next()? {
-        let mark = Mark::read(mark);
-        let keys = reader.get(mark.at())?;
-        if let Some(block) = mark.key().checked_sub(BLOCKS) {
-            if let Some(hash) = keys.hash(usize::from(block)) {
-                let block = mixed(keys.within(), u128::from(hash));
-                scratch.push_block(blocks, block, &keys, mark.at())?;
-            }
-        } else if let Some((cause, key)) = CAUSES
-            .into_iter()
-            .find(|cause| *cause as u8 == mark.key())
-            .and_then(|cause| Some((cause, keys.key(cause)?)))
-        {
-            groups_out.push(&group_key(cause, key), &member(&keys))?;
-        }
+impl Skipped {
+    fn add(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.biggest = self.biggest.max(other.biggest);
+        self.pairs += other.pairs;
     }
-    Ok(())
+}
+
+/// Does two things at the same time.
+fn both<T: Send>([one, other]: [impl FnOnce() -> io::Result<T> + Send; 2]) -> io::Result<[T; 2]> {
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let other = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok([one?, other?])
+    })
+}
+
+/// The kind of marks of blocks; those of groups are of the kind of their cause.
+const BLOCK: u8 = 3;
+
+/// A mark for a key that is equal in rows which are the same for a cause: half of a digest is enough.
+fn group(cause: Cause, key: u128) -> u64 {
+    let [low, high] = [key, key >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)));
+    low.unwrap_or_default() ^ high.unwrap_or_default() ^ (cause as u64) << 32
+}
+
+/// A mark for a block, which is known by nothing else.
+fn block(within: Option<u128>, hash: u64) -> u64 {
+    group(Cause::Near, within.unwrap_or_default()) ^ hash.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Means to look for rows that have a key in common.
+#[derive(Clone, Copy)]
+struct Search<'f> {
+    file: &'f File,
+    dir: &'f Path,
+    memory_bytes: usize,
+}
+
+impl Search<'_> {
+    /// Reads the keys whose marks met: links rows whose keys are equal, and sorts the texts that are in blocks.
+    fn met(self, half: Half) -> io::Result<(Links, Sorted)> {
+        let mut met = half.met(self.dir, self.memory_bytes / 2)?;
+        let mut reader = KeysReader::new(self.file)?;
+        let mut groups = Sorter::new(self.dir, self.memory_bytes / 4);
+        let mut blocks = Sorter::new(self.dir, self.memory_bytes / 2);
+        let mut text = InBlock { at: None, key: [0; KEY_BYTES], payload: [0; TEXT_BYTES] };
+        while let Some(met) = met.next()? {
+            let mark = Mark::read(met);
+            let keys = reader.get(mark.at())?;
+            match CAUSES.get(usize::from(mark.kind())) {
+                None => text.push(&mut blocks, mark, &keys)?,
+                Some(cause) => {
+                    if let Some(key) = keys.key(*cause) {
+                        groups.push(&group_key(*cause, key), &member(&keys))?;
+                    }
+                }
+            }
+        }
+        let mut links = Links::new(self.dir)?;
+        link_groups(groups.finish()?, &mut links)?;
+        Ok((links, blocks.finish()?))
+    }
 }
 
 /// A row as links know it.
@@ -212,26 +228,28 @@ fn member(keys: &Stored<'_>) -> [u8; LINK_BYTES] {
     Member { ordinal: keys.ordinal(), rank: keys.rank(), row: keys.row() }.bytes()
 }
 
-/// Buffers for what is sorted.
-#[derive(Default)]
-struct Scratch {
-    key: Vec<u8>,
-    payload: Vec<u8>,
+/// A text as it is sorted, the same in each of its blocks.
+struct InBlock {
+    at: Option<u64>,
+    /// The block, the size, and a digest of the content.
+    key: [u8; KEY_BYTES],
+    /// The place of the row, of its keys, and the outline.
+    payload: [u8; TEXT_BYTES],
 }
 
-impl Scratch {
-    fn push_block(&mut self, blocks: &mut Sorter, block: u128, near: &Stored<'_>, at: u64) -> io::Result<()> {
-        let Self { key, payload } = self;
-        key.clear();
-        key.extend_from_slice(&block.to_be_bytes());
-        key.extend_from_slice(&near.size().to_be_bytes());
-        key.extend_from_slice(&near.fingerprint().to_be_bytes());
-        key.extend_from_slice(&near.content().to_be_bytes());
-        payload.clear();
-        for word in [near.ordinal(), at].into_iter().chain(near.outline().0) {
-            payload.extend_from_slice(&word.to_be_bytes());
+impl InBlock {
+    fn push(&mut self, blocks: &mut Sorter, mark: Mark, keys: &Stored<'_>) -> io::Result<()> {
+        if self.at.replace(mark.at()) != Some(mark.at()) {
+            self.key[BLOCK_BYTES..BLOCK_BYTES + 4].copy_from_slice(&keys.size().to_be_bytes());
+            self.key[BLOCK_BYTES + 4..].copy_from_slice(&keys.content().to_be_bytes());
+            self.payload[..4].copy_from_slice(&keys.ordinal().to_be_bytes());
+            let words = [mark.at()].into_iter().chain(keys.outline().0);
+            for (place, word) in self.payload[4..].as_chunks_mut().0.iter_mut().zip(words) {
+                *place = word.to_be_bytes();
+            }
         }
-        blocks.push(key, payload)
+        self.key[..BLOCK_BYTES].copy_from_slice(&mark.bits().to_be_bytes());
+        blocks.push(&self.key, &self.payload)
     }
 }
 
@@ -254,7 +272,7 @@ fn group_key(cause: Cause, key: u128) -> [u8; 17] {
 }
 
 /// Links rows with equal keys, each to the first.
-fn link_groups(mut groups: Sorted, links: &mut Links, near: &mut Forest) -> io::Result<()> {
+fn link_groups(mut groups: Sorted, links: &mut Links) -> io::Result<()> {
     let mut current: Vec<u8> = Vec::new();
     let mut first = Vec::new();
     while let Some((key, member)) = groups.next()? {
@@ -263,30 +281,26 @@ fn link_groups(mut groups: Sorted, links: &mut Links, near: &mut Forest) -> io::
             member.clone_into(&mut first);
             continue;
         }
-        let cause = CAUSES[usize::from(key[0]).min(2)];
-        if cause == Cause::Near {
-            near.join(Member::read(&first).ordinal, Member::read(member).ordinal);
-        }
-        links.add(cause, &first, member)?;
+        links.add(CAUSES[usize::from(key[0]).min(2)], &first, member)?;
     }
     Ok(())
 }
 
 /// Compares the texts of blocks.
-struct Blocks<'a> {
-    reader: &'a mut KeysReader,
+struct Blocks<'f> {
+    reader: KeysReader<'f>,
     nearness: Nearness,
-    links: &'a mut Links,
+    links: Links,
     /// Rows that are linked already need no comparison.
-    near: &'a mut Forest,
-    skipped: &'a mut Skipped,
+    near: Forest,
+    skipped: Skipped,
 }
 
 /// A text of the current block.
 struct Text {
     /// How many different triples of words it has; a block is sorted by it.
     size: u32,
-    ordinal: u64,
+    ordinal: u32,
     at: u64,
     outline: Outline,
     /// Read when a second text of the block makes it necessary.
@@ -296,18 +310,23 @@ struct Text {
 /// All that is known of a text.
 struct Whole {
     member: [u8; LINK_BYTES],
-    sketch: Sketch,
+    triples: Triples,
 }
 
-const BLOCK_KEY_BYTES: usize = 16;
+/// Bytes of what a block is known by.
+const BLOCK_BYTES: usize = 8;
+/// Bytes of what texts are sorted by.
+const KEY_BYTES: usize = BLOCK_BYTES + 4 + 8;
+/// Bytes of what is known of a text of a block.
+const TEXT_BYTES: usize = 4 + 8 + 4 * 8;
 
 impl Blocks<'_> {
-    fn link(&mut self, mut sorted: Sorted) -> io::Result<()> {
+    fn link(mut self, mut sorted: Sorted) -> io::Result<(Links, Skipped)> {
         let mut current: Vec<u8> = Vec::new();
         let mut before: VecDeque<Text> = VecDeque::new();
         let (mut size, mut compared) = (0_u64, 0_u64);
         while let Some((key, payload)) = sorted.next()? {
-            let block = &key[..BLOCK_KEY_BYTES];
+            let block = &key[..BLOCK_BYTES];
             if block != current {
                 self.end(size, compared);
                 (size, compared) = (0, 0);
@@ -319,7 +338,7 @@ impl Blocks<'_> {
             size += 1;
         }
         self.end(size, compared);
-        Ok(())
+        Ok((self.links, self.skipped))
     }
 
     /// Compares a text with those before it, and says with how many.
@@ -335,7 +354,7 @@ impl Blocks<'_> {
                 continue;
             }
             let (own, others) = (self.whole(&mut text)?, self.whole(other)?);
-            if self.nearness.are(&own.sketch, &others.sketch) {
+            if self.nearness.are(&own.triples, &others.triples) {
                 self.near.join(text.ordinal, other.ordinal);
                 self.links.add(Cause::Near, &others.member, &own.member)?;
             }
@@ -364,20 +383,20 @@ impl Blocks<'_> {
             return Ok(whole);
         }
         let keys = self.reader.get(text.at)?;
-        Ok(Whole { member: member(&keys), sketch: keys.sketch() })
+        Ok(Whole { member: member(&keys), triples: keys.triples() })
     }
 }
 
 impl Text {
     fn read(key: &[u8], payload: &[u8]) -> Self {
-        let size = key[BLOCK_KEY_BYTES..].first_chunk().expect("the size is in the key");
-        let (words, _) = payload.as_chunks();
+        let four = |bytes: &[u8]| u32::from_be_bytes(*bytes.first_chunk().expect("four bytes"));
+        let words = payload[4..].as_chunks().0;
         let word = |place: usize| u64::from_be_bytes(words[place]);
         Self {
-            size: u32::from_be_bytes(*size),
-            ordinal: word(0),
-            at: word(1),
-            outline: Outline([word(2), word(3), word(4), word(5)]),
+            size: four(&key[BLOCK_BYTES..]),
+            ordinal: four(payload),
+            at: word(0),
+            outline: Outline([word(1), word(2), word(3), word(4)]),
             whole: None,
         }
     }

@@ -19,10 +19,10 @@ pub(super) struct RowKeys<'a> {
     pub(super) exact: Option<u128>,
     pub(super) slug: Option<u128>,
     pub(super) near: Option<&'a Sketch>,
-    /// Of the columns within which duplicates are looked for.
-    pub(super) within: u128,
+    /// Of the columns within which duplicates are looked for; `None` when they are all missing.
+    pub(super) within: Option<u128>,
     /// More stays.
-    pub(super) rank: u64,
+    pub(super) rank: u32,
 }
 
 /// Makes the keys of rows; its buffers are reused.
@@ -41,6 +41,8 @@ pub struct Keys {
     blocks: usize,
     encoded: Encoded,
     sketcher: Sketcher,
+    /// The hashes that are looked up.
+    least: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Keys {
             blocks: blocks_per_row(similarity_of(dataset)),
             encoded: Encoded::default(),
             sketcher: Sketcher::default(),
+            least: Vec::new(),
         }
     }
 
@@ -94,22 +97,31 @@ impl Keys {
         let text = |at: usize| cell(at).text().unwrap_or_default();
         self.encoded.fill((0..self.columns).map(|at| value(cell(at))));
         let has_content = self.telling.iter().any(|at| !is_missing(cell(*at)));
-        let within = self.encoded.digest(&self.within);
+        let within_of = self
+            .within
+            .columns()
+            .any(|at| value(cell(at)) != ValueRef::Null)
+            .then(|| self.encoded.digest(&self.within));
         let slug = slug.filter(|slug| self.has_slug && !slug.is_empty());
         let keys = RowKeys {
             row: xxh3_128(&self.encoded.bytes),
             exact: has_content.then(|| self.encoded.digest(&self.content)),
-            slug: slug.map(|slug| mixed(within, xxh3_128(slug.as_bytes()))),
+            slug: slug.map(|slug| within(within_of, xxh3_128(slug.as_bytes()))),
             near: self.sketcher.sketch(self.near.iter().map(|at| (text(*at), splits.plain(*at, text(*at))))),
-            within,
+            within: within_of,
             rank: match self.survivor {
                 Rank::First => 0,
-                Rank::Longest(at) => at.map_or(0, |at| text(at).chars().count() as u64),
-                // Bits of numbers from 0 up sort like the numbers.
-                Rank::Best => score.max(0.0).to_bits(),
+                Rank::Longest(at) => {
+                    at.map_or(0, |at| u32::try_from(text(at).chars().count()).unwrap_or(u32::MAX))
+                }
+                Rank::Best => of_score(score),
             },
         };
-        to.push(ordinal, &keys, self.blocks);
+        match keys.near {
+            Some(near) => near.least(self.blocks, &mut self.least),
+            None => self.least.clear(),
+        }
+        to.push(ordinal, &keys, &self.least);
     }
 }
 
@@ -121,6 +133,10 @@ impl Picked {
     fn new(columns: &[usize]) -> Self {
         let runs = columns.chunk_by(|a, b| a + 1 == *b);
         Self(runs.map(|run| run[0]..run[run.len() - 1] + 1).collect())
+    }
+
+    fn columns(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().cloned().flatten()
     }
 }
 
@@ -155,6 +171,18 @@ impl Encoded {
         columns.0.iter().for_each(|run| self.picked.extend_from_slice(bytes(run)));
         xxh3_128(&self.picked)
     }
+}
+
+/// A score, 0 to 1, as a number that sorts like it and tells any two apart that differ by a millionth.
+#[expect(clippy::cast_possible_truncation, reason = "scores have four digits")]
+fn of_score(score: f64) -> u32 {
+    // Bits of numbers from 0 up sort like the numbers.
+    (score.max(0.0) as f32).to_bits()
+}
+
+/// A key that counts only within some columns.
+pub(super) fn within(within: Option<u128>, key: u128) -> u128 {
+    within.map_or(key, |within| mixed(within, key))
 }
 
 /// One digest of two.

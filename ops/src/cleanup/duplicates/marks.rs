@@ -6,44 +6,92 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
 
 use crate::sort::{Sorted, Sorter};
 
 /// Parts that are looked at one after the other.
 const PARTS: usize = 128;
-/// Bits that say which part.
+/// Bits of a mark that say which part it is in.
 const PART_BITS: u32 = PARTS.trailing_zeros();
-/// Bytes of a mark in a file.
-const BYTES: usize = 16;
-/// Bits of a place that say which key of the row it is.
-const KEY_BITS: u32 = 5;
+/// Bits of a mark that are kept in its part: with those that the part implies enough that of a hundred million marks
+/// hardly any two are the same by accident.
+const KEPT_BITS: u32 = 48;
+/// Bits of a mark that are not kept.
+const LOST_BITS: u32 = u64::BITS - PART_BITS - KEPT_BITS;
+/// Bits of a place, enough for 64 TB of keys.
+const PLACE_BITS: u32 = 48;
+/// Bits of a place that say what kind of key a mark is of.
+const KIND_BITS: u32 = 2;
 
-/// Which key a mark is of: where the keys of the row are, and which of them.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Mark(u64);
+/// A mark of a key, and where the key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    bits: u64,
+    place: u64,
+}
 
 impl Mark {
-    /// A key below 32 of the row whose keys are at `at`.
-    pub(super) fn new(at: u64, key: u8) -> Self {
-        Self(at << KEY_BITS | u64::from(key))
+    /// A mark for a key of a kind below 4 of the row whose keys are at `at`.
+    pub(super) fn new(bits: u64, at: u64, kind: u8) -> Self {
+        Self { bits, place: at << KIND_BITS | u64::from(kind) }
     }
 
     /// Where the keys of the row are.
     pub(super) fn at(self) -> u64 {
-        self.0 >> KEY_BITS
+        self.place >> KIND_BITS
     }
 
-    /// Which of them.
-    pub(super) fn key(self) -> u8 {
-        (self.0 & ((1 << KEY_BITS) - 1)).to_le_bytes()[0]
+    /// What kind of key it is of.
+    pub(super) fn kind(self) -> u8 {
+        self.place.to_le_bytes()[0] & ((1 << KIND_BITS) - 1)
     }
 
-    /// Reads what [`Marks::met`] gives.
-    pub(super) fn read(bytes: &[u8]) -> Self {
-        Self(u64::from_be_bytes(bytes.try_into().expect("eight bytes")))
+    /// The mark itself, but for its last bits.
+    pub(super) fn bits(self) -> u64 {
+        self.bits >> LOST_BITS << LOST_BITS
     }
+
+    fn part(self) -> usize {
+        (self.bits >> (u64::BITS - PART_BITS)) as usize
+    }
+
+    /// Reads what [`Half::met`] gives.
+    pub(super) fn read((place, bits): (&[u8], &[u8])) -> Self {
+        let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+        Self { bits: word(bits), place: word(place) }
+    }
+}
+
+/// Bytes of a mark in its part.
+const BYTES: usize = ((KEPT_BITS + PLACE_BITS) / u8::BITS) as usize;
+
+/// A mark in its part: its place, and before that what is kept of its bits, as a little-endian number.
+type Packed = [u8; BYTES];
+
+fn pack(mark: Mark, base: u64) -> Packed {
+    let kept = mark.bits << PART_BITS >> (u64::BITS - KEPT_BITS);
+    let number = u128::from(kept) << PLACE_BITS | u128::from(mark.place + (base << KIND_BITS));
+    *number.to_le_bytes().first_chunk().expect("most of it")
+}
+
+/// A number that sorts by mark and place.
+fn number(packed: Packed) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..BYTES].copy_from_slice(&packed);
+    u128::from_le_bytes(bytes)
+}
+
+/// What is kept of the mark's bits.
+fn kept(number: u128) -> u64 {
+    u64::try_from(number >> PLACE_BITS).expect("48 bits")
+}
+
+/// Marks with the same first bits, in a file and in memory.
+#[derive(Debug, Default)]
+struct Part {
+    marks: Vec<Packed>,
+    file: Option<File>,
+    in_file: u64,
 }
 
 /// Collects marks.
@@ -51,24 +99,21 @@ impl Mark {
 pub(super) struct Marks {
     dir: PathBuf,
     memory_bytes: usize,
-    /// Mark and place, by part.
-    parts: Vec<Vec<(u64, u64)>>,
-    files: Vec<File>,
+    parts: Vec<Part>,
     held: usize,
 }
 
 impl Marks {
     /// Holds about `memory_bytes` in memory; the rest goes into files without names in `dir`.
     pub(super) fn new(dir: &Path, memory_bytes: usize) -> Self {
-        Self { dir: dir.to_owned(), memory_bytes, parts: vec![Vec::new(); PARTS], files: Vec::new(), held: 0 }
+        let parts = std::iter::repeat_with(Part::default).take(PARTS).collect();
+        Self { dir: dir.to_owned(), memory_bytes, parts, held: 0 }
     }
 
     /// Adds marks of keys, whose places count from `base`.
-    pub(super) fn add(&mut self, marks: &[(u64, Mark)], base: u64) -> io::Result<()> {
-        let base = base << KEY_BITS;
-        for (mark, of) in marks {
-            let part = (mark >> (u64::BITS - PART_BITS)) as usize;
-            self.parts[part].push((*mark, of.0 + base));
+    pub(super) fn add(&mut self, marks: &[Mark], base: u64) -> io::Result<()> {
+        for mark in marks {
+            self.parts[mark.part()].marks.push(pack(*mark, base));
         }
         self.held += marks.len() * BYTES;
         if self.held >= self.memory_bytes { self.spill() } else { Ok(()) }
@@ -76,109 +121,124 @@ impl Marks {
 
     fn spill(&mut self) -> io::Result<()> {
         self.held = 0;
-        while self.files.len() < PARTS {
-            self.files.push(tempfile::tempfile_in(&self.dir)?);
-        }
-        let mut bytes = Vec::new();
-        for (part, file) in self.parts.iter_mut().zip(&mut self.files) {
-            bytes.clear();
-            bytes.reserve(part.len() * BYTES);
-            for (mark, place) in part.iter() {
-                bytes.extend_from_slice(&mark.to_le_bytes());
-                bytes.extend_from_slice(&place.to_le_bytes());
-            }
-            file.write_all(&bytes)?;
-            part.clear();
+        for part in &mut self.parts {
+            let file = match &mut part.file {
+                Some(file) => file,
+                none => none.insert(tempfile::tempfile_in(&self.dir)?),
+            };
+            file.write_all(part.marks.as_flattened())?;
+            part.in_file += part.marks.len() as u64;
+            part.marks.clear();
         }
         Ok(())
     }
 
+    /// Two halves that have no mark in common.
+    pub(super) fn halves(mut self) -> [Half; 2] {
+        let upper = self.parts.split_off(PARTS / 2);
+        [Half { parts: self.parts, first: 0 }, Half { parts: upper, first: PARTS as u64 / 2 }]
+    }
+}
+
+/// Some of the parts.
+#[derive(Debug)]
+pub(super) struct Half {
+    parts: Vec<Part>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+impl Half {
     /// The keys whose marks come more than once, in the order of their rows. Of a part in which too many do, some come
     /// that are alone.
-    pub(super) fn met(self) -> io::Result<Sorted> {
-        let met = Mutex::new(Sorter::new(&self.dir, self.memory_bytes / 2));
-        let files = self.files.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-        let parts = Mutex::new(self.parts.into_iter().zip(files));
-        let next = || parts.lock().expect("nobody fails holding it").next();
-        let search = || -> io::Result<()> {
-            let mut search = Search::new(self.memory_bytes / 2);
-            while let Some((marks, file)) = next() {
-                search.twice(Part { marks, file }, &met)?;
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let other = scope.spawn(search);
-            search().and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        })?;
-        met.into_inner().expect("nobody fails holding it").finish()
+    pub(super) fn met(self, dir: &Path, memory_bytes: usize) -> io::Result<Sorted> {
+        let mut met = Sorter::new(dir, memory_bytes / 2);
+        let mut search = Search { memory_bytes: memory_bytes / 4, ..Search::default() };
+        // A part is freed before the next one is read.
+        for (number, mut part) in (self.first..).zip(self.parts) {
+            let upper = number << (u64::BITS - PART_BITS);
+            search.twice(&mut part, &mut |found| {
+                found.iter().try_for_each(|number| {
+                    let place = number & ((1 << PLACE_BITS) - 1);
+                    let place = u64::try_from(place).expect("48 bits");
+                    met.push(&place.to_be_bytes(), &(upper | kept(*number) << LOST_BITS).to_be_bytes())
+                })
+            })?;
+        }
+        met.finish()
     }
 }
 
-/// Bytes that are read at once; whole marks.
-const BUFFER: usize = 16 * 1024 * BYTES;
-
-/// Marks with the same first bits, in a file and in memory.
-struct Part {
-    marks: Vec<(u64, u64)>,
-    file: Option<File>,
-}
+/// Marks that are read at once of a part that does not fit into memory.
+const PIECE: usize = 16 << 10;
 
 impl Part {
-    fn count(&self) -> io::Result<u64> {
-        let in_file = self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|facts| facts.len()))?;
-        Ok(in_file / BYTES as u64 + self.marks.len() as u64)
+    /// Reads what is in the file, if that needs no more memory than this.
+    fn load(&mut self, memory_bytes: usize) -> io::Result<()> {
+        let in_file = usize::try_from(self.in_file).unwrap_or(usize::MAX);
+        let fits = in_file.saturating_mul(BYTES) <= memory_bytes;
+        if let Some(mut file) = self.file.take_if(|_| fits) {
+            file.rewind()?;
+            let held = self.marks.len();
+            self.marks.resize(held + in_file, [0; BYTES]);
+            file.read_exact(self.marks[held..].as_flattened_mut())?;
+            self.in_file = 0;
+        }
+        Ok(())
     }
 
-    /// Gives every mark with its place.
-    fn each(&mut self, buffer: &mut [u8], mut see: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
+    fn count(&self) -> u64 {
+        self.in_file + self.marks.len() as u64
+    }
+
+    /// Gives every mark.
+    fn each(
+        &mut self,
+        buffer: &mut Vec<Packed>,
+        mut see: impl FnMut(u128) -> io::Result<()>,
+    ) -> io::Result<()> {
         if let Some(file) = &mut self.file {
-            let mut left = file.metadata()?.len();
             file.rewind()?;
+            let mut left = self.in_file;
             while left > 0 {
-                let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let bytes = &mut buffer[..length];
-                file.read_exact(bytes)?;
-                left -= length as u64;
-                let (words, _) = bytes.as_chunks();
-                for [mark, place] in words.as_chunks().0 {
-                    see(u64::from_le_bytes(*mark), u64::from_le_bytes(*place))?;
-                }
+                let count = PIECE.min(usize::try_from(left).unwrap_or(usize::MAX));
+                buffer.resize(count, [0; BYTES]);
+                file.read_exact(buffer.as_flattened_mut())?;
+                buffer.iter().try_for_each(|mark| see(number(*mark)))?;
+                left -= count as u64;
             }
         }
-        self.marks.iter().try_for_each(|(mark, place)| see(*mark, *place))
+        self.marks.iter().try_for_each(|mark| see(number(*mark)))
     }
 }
 
 /// Means to look for marks that come more than once; used again for each part.
+#[derive(Default)]
 struct Search {
     memory_bytes: usize,
-    buffer: Vec<u8>,
+    buffer: Vec<Packed>,
     filter: Filter,
-    found: Vec<(u64, u64)>,
+    found: Vec<u128>,
 }
 
 impl Search {
-    fn new(memory_bytes: usize) -> Self {
-        Self { memory_bytes, buffer: vec![0; BUFFER], filter: Filter::default(), found: Vec::new() }
-    }
-
-    /// Gives the places of marks that come more than once.
-    fn twice(&mut self, mut part: Part, met: &Mutex<Sorter>) -> io::Result<()> {
+    /// Gives the marks that come more than once.
+    fn twice(&mut self, part: &mut Part, give: &mut dyn FnMut(&[u128]) -> io::Result<()>) -> io::Result<()> {
         let Self { memory_bytes, buffer, filter, found } = self;
-        filter.clear(part.count()?, *memory_bytes);
+        part.load(*memory_bytes)?;
+        filter.clear(part.count(), *memory_bytes);
         found.clear();
-        part.each(buffer, |mark, _| {
-            filter.add(mark);
+        part.each(buffer, |mark| {
+            filter.add(kept(mark));
             Ok(())
         })?;
         let mut is_whole = true;
-        part.each(buffer, |mark, place| {
-            if filter.is_again(mark) {
-                found.push((mark, place));
-                if found.len() * BYTES >= *memory_bytes {
+        part.each(buffer, |mark| {
+            if filter.is_again(kept(mark)) {
+                found.push(mark);
+                if found.len() * size_of::<u128>() >= *memory_bytes {
                     is_whole = false;
-                    give(met, found)?;
+                    give(found)?;
                     found.clear();
                 }
             }
@@ -188,28 +248,23 @@ impl Search {
             found.sort_unstable();
             retain_repeated(found);
         }
-        give(met, found)
+        give(found)
     }
 }
 
 /// Leaves only the marks that come more than once, of marks that are sorted.
-fn retain_repeated(marks: &mut Vec<(u64, u64)>) {
-    let mut kept = 0;
+fn retain_repeated(marks: &mut Vec<u128>) {
+    let mut left = 0;
     let mut before = None;
     for at in 0..marks.len() {
-        let mark = marks[at].0;
-        if before == Some(mark) || marks.get(at + 1).is_some_and(|next| next.0 == mark) {
-            marks[kept] = marks[at];
-            kept += 1;
+        let mark = kept(marks[at]);
+        if before == Some(mark) || marks.get(at + 1).is_some_and(|next| kept(*next) == mark) {
+            marks[left] = marks[at];
+            left += 1;
         }
         before = Some(mark);
     }
-    marks.truncate(kept);
-}
-
-fn give(met: &Mutex<Sorter>, found: &[(u64, u64)]) -> io::Result<()> {
-    let mut met = met.lock().expect("nobody fails holding it");
-    found.iter().try_for_each(|(_, place)| met.push(&place.to_be_bytes(), &[]))
+    marks.truncate(left);
 }
 
 /// Which marks came more than once, and few others.
@@ -253,34 +308,52 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn met(memory_bytes: usize, rows: u64) -> Vec<(u64, u8)> {
         let dir = tempfile::tempdir().unwrap();
         let mut marks = Marks::new(dir.path(), memory_bytes);
         for n in 0..rows {
-            let mark = (n % 700).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let bits = (n % 700).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             // As if the marks came in batches of seven.
-            marks.add(&[(mark, Mark::new(n % 7 * 100, (n % 7) as u8))], n / 7 * 700).unwrap();
+            marks.add(&[Mark::new(bits, n % 7 * 100, (n % 4) as u8)], n / 7 * 700).unwrap();
         }
-        let mut sorted = marks.met().unwrap();
         let mut found = Vec::new();
-        while let Some((mark, _)) = sorted.next().unwrap() {
-            let mark = Mark::read(mark);
-            found.push((mark.at(), mark.key()));
+        for half in marks.halves() {
+            let mut sorted = half.met(dir.path(), memory_bytes).unwrap();
+            let before = found.len();
+            while let Some(met) = sorted.next().unwrap() {
+                let mark = Mark::read(met);
+                let bits = (mark.at() / 100 % 700).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                assert_eq!(mark.bits(), Mark::new(bits, 0, 0).bits());
+                found.push((mark.at(), mark.kind()));
+            }
+            assert!(found[before..].is_sorted(), "in the order of the rows");
         }
+        found.sort_unstable();
         found
     }
 
     #[test]
-    fn only_keys_whose_marks_meet_are_given_in_the_order_of_their_rows() {
+    fn only_keys_whose_marks_meet_are_given() {
         let expected: Vec<(u64, u8)> =
-            (0..1000).filter(|n| *n < 300 || *n >= 700).map(|n| (n * 100, (n % 7) as u8)).collect();
+            (0..1000).filter(|n| *n < 300 || *n >= 700).map(|n| (n * 100, (n % 4) as u8)).collect();
         for memory_bytes in [1 << 20, 4000] {
             assert_eq!(met(memory_bytes, 1000), expected);
         }
         // Of a part that does not fit more may come, but never less.
         let all = met(16, 1000);
         assert!(expected.iter().all(|key| all.contains(key)));
-        assert!(all.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn a_mark_is_in_its_part_what_it_was(bits: u64, at in 0..1_u64 << 40, base in 0..1_u64 << 40, kind in 0..4_u8) {
+            let mark = Mark::new(bits, at, kind);
+            let number = number(pack(mark, base));
+            let whole = (mark.part() as u64) << (u64::BITS - PART_BITS) | kept(number) << LOST_BITS;
+            prop_assert_eq!(whole, mark.bits());
+            prop_assert_eq!(number & ((1 << PLACE_BITS) - 1), u128::from(Mark::new(0, at + base, kind).place));
+        }
     }
 }

@@ -17,19 +17,98 @@ const TRIPLE: usize = 3;
 /// What near duplicates have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Sketch {
-    /// Of the different words, sorted.
+    /// Of the different words, which have no order.
     pub(super) fingerprint: u128,
     /// How many different triples of words the text has.
     pub(super) size: u32,
-    /// Hashes of them, the smallest first, at most [`SKETCH_MAX`].
+    /// Hashes of them in no order; the smallest, where they are more than [`SKETCH_MAX`].
     pub(super) hashes: Vec<u64>,
 }
 
 impl Sketch {
+    /// Makes a list of its smallest hashes, at most `most`.
+    pub(super) fn least(&self, most: usize, least: &mut Vec<u64>) {
+        least.clear();
+        least.resize(most.min(self.hashes.len()), u64::MAX);
+        let Some(end) = least.len().checked_sub(1) else { return };
+        for hash in &self.hashes {
+            // Few of many are smaller than all but a few that stand before them.
+            if *hash < least[end] {
+                let mut at = end;
+                while at > 0 && *hash < least[at - 1] {
+                    least[at] = least[at - 1];
+                    at -= 1;
+                }
+                least[at] = *hash;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn triples(&self) -> Triples {
+        Triples::new(self.size, self.hashes.iter().map(|hash| upper(*hash)))
+    }
+}
+
+/// The half of a hash that is kept on disk and compared. Of two texts whose hashes are all kept, two different triples
+/// have the same half once in 60,000 pairs of texts at most; among the smallest hashes of longer ones once in hundreds,
+/// and then it is one of 256 in what is an estimate anyway.
+pub(super) fn upper(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).expect("half of 64 bits")
+}
+
+/// The triples of a text as they are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Triples {
+    /// How many different ones it has.
+    size: u32,
+    /// Halves of their hashes, sorted.
+    hashes: Vec<u32>,
+}
+
+impl Triples {
+    /// Of these hashes, which come in any order.
+    pub(super) fn new(size: u32, hashes: impl Iterator<Item = u32>) -> Self {
+        let mut hashes: Vec<u32> = hashes.collect();
+        hashes.sort_unstable();
+        Self { size, hashes }
+    }
+
     /// Whether some of its hashes are left out.
     fn is_sample(&self) -> bool {
         self.size as usize > self.hashes.len()
     }
+}
+
+/// Hashes that are few enough to be looked up among each other, whatever they are.
+const FEW: usize = 64;
+
+/// Leaves each hash once; many of them sorted.
+fn dedup(hashes: &mut Vec<u64>) {
+    if hashes.len() > FEW {
+        hashes.sort_unstable();
+        hashes.dedup();
+        return;
+    }
+    let mut known = [0; 2 * FEW];
+    let mut left = 0;
+    for place in 0..hashes.len() {
+        let hash = hashes[place];
+        let mut at = usize::from(hash.to_le_bytes()[0]) % (2 * FEW);
+        // Zero is a free place, and hardly ever a hash: it would be left as often as it comes.
+        while known[at] != 0 && known[at] != hash {
+            at = (at + 1) % (2 * FEW);
+        }
+        hashes[left] = hash;
+        left += usize::from(known[at] == 0);
+        known[at] = hash;
+    }
+    hashes.truncate(left);
+}
+
+/// What a word adds to the fingerprint of a text: a square of its hash, so that sums tell which words there are.
+fn part(hash: u64) -> u128 {
+    u128::from(hash) * u128::from(hash ^ 0x9e37_79b9_7f4a_7c15)
 }
 
 /// Makes sketches; its buffers are reused.
@@ -37,14 +116,10 @@ impl Sketch {
 pub(super) struct Sketcher {
     /// Hashes of the words, in their order.
     words: Vec<u64>,
-    /// The same, sorted.
-    sorted: Vec<u64>,
     /// A word that is not ASCII.
     folded: Vec<u8>,
     /// Digest of what stands behind the last word that is read.
     tail: Option<u128>,
-    /// Bytes of the different words.
-    bytes: Vec<[u8; 8]>,
     /// The last one.
     sketch: Sketch,
 }
@@ -70,11 +145,13 @@ impl Sketcher {
                 hashes.extend(self.words.array_windows().map(triple));
             }
         }
-        hashes.sort_unstable();
-        hashes.dedup();
+        dedup(hashes);
         self.sketch.size = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
+        // So many are sorted.
         hashes.truncate(SKETCH_MAX);
-        self.sketch.fingerprint = self.fingerprint();
+        dedup(&mut self.words);
+        let sum = self.words.iter().fold(0_u128, |sum, hash| sum.wrapping_add(part(*hash)));
+        self.sketch.fingerprint = self.tail.map_or(sum, |tail| mixed(sum, tail));
         Some(&self.sketch)
     }
 
@@ -82,7 +159,8 @@ impl Sketcher {
     fn add(&mut self, text: &str, plain: impl Iterator<Item = (usize, usize, u64)>) {
         let mut at = 0;
         for (start, end, hash) in plain {
-            if !self.read(text, at, start) || !self.has_room(text, start) {
+            // Hardly ever does anything but a blank stand between two words.
+            if at < start && !self.read(text, at, start) || !self.has_room(text, start) {
                 return;
             }
             self.words.push(hash);
@@ -93,13 +171,19 @@ impl Sketcher {
     }
 
     /// Whether another word is read; if not, what stands from `at` on is taken as it is.
+    #[inline]
     fn has_room(&mut self, text: &str, at: usize) -> bool {
         let is_room = self.words.len() < WORDS_MAX;
         if !is_room {
-            let rest = xxh3_128(&text.as_bytes()[at..]);
-            self.tail = Some(self.tail.map_or(rest, |tail| mixed(tail, rest)));
+            self.end(&text[at..]);
         }
         is_room
+    }
+
+    #[cold]
+    fn end(&mut self, rest: &str) {
+        let rest = xxh3_128(rest.as_bytes());
+        self.tail = Some(self.tail.map_or(rest, |tail| mixed(tail, rest)));
     }
 
     /// Reads the words between two offsets, which are in no word; false where there are too many.
@@ -127,14 +211,16 @@ impl Sketcher {
     /// Reads on from `start` to the end of a word that is not all plain; gives where that is.
     fn fold(&mut self, text: &str, start: usize) -> usize {
         self.folded.clear();
+        let bytes = text.as_bytes();
         let mut at = start;
-        for c in text[start..].chars() {
+        loop {
+            let plain = at;
+            at = behind_plain(bytes, at);
+            self.folded.extend(bytes[plain..at].iter().map(u8::to_ascii_lowercase));
+            let Some(c) = text[at..].chars().next() else { break };
             at += c.len_utf8();
             match c {
                 '\'' => {}
-                c if c.is_ascii_alphanumeric() => {
-                    self.folded.extend(u8::try_from(c.to_ascii_lowercase()));
-                }
                 c if c.is_ascii() => break,
                 c => {
                     decompose_compatible(c, |c| self.fold_decomposed(c));
@@ -169,19 +255,6 @@ impl Sketcher {
             self.folded.clear();
         }
     }
-
-    fn fingerprint(&mut self) -> u128 {
-        let Self { words, sorted, bytes, tail, .. } = self;
-        sorted.clone_from(words);
-        sorted.sort_unstable();
-        sorted.dedup();
-        bytes.clear();
-        bytes.extend(sorted.iter().map(|hash| hash.to_le_bytes()));
-        if let Some(tail) = tail {
-            bytes.extend_from_slice(tail.to_le_bytes().as_chunks().0);
-        }
-        xxh3_128(bytes.as_flattened())
-    }
 }
 
 /// Accents and points that people leave out. Vowel signs of Indic scripts and voicing marks of Japanese are no such
@@ -201,8 +274,8 @@ fn share((common, all): (usize, usize)) -> f64 {
 
 /// How many triples two texts have in common, and how many they have together: exact when both sketches are complete,
 /// otherwise among the smallest hashes of both, which are a fair sample.
-fn common(a: &Sketch, b: &Sketch) -> (usize, usize) {
-    let is_sampled = [a, b].iter().any(|sketch| sketch.is_sample());
+fn common(a: &Triples, b: &Triples) -> (usize, usize) {
+    let is_sampled = a.is_sample() || b.is_sample();
     let most = if is_sampled { SKETCH_MAX } else { usize::MAX };
     let (mut i, mut j, mut all, mut common) = (0, 0, 0, 0);
     while all < most && (i < a.hashes.len() || j < b.hashes.len()) {
@@ -252,7 +325,7 @@ impl Nearness {
     }
 
     /// Whether two texts are near.
-    pub(super) fn are(self, a: &Sketch, b: &Sketch) -> bool {
+    pub(super) fn are(self, a: &Triples, b: &Triples) -> bool {
         let (common, all) = common(a, b);
         let is_whole = !a.is_sample() && !b.is_sample();
         let is_one_word = || self.is_one_word(a.size, b.size, u32::try_from(common).unwrap_or(u32::MAX));
@@ -269,7 +342,7 @@ impl Nearness {
 pub(super) struct Outline(pub(super) [u64; 4]);
 
 impl Outline {
-    pub(super) fn of(hashes: impl Iterator<Item = u64>) -> Self {
+    pub(super) fn of(hashes: impl Iterator<Item = u32>) -> Self {
         let mut bits = [0; 4];
         for hash in hashes {
             bits[(hash >> 6 & 3) as usize] |= 1 << (hash & 63);
@@ -288,9 +361,10 @@ mod tests {
     use super::*;
     use crate::cleanup::words::{Meanings, Splits};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn similarity(a: &Sketch, b: &Sketch) -> f64 {
-        share(common(a, b))
+        share(common(&a.triples(), &b.triples()))
     }
 
     fn sketch(text: &str) -> Sketch {
@@ -352,7 +426,7 @@ mod tests {
     #[test]
     fn one_word_of_ten_makes_no_other_text() {
         let nearness = Nearness::new(0.8);
-        let ten = sketch("a b c d e f g h i j");
+        let ten = sketch("a b c d e f g h i j").triples();
         for (other, expected) in [
             ("a b c d x f g h i j", true),
             ("a b c d f g h i j", false),
@@ -360,10 +434,11 @@ mod tests {
             ("a b c x e f y h i j", false),
             ("j i h g f e d c b a", false),
         ] {
-            assert_eq!(nearness.are(&ten, &sketch(other)), expected, "{other}");
+            assert_eq!(nearness.are(&ten, &sketch(other).triples()), expected, "{other}");
         }
-        assert!(!nearness.are(&sketch("a b c d e f g"), &sketch("a b c x e f g")), "a short text is another");
-        assert!(!Nearness::new(1.0).are(&ten, &sketch("a b c d x f g h i j")));
+        let (short, other) = (sketch("a b c d e f g").triples(), sketch("a b c x e f g").triples());
+        assert!(!nearness.are(&short, &other), "a short text is another");
+        assert!(!Nearness::new(1.0).are(&ten, &sketch("a b c d x f g h i j").triples()));
     }
 
     #[test]
@@ -401,6 +476,28 @@ mod tests {
     }
 
     proptest! {
+        /// Few hashes and many are told apart alike.
+        #[test]
+        fn each_hash_is_left_once(hashes in prop::collection::vec(1..90_u64, 0..130), spread in 0..60_u32) {
+            // All of them may fall on one place.
+            let hashes: Vec<u64> = hashes.into_iter().map(|hash| hash << spread).collect();
+            let mut left = hashes.clone();
+            dedup(&mut left);
+            let expected: BTreeSet<u64> = hashes.iter().copied().collect();
+            prop_assert_eq!(left.len(), expected.len());
+            prop_assert_eq!(left.into_iter().collect::<BTreeSet<u64>>(), expected);
+        }
+
+        #[test]
+        fn the_least_are_the_smallest(hashes in prop::collection::vec(any::<u64>(), 0..40), most in 1..17_usize) {
+            let mut least = vec![1, 2, 3];
+            Sketch { hashes: hashes.clone(), ..Sketch::default() }.least(most, &mut least);
+            let mut expected = hashes;
+            expected.sort_unstable();
+            expected.truncate(most);
+            prop_assert_eq!(least, expected);
+        }
+
         #[test]
         fn words_that_were_split_before_are_the_same(
             text in "([a-cA-C0-1]{1,9}|[ .,'’—éßİ\u{AD}\u{301}\u{200B}\u{FFFD}]{1,2}|'s|ﬁ){0,30}",
@@ -419,9 +516,9 @@ mod tests {
             let (a, b) = (both(&a), both(&b));
             for percent in [5, 30, 50, 80, 90, 100] {
                 let nearness = Nearness::new(f64::from(percent) / 100.0);
-                let outline = |sketch: &Sketch| Outline::of(sketch.hashes.iter().copied());
+                let outline = |sketch: &Sketch| Outline::of(sketch.hashes.iter().map(|hash| upper(*hash)));
                 let may_be = nearness.may_be((a.size, outline(&a)), (b.size, outline(&b)));
-                prop_assert!(may_be || !nearness.are(&a, &b));
+                prop_assert!(may_be || !nearness.are(&a.triples(), &b.triples()));
             }
         }
     }
