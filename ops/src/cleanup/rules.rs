@@ -5,9 +5,10 @@
 use super::artifacts;
 use super::check::{self, Problem};
 use super::dataset::{Column, Dataset, Fill, Kind, Part};
+use super::fields::Ranked;
 use super::list;
 use super::row::{Cell, Row};
-use super::words::{self, Meanings, Splits, Table, Tally};
+use super::words::{self, Meaning, Meanings, Splits, Table, Tally};
 
 /// A dataset whose settings hold together, ready to be applied.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub struct Scratch {
     pub(super) list: list::Buffer,
     pub(super) groups: Vec<Option<u32>>,
     pub(super) open: Vec<String>,
-    pub(super) best: Vec<words::Entry>,
+    pub(super) best: Vec<Ranked>,
 }
 
 /// A fill of a column.
@@ -253,10 +254,16 @@ impl Rules {
         read.dedup();
         let markers: Vec<(u64, usize)> = dataset.artifacts.markers.iter().map(|text| phrase(text)).collect();
         let marker_words = markers.iter().map(|(_, words)| *words).max().unwrap_or_default();
-        let fill_words =
-            dataset.columns.iter().filter_map(|column| column.fill.as_ref()).flat_map(fill_words);
-        let known = fill_words.chain(&dataset.artifacts.markers).map(String::as_str);
-        let known = known.chain(artifacts::WORDS).map(ended);
+        let fill_words = dataset.columns.iter().filter_map(|column| column.fill.as_ref()).flat_map(|fill| {
+            let meaning = fill_meaning(fill);
+            fill_words(fill).into_iter().map(move |word| (word.as_str(), meaning))
+        });
+        let debris_words = dataset.artifacts.markers.iter().map(String::as_str).chain(artifacts::WORDS);
+        let known = fill_words.chain(debris_words.map(|word| (word, Meaning::Marker)));
+        let known = known.map(|(text, meaning)| {
+            let (hash, end) = ended(text);
+            (hash, end, meaning)
+        });
         Ok(Self {
             placeholders: dataset.columns.iter().map(Placeholders::new).collect(),
             meanings: Meanings::new(known, marker_words.max(phrase_max)),
@@ -341,6 +348,14 @@ pub(super) fn sources(fill: &Fill) -> &[String] {
     match fill {
         Fill::FirstOf { from, .. } | Fill::Keywords { from, .. } => from,
         Fill::Constant(_) => &[],
+    }
+}
+
+/// What the words of a fill mean.
+fn fill_meaning(fill: &Fill) -> Meaning {
+    match fill {
+        Fill::FirstOf { .. } | Fill::Constant(_) => Meaning::Value,
+        Fill::Keywords { .. } => Meaning::Keyword,
     }
 }
 

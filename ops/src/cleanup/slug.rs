@@ -7,13 +7,11 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::words::behind_plain;
-
 /// The slug of `text` of at most `chars_max` characters, or `None` when it has no letter and no digit.
 pub fn slug(text: &str, chars_max: usize) -> Option<String> {
     let mut slug = Vec::with_capacity(text.len().min(chars_max));
     if text.is_ascii() {
-        add_words(text.as_bytes(), &mut slug);
+        text.bytes().for_each(|byte| add(byte, &mut slug));
     } else {
         text.nfc().for_each(|c| add_any(c, &mut slug));
     }
@@ -22,26 +20,24 @@ pub fn slug(text: &str, chars_max: usize) -> Option<String> {
     (!slug.is_empty()).then(|| String::from_utf8(slug).expect("a slug is ASCII"))
 }
 
-/// Adds ASCII text word by word.
-fn add_words(bytes: &[u8], slug: &mut Vec<u8>) {
-    let mut at = 0;
-    while at < bytes.len() {
-        let end = behind_plain(bytes, at);
-        slug.extend_from_slice(&bytes[at..end]);
-        if let Some(sign) = bytes.get(end) {
-            add(*sign, slug);
+/// What an ASCII character is in a slug; what is no letter and no digit ends a word.
+const SIGNS: [u8; 128] = {
+    let mut signs = [b'_'; 128];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            signs[byte as usize] = byte.to_ascii_lowercase();
         }
-        at = end + 1;
+        byte += 1;
     }
-    slug.make_ascii_lowercase();
-}
+    signs
+};
 
-/// Adds an ASCII character; what is no letter and no digit ends a word.
+/// Adds an ASCII character.
 fn add(byte: u8, slug: &mut Vec<u8>) {
-    if byte.is_ascii_alphanumeric() {
-        slug.push(byte.to_ascii_lowercase());
-    } else if slug.last().is_some_and(|last| *last != b'_') {
-        slug.push(b'_');
+    let sign = SIGNS[usize::from(byte)];
+    if sign != b'_' || slug.last().is_some_and(|last| *last != b'_') {
+        slug.push(sign);
     }
 }
 

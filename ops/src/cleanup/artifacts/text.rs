@@ -2,7 +2,7 @@
 
 use super::super::note::Rule;
 use super::super::rules::Rules;
-use super::super::words::{Splits, is_letter};
+use super::super::words::{Meaning, Splits, is_letter};
 use crate::swar;
 
 /// Calls `flag` with every rule that holds for the text of a column, which is split.
@@ -169,7 +169,7 @@ fn markers(
     flag: &mut impl FnMut(Rule, String),
 ) {
     let mut seen = 0_u64;
-    for (number, word) in splits.known(column, text) {
+    for (number, word) in splits.known(column, text, Meaning::Marker) {
         splits.phrases(column, number, rules.marker_words, |hash| {
             let Some(marker) = rules.markers.get(hash).filter(|marker| seen & (1 << (marker % 64)) == 0)
             else {

@@ -5,18 +5,28 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::super::list;
 use super::super::note::Note;
 use super::super::row::{Cell, Row};
 use super::super::rules::{Keywords, Role, Rules, Scratch, content};
-use super::super::words::{Entry, Splits, fold, hash, words};
+use super::super::words::{Entry, Splits, first_bytes, fold, hash, words};
 use super::values::array;
 use super::{change, ids, is_empty};
 use crate::value::write_json_int;
 
 /// The column that a suggestion stands in for has no text of its own.
-const SUGGESTION: usize = usize::MAX;
+const SUGGESTION: usize = u32::MAX as usize;
+
+/// One of the words that say most.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Ranked {
+    weight: u64,
+    /// Its first eight bytes in small letters, as a number that sorts like them; only if all of it is ASCII.
+    first: Option<u64>,
+    word: Entry,
+}
 
 pub(super) fn fill(
     rules: &Rules,
@@ -30,7 +40,7 @@ pub(super) fn fill(
     let mut chosen = text.map(|text| list::different(text, &mut scratch.list)).unwrap_or_default();
     let (kept, wanted) = (chosen.len(), keywords.max.saturating_sub(chosen.len()));
     if wanted > 0 {
-        count(rules, (number, keywords), row, (splits, suggested), scratch);
+        count(rules, (number, keywords), (splits, suggested), scratch);
         let text_of = |source: usize| match suggested {
             Some((_, text)) if source == SUGGESTION => text.as_str(),
             _ => content(&row.cells[source]).unwrap_or_default(),
@@ -43,9 +53,9 @@ pub(super) fn fill(
             change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
             return;
         }
-        for entry in &scratch.best {
+        for Ranked { word, .. } in &scratch.best {
             let word: String =
-                text_of(entry.source)[entry.start..entry.end].chars().flat_map(char::to_lowercase).collect();
+                text_of(word.source())[word.place()].chars().flat_map(char::to_lowercase).collect();
             if chosen.len() < keywords.max && !chosen[..kept].iter().any(|item| hash(item) == hash(&word)) {
                 chosen.push(word);
             }
@@ -55,12 +65,12 @@ pub(super) fn fill(
 }
 
 /// A JSON array of words in small letters; no character of a word needs an escape.
-fn spell<'t>(words: &[Entry], text_of: &impl Fn(usize) -> &'t str) -> String {
+fn spell<'t>(words: &[Ranked], text_of: &impl Fn(usize) -> &'t str) -> String {
     let mut list =
-        String::with_capacity(2 + words.iter().map(|word| word.end - word.start + 3).sum::<usize>());
-    for word in words {
+        String::with_capacity(2 + words.iter().map(|ranked| ranked.word.place().len() + 3).sum::<usize>());
+    for Ranked { word, .. } in words {
         list.push_str(if list.is_empty() { "[\"" } else { "\",\"" });
-        let text = &text_of(word.source)[word.start..word.end];
+        let text = &text_of(word.source())[word.place()];
         if word.is_ascii() {
             list.push_str(text);
         } else {
@@ -104,7 +114,6 @@ fn write(column: usize, cell: &mut Cell<'_>, chosen: &[String], kept: usize, not
 fn count(
     rules: &Rules,
     (number, keywords): (usize, &Keywords),
-    row: &Row<'_>,
     (splits, suggested): (&Splits, Option<&(usize, String)>),
     scratch: &mut Scratch,
 ) {
@@ -119,18 +128,10 @@ fn count(
                 }
             }),
             _ => {
-                let Some(text) = content(&row.cells[scan.column]) else { continue };
-                for word in splits.words(scan.column, text) {
+                splits.count(scan.column, tally, |hash, chars, is_known| {
                     // Most words mean nothing: their length decides.
-                    let is_counted = if word.is_known {
-                        counts(word.hash, word.chars)
-                    } else {
-                        word.chars >= keywords.min_chars
-                    };
-                    if is_counted {
-                        tally.add(word, scan.column);
-                    }
-                }
+                    if is_known { counts(hash, chars) } else { chars >= keywords.min_chars }
+                });
             }
         }
     }
@@ -159,40 +160,42 @@ pub(in super::super) fn says_something(
 fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'t str) {
     let best = &mut scratch.best;
     best.clear();
-    for entry in scratch.tally.entries() {
-        let size = size_of(entry);
-        let is_before = |other: &Entry| {
-            let other_size = size_of(other);
-            size > other_size || size == other_size && is_first(entry, other, text_of)
-        };
-        if best.len() == wanted {
-            // Most words are no match for the last one that is kept.
-            if !best.last().is_some_and(is_before) {
-                continue;
-            }
-            best.pop();
+    for word in scratch.tally.entries() {
+        let weight = word.weight();
+        // Most words are no match for the last one that is kept.
+        if best.len() == wanted && best.last().is_some_and(|last| weight < last.weight) {
+            continue;
         }
-        let at = best.iter().rposition(|other| !is_before(other)).map_or(0, |last| last + 1);
-        best.insert(at, *entry);
+        let first = word.is_ascii().then(|| {
+            let Range { start, end } = word.place();
+            first_bytes(text_of(word.source()).as_bytes(), start, end)
+        });
+        let ranked = Ranked { weight, first, word: *word };
+        let at =
+            best.iter().rposition(|other| !is_before(&ranked, other, text_of)).map_or(0, |last| last + 1);
+        if at < wanted {
+            best.truncate(wanted - 1);
+            best.insert(at, ranked);
+        }
     }
 }
 
-/// What is compared first: how often a word came, then how long it is.
-fn size_of(entry: &Entry) -> u64 {
-    (entry.count as u64) << 32 | entry.chars as u64
-}
-
-/// Which of two words comes first that came equally often and are equally long.
-fn is_first<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> bool {
-    let is_told = a.first != b.first && a.is_ascii() && b.is_ascii();
-    if is_told { a.first < b.first } else { order(a, b, text_of) == Ordering::Less }
+/// Whether a word says more than another.
+fn is_before<'t>(a: &Ranked, b: &Ranked, text_of: &impl Fn(usize) -> &'t str) -> bool {
+    if a.weight != b.weight {
+        return a.weight > b.weight;
+    }
+    match (a.first, b.first) {
+        (Some(a), Some(b)) if a != b => a < b,
+        _ => order(&a.word, &b.word, text_of) == Ordering::Less,
+    }
 }
 
 /// The order of words that came equally often and are equally long.
 fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let text = |entry: &Entry| &text_of(entry.source)[entry.start..entry.end];
+    let text = |word: &Entry| &text_of(word.source())[word.place()];
     if a.is_ascii() && b.is_ascii() {
-        let small = |entry| text(entry).bytes().map(|byte| byte.to_ascii_lowercase());
+        let small = |word| text(word).bytes().map(|byte| byte.to_ascii_lowercase());
         return small(a).cmp(small(b));
     }
     let folded = |text: &'t str| text.chars().flat_map(fold);

@@ -7,7 +7,7 @@
 mod keywords;
 mod values;
 
-pub(super) use keywords::says_something;
+pub(super) use keywords::{Ranked, says_something};
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use super::row::{Cell, Row};
 use super::rules::{FillKind, Role, Rules, Scratch, content, is_blank};
 use super::slug::slug;
 use super::titles::{self, Learned};
-use super::words::Splits;
+use super::words::{Meaning, Splits};
 use crate::value::is_plain_json;
 
 /// The rules of this step.
@@ -71,8 +71,7 @@ pub(super) fn apply_split(
     if row.cells.len() < columns {
         row.cells.resize(columns, Cell::Absent);
     }
-    titles::check(rules, learned, row, splits, notes);
-    let suggested = titles::stand_in(rules, row, splits);
+    let suggested = titles::check(rules, learned, row, splits, notes);
     fill(rules, row, (splits, suggested.as_ref()), notes, scratch);
     for (i, column) in rules.dataset.columns.iter().enumerate() {
         let cell = &mut row.cells[i];
@@ -222,7 +221,7 @@ fn groups(
     let mut at: [(usize, usize); 32] = [(0, 0); 32];
     for scan in rules.scans.iter().filter(|scan| scan.fills & wanted != 0) {
         let Some(text) = content(&row.cells[scan.column]) else { continue };
-        for (number, word) in splits.known(scan.column, text) {
+        for (number, word) in splits.known(scan.column, text, Meaning::Value) {
             splits.phrases(scan.column, number, rules.lexicon.phrase, |hash| {
                 for (fill, role) in rules.lexicon.uses(hash) {
                     let Role::Group(group) = *role else { continue };

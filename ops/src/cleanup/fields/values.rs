@@ -17,6 +17,13 @@ pub(super) fn integer(
     (min, max, default): (i64, i64, Option<i64>),
     notes: &mut Vec<Note>,
 ) {
+    // Nearly all numbers have one digit and stand there as they should; others cost a little more to read.
+    if let Cell::Json(json) = cell
+        && let [digit @ b'0'..=b'9'] = json.as_bytes()
+        && (min..=max).contains(&i64::from(digit - b'0'))
+    {
+        return;
+    }
     let read = content(cell).and_then(|text| whole(text.trim()));
     let (value, evidence) = match (read, default) {
         (Some(value), _) => (value.clamp(min, max), "clamped to the range of the column"),
@@ -28,17 +35,7 @@ pub(super) fn integer(
             return;
         }
     };
-    if let Cell::Json(json) = cell
-        && is_spelled(value, json)
-    {
-        return;
-    }
     put(column, cell, Cow::Owned(value.to_string()), ids::INTEGER, evidence, notes);
-}
-
-/// Whether a number of at most one digit stands there already; others cost a little more to compare.
-fn is_spelled(value: i64, json: &str) -> bool {
-    matches!(json.as_bytes(), [digit @ b'0'..=b'9'] if i64::from(digit - b'0') == value)
 }
 
 /// A whole number, also as `3.0`; beyond 64 bits the nearest end.
@@ -55,6 +52,9 @@ fn whole(text: &str) -> Option<i64> {
 
 /// PostgreSQL's COPY writes `t`, SQLite 1; everything but those and `true` is false, as declared.
 pub(super) fn boolean(column: usize, cell: &mut Cell<'_>, notes: &mut Vec<Note>) {
+    if matches!(cell, Cell::Json(json) if matches!(&**json, "true" | "false")) {
+        return;
+    }
     let text = content(cell).unwrap_or_default().trim();
     let is = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     let value = is(&["true", "t", "1"]);

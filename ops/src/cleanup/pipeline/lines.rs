@@ -54,7 +54,7 @@ pub(super) fn edit_of(out: &mut Vec<u8>, start: &[u8], head: &[u8], edit: &Edit)
         out.extend_from_slice(b",\"after\":");
         out.extend_from_slice(edit.after.as_bytes());
     }
-    member(out, "evidence", &edit.evidence);
+    member(out, b",\"evidence\":", &edit.evidence);
     out.extend_from_slice(b"}\n");
 }
 
@@ -66,9 +66,9 @@ pub(super) fn finding(out: &mut Vec<u8>, start: &[u8], column: Option<&[u8]>, fi
         out.extend_from_slice(column);
     }
     rule(out, finding.rule);
-    member(out, "detail", &finding.detail);
+    member(out, b",\"detail\":", &finding.detail);
     if let Some(candidate) = &finding.candidate {
-        member(out, "candidate", candidate);
+        member(out, b",\"candidate\":", candidate);
     }
     out.extend_from_slice(b"}\n");
 }
@@ -82,8 +82,8 @@ pub(super) fn reject(out: &mut Vec<u8>, reject: &Reject) {
         )
         .as_bytes(),
     );
-    member(out, "reason", reason);
-    member(out, "snippet", snippet);
+    member(out, b",\"reason\":", reason);
+    member(out, b",\"snippet\":", snippet);
     out.extend_from_slice(b"}\n");
 }
 
@@ -95,17 +95,15 @@ fn rule(out: &mut Vec<u8>, rule: Rule) {
     out.push(b'"');
 }
 
-/// Appends a member whose name needs no escapes.
-fn member(out: &mut Vec<u8>, name: &'static str, text: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+/// Appends a text behind the name of its member, which is spelled as the line has it.
+fn member(out: &mut Vec<u8>, name: &'static [u8], text: &str) {
+    out.extend_from_slice(name);
     write_json_string(text, out);
 }
 
 /// Appends why a row is not among the cleaned ones, up to the name of the member that holds it.
 pub(super) fn gone(out: &mut Vec<u8>, why: Rule, evidence: &str, member_name: &str) {
     rule(out, why);
-    member(out, "evidence", evidence);
+    member(out, b",\"evidence\":", evidence);
     out.extend_from_slice(format!(",\"{member_name}\":").as_bytes());
 }

@@ -65,7 +65,7 @@ pub(super) fn words_of(
         }
     }
     let text_of = |source: usize| row.cells.get(source).and_then(content).unwrap_or_default();
-    let known = tally.entries().iter().map(|entry| &text_of(entry.source)[entry.start..entry.end]);
+    let known = tally.entries().iter().map(|entry| &text_of(entry.source())[entry.place()]);
     let known: Vec<&str> = known.chain(items.iter().map(String::as_str)).collect();
     let more = open.iter().enumerate().filter(|(i, word)| {
         let is_piece =

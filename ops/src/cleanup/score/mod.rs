@@ -24,7 +24,7 @@ use super::check::PARTS_MAX;
 use super::dataset::Scoring;
 use super::row::Row;
 use super::rules::{PartRule, Role, Rules, Scratch, content};
-use super::words::Splits;
+use super::words::{Meaning, Splits};
 
 /// The score of a row and the parts it is the sum of.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,7 +149,7 @@ fn given(rules: &Rules, row: &Row<'_>, splits: &Splits) -> u32 {
         let Some(text) = row.cells.get(scan.column).and_then(content).filter(|_| wanted != 0) else {
             continue;
         };
-        for (number, word) in splits.known(scan.column, text) {
+        for (number, word) in splits.known(scan.column, text, Meaning::Value) {
             if !word.closed {
                 continue;
             }

@@ -7,6 +7,7 @@ mod evidence;
 mod survey;
 mod vocabulary;
 
+use self::evidence::Cut;
 use super::note::{Finding, Note, Rule};
 use super::row::Row;
 use super::rules::{Rules, TitleRule, content};
@@ -25,15 +26,32 @@ pub const MISSING: Rule = Rule { id: "missing_name", version: 1 };
 /// A text was cut off.
 pub const TRUNCATED_TEXT: Rule = Rule { id: "truncated_text", version: 1 };
 
-/// Flags the titles and the scored texts of a row, whose texts are split.
-pub(super) fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, splits: &Splits, notes: &mut Vec<Note>) {
+/// Flags the titles and the scored texts of a row, whose texts are split. Returns what words are read of in place of a
+/// title that its own row shows to be damaged, and the column of that. What the table teaches has no say in it: what is
+/// filled in must be the same when the cleaned table is cleaned again.
+pub(super) fn check(
+    rules: &Rules,
+    learned: &Learned,
+    row: &Row<'_>,
+    splits: &Splits,
+    notes: &mut Vec<Note>,
+) -> Option<(usize, String)> {
+    let mut stand_in = None;
     for (number, title) in rules.titles.iter().enumerate() {
         let whole = content(&row.cells[title.column]).unwrap_or_default();
         let text = Text::of(whole, title.column, splits);
-        let Some((rule, detail)) = judge(rules, learned, (number, title), &text, row) else { continue };
+        let Judgement { reason, is_shown } = judge(rules, learned, (number, title), &text, row);
+        if reason.is_none() && !is_shown {
+            continue;
+        }
         let body = title.text.and_then(|column| content(&row.cells[column]));
         let candidate = body.and_then(|body| suggestion(body, title.suggest_words));
-        notes.push(Note::Finding(Some(title.column), Finding { rule, detail, candidate }));
+        if is_shown && stand_in.is_none() {
+            stand_in = candidate.clone().map(|text| (title.column, text));
+        }
+        if let Some((rule, detail)) = reason {
+            notes.push(Note::Finding(Some(title.column), Finding { rule, detail, candidate }));
+        }
     }
     for (number, column) in rules.texts.iter().enumerate() {
         let whole = row.cells.get(*column).and_then(content).unwrap_or_default();
@@ -52,19 +70,7 @@ pub(super) fn check(rules: &Rules, learned: &Learned, row: &Row<'_>, splits: &Sp
             ));
         }
     }
-}
-
-/// What words are read of in place of a title that its own row shows to be damaged. What the table teaches has no say:
-/// what is filled in must be the same when the cleaned table is cleaned again.
-pub(super) fn stand_in(rules: &Rules, row: &Row<'_>, splits: &Splits) -> Option<(usize, String)> {
-    let nothing = Learned::default();
-    rules.titles.iter().enumerate().find_map(|(number, title)| {
-        let whole = content(&row.cells[title.column]).unwrap_or_default();
-        let text = Text::of(whole, title.column, splits);
-        judge(rules, &nothing, (number, title), &text, row)?;
-        let body = content(&row.cells[title.text?])?;
-        Some((title.column, suggestion(body, title.suggest_words)?))
-    })
+    stand_in
 }
 
 /// A text without the blanks around it, and how it ends.
@@ -104,25 +110,35 @@ pub(super) fn repeats(text: &str, title: &str) -> bool {
     survey::goes_on(text, title).is_some()
 }
 
+/// What speaks against a title.
+struct Judgement {
+    /// The surest reason.
+    reason: Option<(Rule, String)>,
+    /// Whether its own row shows that it is damaged, whatever the table teaches.
+    is_shown: bool,
+}
+
 fn judge(
     rules: &Rules,
     learned: &Learned,
     (number, title): (usize, &TitleRule),
     text: &Text<'_>,
     row: &Row<'_>,
-) -> Option<(Rule, String)> {
+) -> Judgement {
+    let shown = |rule, why| Judgement { reason: Some((rule, why)), is_shown: true };
     if rules.is_missing(title.column, &row.cells[title.column]) {
-        return Some((MISSING, "there is no title".to_owned()));
+        return shown(MISSING, "there is no title".to_owned());
     }
     if ends_in_mark(text.trimmed) {
-        return Some((TRUNCATED, MARK.to_owned()));
+        return shown(TRUNCATED, MARK.to_owned());
     }
     let chars = text.trimmed.chars().count();
     if chars < title.min_chars {
-        return Some((SHORT, format!("{chars} of at least {} characters", title.min_chars)));
+        return shown(SHORT, format!("{chars} of at least {} characters", title.min_chars));
     }
     let body = title.text.and_then(|column| content(&row.cells[column]));
-    evidence::of_title(learned, number, title, text, body).map(|why| (TRUNCATED, why))
+    let Cut { why, is_shown } = evidence::of_title(learned, (number, title), (text, chars), body);
+    Judgement { reason: why.map(|why| (TRUNCATED, why)), is_shown }
 }
 
 /// Whether a title ends with `..`, `...` or `…`, quotes and brackets behind it aside. One dot ends a sentence.

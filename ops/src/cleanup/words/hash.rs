@@ -6,7 +6,7 @@ use crate::swar;
 const SEED: u64 = 0x51_7c_c1_b7_27_22_0a_95;
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The bit in which small ASCII letters differ from capitals; digits and apostrophes have it too.
-pub(super) const SMALL: u64 = 0x2020_2020_2020_2020;
+const SMALL: u64 = 0x2020_2020_2020_2020;
 
 /// Which bytes are ASCII letters and digits.
 pub(super) const IS_PART: [bool; 256] = {
@@ -73,23 +73,28 @@ impl Hashing {
     }
 }
 
-/// The hash of the ASCII word between two offsets; what stands behind it is read along, which saves a copy.
+/// The hash of the ASCII word between two offsets, which is not empty; what stands behind it is read along, which saves
+/// a copy.
+#[inline]
 pub(in super::super) fn hash_within(bytes: &[u8], start: usize, end: usize) -> u64 {
-    let rest = (end - start) % 8;
-    let whole = end - rest;
-    let Some(last) = bytes.get(whole..whole + 8).filter(|_| rest > 0) else {
-        return hash_bytes(&bytes[start..end], SMALL);
-    };
-    let (chunks, _) = bytes[start..whole].as_chunks();
-    let state = chunks.iter().fold(SEED, |state, chunk| step(state, u64::from_le_bytes(*chunk) | SMALL));
-    let last = u64::from_le_bytes(last.try_into().expect("eight bytes"));
+    let chunk = |at| swar::word(bytes, at).unwrap_or_else(|| last_bytes(bytes, at));
+    let (mut state, mut at, mut left) = (SEED, start, end - start);
+    while left > 8 {
+        state = step(state, chunk(at) | SMALL);
+        (at, left) = (at + 8, left - 8);
+    }
     // Blanks stand behind the end of a word, and they are what `SMALL` makes of nothing.
-    finish(step(state, last & (u64::MAX >> (64 - 8 * rest)) | SMALL))
+    finish(step(state, chunk(at) & lowest(left) | SMALL))
+}
+
+/// The bits of the first bytes of a chunk, of which there are from one to eight.
+fn lowest(bytes: usize) -> u64 {
+    u64::MAX >> (64 - 8 * bytes)
 }
 
 /// The offset behind the ASCII letters and digits that stand from `at` on, and their hash: one look at each byte.
 #[inline]
-pub(in super::super) fn plain(bytes: &[u8], mut at: usize) -> (usize, u64) {
+pub(super) fn plain(bytes: &[u8], mut at: usize) -> (usize, u64) {
     let mut state = SEED;
     loop {
         // What stands behind the end is no letter.
@@ -103,7 +108,7 @@ pub(in super::super) fn plain(bytes: &[u8], mut at: usize) -> (usize, u64) {
         let length = swar::before(marks);
         if length > 0 {
             // As in `hash_within`.
-            state = step(state, word & (u64::MAX >> (64 - 8 * length)) | SMALL);
+            state = step(state, word & lowest(length) | SMALL);
         }
         return (at + length, finish(state));
     }
@@ -111,7 +116,16 @@ pub(in super::super) fn plain(bytes: &[u8], mut at: usize) -> (usize, u64) {
 
 /// The last few bytes, from `at` on, as a number; zeros stand behind them.
 fn last_bytes(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+    match bytes.last_chunk() {
+        Some(last) if at < bytes.len() => u64::from_le_bytes(*last) >> (8 * (8 - (bytes.len() - at))),
+        _ => bytes[at..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// The first eight bytes in small letters of the ASCII word between two offsets, as a number that sorts like them.
+pub(in super::super) fn first_bytes(bytes: &[u8], start: usize, end: usize) -> u64 {
+    let chunk = swar::word(bytes, start).unwrap_or_else(|| last_bytes(bytes, start));
+    (chunk & lowest((end - start).min(8)) | SMALL).swap_bytes()
 }
 
 /// The hash of a word that is folded already.
@@ -164,6 +178,8 @@ mod tests {
             let (start, end) = (before.len(), before.len() + word.len());
             prop_assert_eq!(plain(text.as_bytes(), start), (end, hash(&word)));
             prop_assert_eq!(hash_within(text.as_bytes(), start, end), hash(&word));
+            let first = format!("{:<8.8}", word.to_ascii_lowercase());
+            prop_assert_eq!(&first_bytes(text.as_bytes(), start, end).to_be_bytes(), first.as_bytes());
             let mut hashing = Hashing::new();
             word.to_ascii_lowercase().bytes().for_each(|byte| hashing.byte(byte));
             prop_assert_eq!(hashing.finish(), hash(&word));
