@@ -73,6 +73,35 @@ pub(crate) fn find(
     at
 }
 
+/// [`find`] for what is rare: many bytes at once are passed over. `is_found` must be without branches, so that the
+/// compiler can do that.
+pub(crate) fn find_far(
+    bytes: &[u8],
+    mut at: usize,
+    marks: impl Fn(u64) -> u64,
+    is_found: impl Fn(u8) -> bool,
+) -> usize {
+    const BLOCK: usize = 32;
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block.iter().fold(false, |any, byte| any | is_found(*byte)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    find(bytes, at, marks, is_found)
+}
+
+/// The offset from `at` on of the first byte that stands in a JSON string only behind a backslash, or ends it. The length
+/// of `bytes` if there is none.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+pub(crate) fn find_json(bytes: &[u8], at: usize) -> usize {
+    // The first mark is exact, and no other counts.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let marks = |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
+    find_far(bytes, at, marks, |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
 /// The classes of every byte, as bits in a table.
 pub(crate) const fn classes_of(class: &[(u8, u8, u8)]) -> [u8; 256] {
     let mut table = [0; 256];
@@ -110,7 +139,11 @@ pub(crate) fn classes(bytes: &[u8], table: &[u8; 256], class: impl Fn(u8) -> u8)
         // Some of these were looked at already, which changes nothing.
         look(&mut seen, last);
     }
-    seen.iter().fold(0, |all, one| all | one)
+    let mut all = u128::from_le_bytes(seen);
+    for half in [64, 32, 16, 8] {
+        all |= all >> half;
+    }
+    all.to_le_bytes()[0]
 }
 
 /// The characters of a text that are not ASCII, from an offset on, with their offsets.
@@ -148,6 +181,13 @@ mod tests {
             let found = find(&bytes, from, |word| equal(word, 7) | wide(word), |byte| byte == 7 || byte >= 128);
             let expected = bytes[from..].iter().position(|byte| *byte == 7 || *byte >= 128);
             prop_assert_eq!(found, expected.map_or(bytes.len(), |at| from + at));
+        }
+
+        #[test]
+        fn what_is_rare_is_found(text in "[a-zé]{0,80}[\"\\\\\u{1f}\u{20}\u{7f}é]{0,3}[a-z]{0,80}", from in 0..70_usize) {
+            let (bytes, from) = (text.as_bytes(), from.min(text.len()));
+            let expected = bytes[from..].iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(find_json(bytes, from), expected.map_or(bytes.len(), |at| from + at));
         }
 
         #[test]

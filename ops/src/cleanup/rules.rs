@@ -187,18 +187,27 @@ impl Placeholders {
             if first.is_some_and(is_other) {
                 return false;
             }
-            let mut pattern = pattern.iter();
-            for c in text.chars().flat_map(words::fold) {
-                match pattern.next() {
-                    Some('#') if c.is_ascii_digit() => {}
-                    Some(expected) if *expected == c => {}
-                    Some(_) => return false,
-                    None => return *open,
-                }
+            if text.is_ascii() {
+                is_held(pattern, *open, text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())))
+            } else {
+                is_held(pattern, *open, text.chars().flat_map(words::fold))
             }
-            true
         })
     }
+}
+
+/// Whether folded characters are a placeholder, or the beginning of one.
+fn is_held(pattern: &[char], open: bool, chars: impl Iterator<Item = char>) -> bool {
+    let mut pattern = pattern.iter();
+    for c in chars {
+        match pattern.next() {
+            Some('#') if c.is_ascii_digit() => {}
+            Some(expected) if *expected == c => {}
+            Some(_) => return false,
+            None => return open,
+        }
+    }
+    true
 }
 
 /// A part of the score with its columns as places.

@@ -10,7 +10,7 @@ use super::error::Fault;
 use super::json;
 use super::names::{Known, Names};
 use super::reader::{Encoding, Found, Records};
-use super::{Format, ReadError, Record, Step};
+use super::{Format, ReadError, Record};
 
 /// Bytes of text in a batch, about.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -77,10 +77,11 @@ enum Item {
     Reject(usize),
 }
 
-/// Lines of NDJSON as they stand, and the place of the first.
+/// Where the first line of NDJSON stands in the file, and how they are read.
 #[derive(Debug)]
 struct Lines {
-    bytes: Vec<u8>,
+    /// The lines, if they are not the text of the batch because some are none.
+    raw: Option<Vec<u8>>,
     ordinal: u64,
     at: u64,
     line: u64,
@@ -160,19 +161,13 @@ impl Batch {
     }
 
     fn parse(&mut self) {
-        let Some(Lines { bytes, ordinal, at, line, encoding }) = self.lines.take() else { return };
-        let place = (ordinal, at, line);
-        match String::from_utf8(bytes) {
-            Ok(text) => {
-                self.lines(text.as_bytes(), place, encoding, None);
-                self.text = text;
-            }
-            Err(error) => {
-                let mut kept = std::mem::take(&mut self.text);
-                self.lines(error.as_bytes(), place, encoding, Some(&mut kept));
-                self.text = kept;
-            }
+        let Some(Lines { raw, ordinal, at, line, encoding }) = self.lines.take() else { return };
+        let (place, mut text) = ((ordinal, at, line), std::mem::take(&mut self.text));
+        match raw {
+            None => self.lines(text.as_bytes(), place, encoding, None),
+            Some(bytes) => self.lines(&bytes, place, encoding, Some(&mut text)),
         }
+        self.text = text;
     }
 
     /// Takes lines. Without `kept` they stay where they are.
@@ -202,10 +197,11 @@ impl Batch {
         encoding: Encoding,
         kept: Option<&mut String>,
     ) -> bool {
-        let found = json::line(bytes, true, &mut self.cells);
+        let inner = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let found = json::on_line(inner, 0, inner.len() == bytes.len(), &mut self.cells);
         let (start, end) = match &found {
-            Ok(Step::Record { from, to, .. }) => (*from, *to),
-            Ok(_) => return false,
+            Ok(Some(place)) => *place,
+            Ok(None) => return false,
             Err(_) => (0, bytes.len()),
         };
         let taken = found.and_then(|_| {
@@ -258,14 +254,12 @@ impl Records {
     /// of the array, row of the dump or statement. The frame itself (a header, the array, one table of a dump) must
     /// be there all the same.
     pub fn fill(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
-        let spare = batch.lines.take().map(|lines| lines.bytes);
         batch.clear();
         if self.is_over {
             return Ok(false);
         }
         if self.format == Format::Ndjson {
-            let bytes = spare.unwrap_or_else(|| std::mem::take(&mut batch.text).into_bytes());
-            return self.fill_lines(batch, bytes);
+            return self.fill_lines(batch);
         }
         while !batch.is_full() {
             match self.seek()? {
@@ -334,16 +328,26 @@ impl Records {
     }
 
     /// Cuts lines.
-    fn fill_lines(&mut self, batch: &mut Batch, mut bytes: Vec<u8>) -> Result<bool, ReadError> {
-        bytes.clear();
+    fn fill_lines(&mut self, batch: &mut Batch) -> Result<bool, ReadError> {
         let (ordinal, line, at) = (self.rows, self.line, self.forward.at());
         self.mark(at, line);
-        while bytes.len() < BATCH_BYTES {
+        let mut raw: Option<Vec<u8>> = None;
+        loop {
+            let length = raw.as_ref().map_or(batch.text.len(), Vec::len);
+            if length >= BATCH_BYTES {
+                break;
+            }
             let (rest, is_end) = (self.forward.rest(), self.forward.is_end);
             let whole = if is_end { rest.len() } else { memchr::memrchr(b'\n', rest).map_or(0, |at| at + 1) };
             if whole > 0 {
                 let (lines, records) = count(&rest[..whole]);
-                bytes.extend_from_slice(&rest[..whole]);
+                match (&mut raw, crate::text::utf8(&rest[..whole])) {
+                    (None, Ok(text)) => batch.text.push_str(text),
+                    (raw, _) => {
+                        let bytes = raw.get_or_insert_with(|| std::mem::take(&mut batch.text).into_bytes());
+                        bytes.extend_from_slice(&rest[..whole]);
+                    }
+                }
                 self.line += lines;
                 self.rows += records;
                 self.forward.consume(whole);
@@ -351,7 +355,7 @@ impl Records {
                 self.end()?;
                 break;
             } else if rest.len() >= self.record_bytes_max {
-                if bytes.is_empty() {
+                if length == 0 {
                     let reject = self.resume(Fault::new(0, TOO_LARGE))?;
                     batch.push_reject(reject);
                     return Ok(true);
@@ -361,8 +365,8 @@ impl Records {
                 self.forward.fill(&mut self.input)?;
             }
         }
-        let is_any = !bytes.is_empty();
-        batch.lines = Some(Lines { bytes, ordinal, at, line, encoding: self.encoding });
+        let is_any = raw.is_some() || !batch.text.is_empty();
+        batch.lines = Some(Lines { raw, ordinal, at, line, encoding: self.encoding });
         Ok(is_any)
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Json,
+    /// A JSON text without escapes.
+    Plain,
     Cell,
     /// A bare cell that ends where the file does: there may have been more of it.
     Open,

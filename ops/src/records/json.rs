@@ -2,7 +2,7 @@
 
 use super::error::Fault;
 use super::scan::{self, Stop, blanks, object};
-use super::{Cells, Form, Span, Step};
+use super::{Cells, Step};
 
 /// Where in the file the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,24 +189,35 @@ pub(super) fn line(bytes: &[u8], is_end: bool, cells: &mut Cells) -> Result<Step
             None if is_end => (bytes.len(), bytes.len()),
             None => return Ok(Step::More { consumed: from }),
         };
-        let line = &bytes[..to];
-        if let Ok(at) = blanks(line, from) {
-            let end = members(line, at, cells).map_err(|stop| match stop {
-                Stop::Fault(fault) => fault,
-                Stop::End if next == to => Fault::new(to, "the file ends inside a row"),
-                Stop::End => {
-                    Fault::new(to, "the line ends inside a row: in this format each row is one line")
-                }
-            })?;
-            return match blanks(line, end) {
-                Err(_) => Ok(Step::Record { from: at, to: end, end: next }),
-                Ok(rest) => Err(Fault::new(rest, "something follows the row on its line")),
-            };
+        if let Some((at, end)) = on_line(&bytes[..to], from, next == to, cells)? {
+            return Ok(Step::Record { from: at, to: end, end: next });
         }
         if next == to {
             return Ok(Step::End);
         }
         from = next;
+    }
+}
+
+/// Where the object of the line stands that goes from `from` to the end of `line`, without its line end; `None` where
+/// there are but blanks.
+pub(super) fn on_line(
+    line: &[u8],
+    from: usize,
+    is_last: bool,
+    cells: &mut Cells,
+) -> Result<Option<(usize, usize)>, Fault> {
+    let Ok(at) = blanks(line, from) else { return Ok(None) };
+    let end = members(line, at, cells).map_err(|stop| match stop {
+        Stop::Fault(fault) => fault,
+        Stop::End if is_last => Fault::new(line.len(), "the file ends inside a row"),
+        Stop::End => {
+            Fault::new(line.len(), "the line ends inside a row: in this format each row is one line")
+        }
+    })?;
+    match blanks(line, end) {
+        Err(_) => Ok(Some((at, end))),
+        Ok(rest) => Err(Fault::new(rest, "something follows the row on its line")),
     }
 }
 
@@ -229,7 +240,6 @@ fn members(bytes: &[u8], at: usize, cells: &mut Cells) -> Result<usize, Stop> {
         Stop::End => Stop::End,
         Stop::Fault(fault) => Stop::Fault(Fault::new(fault.at + at, fault.what)),
     })?;
-    cells.spans.clear();
-    cells.spans.extend(cells.members.values.iter().map(|&(from, to)| Span { from, to, form: Form::Json }));
+    std::mem::swap(&mut cells.spans, &mut cells.members.values);
     Ok(at + end)
 }

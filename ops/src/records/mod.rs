@@ -136,10 +136,17 @@ impl<'a> Record<'a> {
         let span = self.spans[index];
         let text = &self.text[span.from as usize..span.to as usize];
         match span.form {
-            Form::Json | Form::MadeJson => Field::Json(text),
+            Form::Json | Form::Plain | Form::MadeJson => Field::Json(text),
             Form::Cell | Form::Open => Field::Cell(text),
             Form::Quoted | Form::Doubled | Form::MadeText | Form::Absent => Field::Quoted(text),
         }
+    }
+
+    /// What stands between the quotes of a field that is a JSON text without escapes.
+    pub(crate) fn plain(&self, index: usize) -> Option<&'a str> {
+        let span = self.spans[index];
+        let is_plain = span.form == Form::Plain;
+        is_plain.then(|| &self.text[span.from as usize + 1..span.to as usize - 1])
     }
 
     /// Whether nothing shows that its last field is whole: a bare cell that ends where the file does.

@@ -3,7 +3,8 @@
 //! What passes here is JSON except that its texts may not be UTF-8 and may hold lone surrogates.
 
 use super::error::Fault;
-use super::words;
+use super::{Form, Span};
+use crate::swar;
 
 /// Nesting that is refused: no row is this deep, and the scan must not run out of stack.
 const DEPTH_MAX: usize = 512;
@@ -24,11 +25,11 @@ fn fault<T>(at: usize, what: impl Into<String>) -> Result<T, Stop> {
 /// A range of bytes; records are smaller than 4 GiB.
 pub(super) type Range = (u32, u32);
 
-/// The ranges of the names (with their quotes) and values of an object.
+/// The ranges of the names (with their quotes) of an object, and its values.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     pub(super) names: Vec<Range>,
-    pub(super) values: Vec<Range>,
+    pub(super) values: Vec<Span>,
     /// Whether the names are the ones that were expected, all of them and no others.
     pub(super) is_expected: bool,
 }
@@ -65,8 +66,9 @@ pub(super) fn object(
             return fault(colon, "expected `:` after the name of a field");
         }
         let start = blanks(bytes, colon + 1)?;
-        let end = value(bytes, start, 1)?;
-        out.values.push(range(start, end));
+        let (end, form) = field(bytes, start)?;
+        let (from, to) = range(start, end);
+        out.values.push(Span { from, to, form });
         at = blanks(bytes, end)?;
         match bytes[at] {
             b',' => at = blanks(bytes, at + 1)?,
@@ -88,11 +90,24 @@ fn range(from: usize, to: usize) -> Range {
 pub(super) fn blanks(bytes: &[u8], mut at: usize) -> Result<usize, Stop> {
     loop {
         match bytes.get(at) {
+            // Nearly always there is none.
+            Some(byte) if *byte > b' ' => return Ok(at),
             Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
             Some(_) => return Ok(at),
             None => return Err(Stop::End),
         }
     }
+}
+
+/// The offset behind the value of a field, and what it is.
+fn field(bytes: &[u8], at: usize) -> Result<(usize, Form), Stop> {
+    if bytes[at] == b'"' {
+        let end = swar::find_json(bytes, at + 1);
+        if bytes.get(end) == Some(&b'"') {
+            return Ok((end + 1, Form::Plain));
+        }
+    }
+    Ok((value(bytes, at, 1)?, Form::Json))
 }
 
 /// The offset behind the value that starts at `at`.
@@ -152,7 +167,7 @@ fn container(bytes: &[u8], from: usize, depth: usize) -> Result<usize, Stop> {
 fn string(bytes: &[u8], from: usize) -> Result<usize, Stop> {
     let mut at = from + 1;
     loop {
-        at = plain(bytes, at);
+        at = swar::find_json(bytes, at);
         match bytes.get(at) {
             None => return Err(Stop::End),
             Some(b'"') => return Ok(at + 1),
@@ -190,16 +205,6 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, Stop> {
         }
         Some(_) => fault(at, "no such escape in JSON"),
     }
-}
-
-/// The offset of the next quote, backslash or control character, or of the end.
-fn plain(bytes: &[u8], from: usize) -> usize {
-    let is_stop = |word| words::any_of(word, [b'"', b'\\']) | words::below(word, 0x20);
-    let mut at = words::find(bytes, from, is_stop);
-    while bytes.get(at).is_some_and(|&b| b != b'"' && b != b'\\' && b >= 0x20) {
-        at += 1;
-    }
-    at
 }
 
 fn number(bytes: &[u8], from: usize) -> Result<usize, Stop> {
@@ -240,8 +245,14 @@ mod tests {
         let known = [br#""a""#.to_vec().into_boxed_slice()];
         let end = object(text.as_bytes(), 0, &known, &mut members)?;
         assert_eq!(end, text.len());
-        let slice = |(from, to): &Range| &text[*from as usize..*to as usize];
-        Ok(members.names.iter().map(slice).zip(members.values.iter().map(slice)).collect())
+        let slice = |from: u32, to: u32| &text[from as usize..to as usize];
+        let fields = members.names.iter().zip(&members.values).map(|((from, to), value)| {
+            let spelled = slice(value.from, value.to);
+            let is_plain = spelled.starts_with('"') && !spelled.contains('\\');
+            assert_eq!(value.form, if is_plain { Form::Plain } else { Form::Json }, "{spelled}");
+            (slice(*from, *to), spelled)
+        });
+        Ok(fields.collect())
     }
 
     #[test]

@@ -160,9 +160,7 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
 
 /// Where the first byte is that cannot stand in a JSON string as it is.
 fn first_escape(bytes: &[u8]) -> Option<usize> {
-    let is_escaped = |byte: u8| CLASSES[usize::from(byte)] & ESCAPED != 0;
-    let marks = |word| swar::between(word, 0, 0x1f) | swar::equal(word, b'"') | swar::equal(word, b'\\');
-    Some(swar::find(bytes, 0, marks, is_escaped)).filter(|at| *at < bytes.len())
+    Some(swar::find_json(bytes, 0)).filter(|at| *at < bytes.len())
 }
 
 /// A JSON array or object on one line that cannot be taken for one of the `$` forms.

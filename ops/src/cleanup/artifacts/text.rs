@@ -131,7 +131,9 @@ impl Seen {
 fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl FnMut(Rule, String)) {
     let settings = &rules.dataset.artifacts;
     let Seen { chars, lines, mut symbols, .. } = *seen;
-    if seen.is_wide() {
+    let are_many = |symbols: usize| symbols as f64 / chars as f64 >= settings.symbols;
+    // Characters beyond ASCII have at least one byte more each: few of them need not be looked at.
+    if seen.is_wide() && are_many(symbols + text.len() - chars) {
         symbols += swar::beyond_ascii(text, 0).filter(|(_, c)| !is_plain(*c)).count();
     }
     let (longest, rule) = if is_title {
@@ -145,8 +147,7 @@ fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl
     if lines > settings.lines_max {
         flag(super::MANY_LINES, format!("{lines} line breaks, more than {}", settings.lines_max));
     }
-    let share = symbols as f64 / chars as f64;
-    if share >= settings.symbols {
+    if are_many(symbols) {
         flag(super::SYMBOLS, format!("{symbols} of {chars} characters are symbols"));
     }
 }
@@ -203,10 +204,14 @@ fn markers(
 }
 
 fn markup(text: &str, seen: &Seen, flag: &mut impl FnMut(Rule, String)) {
-    if seen.has(b'`') && text.contains("```") {
+    let has_three = |mark: u8| {
+        let bytes = text.as_bytes();
+        seen.has(mark) && memchr::memchr_iter(mark, bytes).any(|at| bytes[at..].starts_with(&[mark; 3]))
+    };
+    if has_three(b'`') {
         flag(super::CODE_FENCE, "three backticks".to_owned());
     }
-    if seen.has(b'*') && text.contains("***") {
+    if has_three(b'*') {
         flag(super::EMPHASIS_RUN, "three asterisks".to_owned());
     }
     if seen.has(b'#') && text.split('\n').any(is_heading) {
@@ -216,7 +221,9 @@ fn markup(text: &str, seen: &Seen, flag: &mut impl FnMut(Rule, String)) {
         flag(super::HTML, "a tag of HTML".to_owned());
     }
     let is_card = |c| matches!(c, '\u{1f4dc}' | '\u{1f4da}' | '\u{1f4c7}' | '\u{1f5c2}' | '\u{1f5c3}');
-    if seen.is_wide() && swar::beyond_ascii(text, 0).any(|(_, c)| is_card(c)) {
+    // They all begin with this byte, which few texts have.
+    let mut far = memchr::memchr_iter(0xf0, text.as_bytes());
+    if seen.is_wide() && far.any(|at| text[at..].starts_with(is_card)) {
         flag(super::ARCHIVE_EMOJI, "an emoji of archives".to_owned());
     }
 }

@@ -321,7 +321,8 @@ fn ascii(out: &mut Vec<u8>, text: &str) {
             out.extend_from_slice(c.encode_utf8(&mut [0; 1]).as_bytes());
         } else {
             for unit in c.encode_utf16(&mut units) {
-                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+                let digit = |shift: u32| b"0123456789abcdef"[usize::from(*unit >> shift & 0xf)];
+                out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
             }
         }
     }

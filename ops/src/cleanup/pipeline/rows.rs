@@ -24,8 +24,8 @@ pub(super) fn rows(
             }
         };
         let places = columns.of_record(record.names(), ordinal);
-        row.cells.clear();
-        row.cells.resize(columns.names.len(), Cell::Absent);
+        row.cells.fill_with(Cell::default);
+        row.cells.resize_with(columns.names.len(), Cell::default);
         (row.ordinal, row.at, row.line) = (ordinal, record.at, record.line);
         row.open = places.last().filter(|_| record.is_open()).map(|place| *place as usize);
         match fill(record, &places, &mut row.cells) {
@@ -45,7 +45,12 @@ pub(super) fn rows(
 
 fn fill<'a>(record: Record<'a>, places: &[u32], cells: &mut [Cell<'a>]) -> Result<(), String> {
     for (index, place) in places.iter().enumerate() {
-        cells[*place as usize] = match record.field(index) {
+        let cell = &mut cells[*place as usize];
+        if let Some(text) = record.plain(index) {
+            *cell = Cell::Text(Cow::Borrowed(text));
+            continue;
+        }
+        *cell = match record.field(index) {
             Field::Json(text) => json(text)?,
             Field::Cell("") => Cell::Null,
             Field::Cell(text) | Field::Quoted(text) => Cell::Text(Cow::Borrowed(text)),
@@ -79,7 +84,7 @@ fn unquoted(text: &str) -> Result<Cow<'_, str>, String> {
 fn unescaped(text: &str, first: usize) -> Option<String> {
     let bytes = text.as_bytes();
     let is_control = |byte: u8| byte < b' ';
-    if swar::find(bytes, 0, |word| swar::between(word, 0, 0x1f), is_control) < bytes.len() {
+    if swar::find_far(bytes, 0, |word| swar::between(word, 0, 0x1f), is_control) < bytes.len() {
         return None;
     }
     let mut plain = String::with_capacity(text.len());

@@ -91,9 +91,15 @@ impl Codec {
 
 /// The byte of `c` in each encoding; 0 where it has none.
 pub(super) fn bytes_of(c: char) -> [u8; CODECS] {
+    let (row, place) = place(c);
+    TABLES.rows[row][place]
+}
+
+/// Where a character stands in the tables.
+fn place(c: char) -> (usize, usize) {
     let code = c as u32;
-    let page = TABLES.pages.get((code >> 8) as usize).copied().unwrap_or(0);
-    if page == 0 { [0; CODECS] } else { TABLES.rows[usize::from(page) - 1][(code & 0xFF) as usize] }
+    let row = TABLES.pages.get((code >> 8) as usize).copied().unwrap_or_default();
+    (usize::from(row), (code & 0xFF) as usize)
 }
 
 /// A set of encodings.
@@ -116,25 +122,41 @@ impl Codecs {
     }
 }
 
-/// The encodings in which the bytes of `first` and `second` can begin a character of UTF-8.
-pub(super) fn may_begin(first: char, second: char) -> Codecs {
-    let (first, second) = (bytes_of(first), bytes_of(second));
-    let begins = |(a, b): (&u8, &u8)| matches!(a, 0xC2..=0xF4) && matches!(b, 0x80..=0xBF);
-    let bits = first.iter().zip(&second).enumerate().map(|(codec, pair)| u8::from(begins(pair)) << codec);
-    Codecs(bits.fold(0, |all, bit| all | bit))
+/// What the byte of a character can be to UTF-8, encoding by encoding.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Roles {
+    /// Begins a character.
+    leads: Codecs,
+    /// Goes on with one.
+    follows: Codecs,
+}
+
+impl Roles {
+    pub(super) fn of(c: char) -> Self {
+        let (row, place) = place(c);
+        TABLES.roles[row][place]
+    }
+
+    /// The encodings in which these two can begin a character.
+    pub(super) fn may_begin(self, next: Self) -> Codecs {
+        Codecs(self.leads.0 & next.follows.0)
+    }
 }
 
 const FIRST: u8 = 0x80;
 
 struct Tables {
     decode: [[char; 128]; CODECS],
-    /// Which of `rows`, from 1, holds the characters of a page of 256 code points.
+    /// Which of `rows` holds the characters of a page of 256 code points; the first is that of all which have none.
     pages: [u8; 256],
     rows: Vec<[[u8; CODECS]; 256]>,
+    /// The same rows.
+    roles: Vec<[Roles; 256]>,
 }
 
 static TABLES: LazyLock<Tables> = LazyLock::new(|| {
-    let mut tables = Tables { decode: [['\0'; 128]; CODECS], pages: [0; 256], rows: Vec::new() };
+    let none = vec![[[0; CODECS]; 256]];
+    let mut tables = Tables { decode: [['\0'; 128]; CODECS], pages: [0; 256], rows: none, roles: Vec::new() };
     for codec in Codec::ALL {
         for byte in FIRST..=u8::MAX {
             let at = usize::from(byte - FIRST);
@@ -145,14 +167,26 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
             tables.decode[codec as usize][at] = c;
             let page = &mut tables.pages[(c as usize) >> 8];
             if *page == 0 {
+                *page = u8::try_from(tables.rows.len()).expect("few pages");
                 tables.rows.push([[0; CODECS]; 256]);
-                *page = u8::try_from(tables.rows.len()).unwrap_or(u8::MAX);
             }
-            tables.rows[usize::from(*page) - 1][(c as usize) & 0xFF][codec as usize] = byte;
+            tables.rows[usize::from(*page)][(c as usize) & 0xFF][codec as usize] = byte;
         }
     }
+    tables.roles = tables.rows.iter().map(|row| row.map(roles)).collect();
     tables
 });
+
+fn roles(bytes: [u8; CODECS]) -> Roles {
+    let codecs = |is: fn(u8) -> bool| {
+        let bits = bytes.iter().enumerate().map(|(codec, byte)| u8::from(is(*byte)) << codec);
+        Codecs(bits.fold(0, |all, bit| all | bit))
+    };
+    Roles {
+        leads: codecs(|byte| matches!(byte, 0xC2..=0xF4)),
+        follows: codecs(|byte| matches!(byte, 0x80..=0xBF)),
+    }
+}
 
 const CP1252: [&str; 4] = [
     "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ",

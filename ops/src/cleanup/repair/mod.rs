@@ -167,10 +167,9 @@ fn rounds(
 
 fn json(text: &str) -> String {
     // Few texts have anything to escape, and they mostly at their end.
-    let marks = |word| swar::between(word, 0, 0x1f) | swar::equal(word, b'"') | swar::equal(word, b'\\');
-    let plain = swar::find(text.as_bytes(), 0, marks, |byte| byte < b' ' || matches!(byte, b'"' | b'\\'));
+    let plain = swar::find_json(text.as_bytes(), 0);
     let rest = if plain == text.len() { Cow::Borrowed("\"\"") } else { escaped(&text[plain..]).into() };
-    let mut json = String::with_capacity(plain + rest.len());
+    let mut json = String::with_capacity(1 + plain + rest.len());
     json.push('"');
     json.push_str(&text[..plain]);
     json.push_str(&rest[1..]);
@@ -212,11 +211,16 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     }
     let mut best: Option<(usize, &Suspect, Reading)> = None;
     let possible = codecs(text);
+    let all = text.bytes().filter(|byte| !byte.is_ascii()).count();
     for suspect in plan.suspects.iter().filter(|suspect| possible.has(suspect.codec)) {
         let reading = Reading::of(text, suspect.codec, suspect.known);
         let explained = reading.explained();
         if explained > best.as_ref().map_or(0, |(most, ..)| *most) {
             best = Some((explained, suspect, reading));
+        }
+        // None can explain more.
+        if explained == all {
+            break;
         }
     }
     let (_, suspect, reading) = best?;

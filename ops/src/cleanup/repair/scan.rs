@@ -3,7 +3,7 @@
 //! Nearly all cells need no rule, and most of what is not ASCII cannot be touched by any. What this says must never be
 //! less than what the rules do; it may be more.
 
-use super::codec::{Codecs, may_begin};
+use super::codec::{Codecs, Roles};
 use crate::swar;
 
 /// Rules that may have something to do with a text.
@@ -107,31 +107,44 @@ fn see(text: &str, at: usize, needs: &mut Needs) -> usize {
         [0xE2, 0x80, 0x90..=0xA7, next, ..] if next.is_ascii() => return at + 3,
         _ => {}
     }
-    let (mut previous, mut at) = (None, at);
+    let (mut last, mut roles, mut at) = (' ', Roles::default(), at);
     for c in text[at..].chars().take_while(|c| !c.is_ascii()) {
         wide(c, needs);
-        if previous.is_some_and(|previous| !may_begin(previous, c).is_empty()) {
+        let next = Roles::of(c);
+        if !roles.may_begin(next).is_empty() {
             needs.add(Needs::MOJIBAKE);
         }
-        previous = Some(c);
+        (last, roles) = (c, next);
         at += c.len_utf8();
     }
-    if bytes.get(at) == Some(&b' ') && matches!(previous, Some('Â' | 'Ã')) {
+    if bytes.get(at) == Some(&b' ') && matches!(last, 'Â' | 'Ã') {
         needs.add(Needs::MOJIBAKE);
     }
     at
 }
 
+/// Whether `text` can have [`Needs::MOJIBAKE`]: cheaper to tell than what else it needs, and only in what is damaged do
+/// characters beyond ASCII often touch.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler takes many bytes at once")]
+pub(super) fn may_be_damaged(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let touch = |(before, byte): (&u8, &u8)| {
+        (*before >= 0x80) & (*byte >= 0xC0) | (*before == 0xC3) & (*byte & 0xFE == 0x82)
+    };
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    !text.is_ascii() && pairs.fold(false, |any, pair| any | touch(pair))
+}
+
 /// The encodings that may have damaged `text`: a reading as any other finds nothing.
 pub(super) fn codecs(text: &str) -> Codecs {
-    let (mut codecs, mut last) = (Codecs::default(), (0, ' '));
+    let (mut codecs, mut end, mut last) = (Codecs::default(), 0, Roles::default());
     for (at, c) in swar::beyond_ascii(text, 0) {
-        let (end, previous) = last;
+        let roles = Roles::of(c);
         if end == at {
-            codecs.add(may_begin(previous, c));
+            codecs.add(last.may_begin(roles));
         }
-        last = (at + c.len_utf8(), c);
-        if matches!(c, 'Â' | 'Ã') && text.as_bytes().get(last.0) == Some(&b' ') {
+        (end, last) = (at + c.len_utf8(), roles);
+        if matches!(c, 'Â' | 'Ã') && text.as_bytes().get(end) == Some(&b' ') {
             codecs = Codecs::ALL;
         }
     }
@@ -231,6 +244,7 @@ mod tests {
         #[test]
         fn blocks_see_what_a_slow_look_sees(text in "[a-z]{0,40}[a é’—ÂÃ€™&\u{0}\u{1b}\u{7f}\u{9b}\u{a0}\u{ad}\u{301}\u{2028}\u{fffd}中ω\n]{0,4}[a-z ]{0,40}[ aé—Ã\u{85}🎯]{0,5}") {
             prop_assert_eq!(needs(&text), slowly(&text), "{:?}", text);
+            prop_assert!(may_be_damaged(&text) || !needs(&text).has(Needs::MOJIBAKE), "{:?}", text);
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn tidy(text: &str) -> Option<String> {
     let spaced = spaced(text);
     let has_layout = memchr::memchr3(b'\n', b'\t', b'\r', spaced.as_bytes()).is_some();
     let trimmed = if has_layout { trim_lines(&spaced) } else { trim(&spaced) };
-    let tidy = if has_layout { trimmed.to_owned() } else { single(trimmed) };
+    let tidy = if has_layout { trimmed.to_owned() } else { single(trimmed, matches!(spaced, Cow::Owned(_))) };
     (tidy != text).then_some(tidy)
 }
 
@@ -60,12 +60,12 @@ fn belongs(before: &str, c: char, next: Option<char>) -> bool {
     }
 }
 
-/// One blank for each run of spaces.
-fn single(text: &str) -> String {
+/// One blank for each run of spaces, of which some may be wider than a blank.
+fn single(text: &str, may_be_wide: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    if !swar::beyond_ascii(text, 0).any(|(_, c)| is_space(c)) {
-        let mut rest = text;
-        while let Some(at) = memchr::memmem::find(rest.as_bytes(), b"  ") {
+    if !may_be_wide {
+        let (mut rest, two) = (text, memchr::memmem::Finder::new(b"  "));
+        while let Some(at) = two.find(rest.as_bytes()) {
             out.push_str(&rest[..=at]);
             rest = rest[at..].trim_start_matches(' ');
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Dataset;
 use super::codec::{CODECS, Codec};
 use super::mojibake::Reading;
-use super::scan::{Needs, codecs, needs};
+use super::scan::{Needs, codecs, may_be_damaged, needs};
 
 /// Sequences of a column, or cells of the whole input, from which an encoding is known.
 const KNOWN_FROM: u64 = 3;
@@ -54,7 +54,7 @@ impl Vote {
     /// Hears the text of one cell; `column` is its place in the row. Costs one look at the bytes of a text without
     /// damage.
     pub fn observe(&mut self, column: usize, text: &str) {
-        if needs(text).has(Needs::MOJIBAKE) {
+        if may_be_damaged(text) && needs(text).has(Needs::MOJIBAKE) {
             if self.columns.len() <= column {
                 self.columns.resize(column + 1, Default::default());
             }

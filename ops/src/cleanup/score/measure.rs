@@ -22,7 +22,22 @@ pub(super) fn title_chars(title: &str, most: usize) -> usize {
     count(&title[..end.unwrap_or(title.len())], most)
 }
 
+/// Whether so many characters of a text are visible ASCII, which are the cheapest to count.
+fn has_visible(text: &str, most: usize) -> bool {
+    const BLOCK: usize = 128;
+    let mut visible = 0;
+    text.len() >= most
+        && text.as_bytes().chunks(BLOCK).any(|block| {
+            let count = |count: u8, byte: &u8| count.wrapping_add(u8::from(byte.is_ascii_graphic()));
+            visible += usize::from(block.iter().fold(0, count));
+            visible >= most
+        })
+}
+
 fn count(text: &str, most: usize) -> usize {
+    if has_visible(text, most) {
+        return most;
+    }
     let (mut count, mut blank, mut at) = (0, false, 0);
     while let Some(&byte) = text.as_bytes().get(at) {
         // Eight bytes at once, while all of them count.

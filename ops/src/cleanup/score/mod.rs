@@ -99,8 +99,8 @@ fn part_value(
     let is_placeholder = |column: usize| rules.placeholders[column].hold(text(column));
     match part {
         PartRule::Title { column, min_chars, full_chars, damaged } => {
-            let chars =
-                if is_placeholder(*column) { 0 } else { measure::title_chars(text(*column), *full_chars) };
+            let most = (*full_chars).max(*min_chars);
+            let chars = if is_placeholder(*column) { 0 } else { measure::title_chars(text(*column), most) };
             match chars {
                 0 => 0.0,
                 few if few < *min_chars => *damaged,
