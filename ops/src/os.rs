@@ -1,4 +1,4 @@
-//! What only Unix has, each with its twin for other systems: inodes, reading at a place, and process groups.
+//! What only Unix has, each with its twin for other systems: inodes, reading at a place, forgetting what was written, and process groups.
 //!
 //! No other module may ask which system it runs on.
 
@@ -52,6 +52,19 @@ pub fn read_exact_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> 
         }
         Ok(())
     }
+}
+
+/// Lets the system bring a part of a file to the disk now and forget what is there already, where it can: nobody reads it
+/// soon, and memory that is used again costs less than memory that was never used.
+pub fn let_go(file: &File, from: u64, length: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Advice, fadvise};
+        // Advice: whatever becomes of it, the file is the same.
+        let _ = fadvise(file, from, std::num::NonZeroU64::new(length), Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, length);
 }
 
 /// Which start of the machine this is, where the system says so; the same in every container on it.
