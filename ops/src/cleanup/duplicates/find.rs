@@ -1,7 +1,8 @@
 //! Collects keys, sorts them, and links the rows whose keys are equal or whose texts are near.
 //!
 //! Most keys belong to one row only. So a short mark of each key comes first, and only the keys whose marks meet are
-//! sorted and compared.
+//! sorted and compared. Keys with different marks have nothing to do with each other: two threads take half of them
+//! each, and what they find does not depend on which of them is faster.
 //!
 //! Near texts are found in blocks: texts that share one of their smallest triple hashes, which texts that are near
 //! nearly always do. A block holds texts in the order of their content, and in a big one each is compared with the few
@@ -100,7 +101,7 @@ impl Finder {
             similarity: similarity_of(dataset),
             keys: None,
             keys_at: 0,
-            marks: Marks::new(dir, memory_bytes / 2),
+            marks: Marks::new(dir, memory_bytes / 4),
             rows: 0,
         }
     }

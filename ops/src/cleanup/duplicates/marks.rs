@@ -1,7 +1,7 @@
 //! Short marks of keys, kept apart by their first bits: which of them come more than once is all that is asked.
 //!
-//! A mark that comes once belongs to a key that no other row has. Two keys may have one mark by accident; whoever reads
-//! the keys again sees that. Nothing here knows what a key is.
+//! A mark that comes once belongs to a key that no other row has. Two keys may have one mark by accident; whoever
+//! compares the rows sees that. Nothing here knows what a key is.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};

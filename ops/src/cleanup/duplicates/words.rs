@@ -26,22 +26,15 @@ pub(super) struct Sketch {
 }
 
 impl Sketch {
-    /// Makes a list of its smallest hashes, at most `most`.
+    /// Makes a list of its smallest hashes, in order: `most` of them, sixteen at most.
     pub(super) fn least(&self, most: usize, least: &mut Vec<u64>) {
         least.clear();
-        least.resize(most.min(self.hashes.len()), u64::MAX);
-        let Some(end) = least.len().checked_sub(1) else { return };
-        for hash in &self.hashes {
-            // Few of many are smaller than all but a few that stand before them.
-            if *hash < least[end] {
-                let mut at = end;
-                while at > 0 && *hash < least[at - 1] {
-                    least[at] = least[at - 1];
-                    at -= 1;
-                }
-                least[at] = *hash;
-            }
+        if most <= 8 {
+            least.extend(smallest::<8>(&self.hashes));
+        } else {
+            least.extend(smallest::<16>(&self.hashes));
         }
+        least.truncate(most.min(self.hashes.len()));
     }
 
     #[cfg(test)]
@@ -80,6 +73,19 @@ impl Triples {
     }
 }
 
+/// The smallest of some hashes, in order, then the greatest numbers: each hash goes down until it finds its place, and
+/// nothing has to be guessed.
+fn smallest<const N: usize>(hashes: &[u64]) -> [u64; N] {
+    let mut smallest = [u64::MAX; N];
+    for hash in hashes {
+        let mut hash = *hash;
+        for place in &mut smallest {
+            (*place, hash) = (hash.min(*place), hash.max(*place));
+        }
+    }
+    smallest
+}
+
 /// Hashes that are few enough to be looked up among each other, whatever they are.
 const FEW: usize = 64;
 
@@ -95,12 +101,17 @@ fn dedup(hashes: &mut Vec<u64>) {
     for place in 0..hashes.len() {
         let hash = hashes[place];
         let mut at = usize::from(hash.to_le_bytes()[0]) % (2 * FEW);
-        // Zero is a free place, and hardly ever a hash: it would be left as often as it comes.
-        while known[at] != 0 && known[at] != hash {
+        let is_new = loop {
+            // Zero is a free place, and hardly ever a hash: it would be left as often as it comes.
+            let (is_free, is_known) = (known[at] == 0, known[at] == hash);
+            // Both at once: which of them it is cannot be guessed.
+            if is_free | is_known {
+                break is_free;
+            }
             at = (at + 1) % (2 * FEW);
-        }
+        };
         hashes[left] = hash;
-        left += usize::from(known[at] == 0);
+        left += usize::from(is_new);
         known[at] = hash;
     }
     hashes.truncate(left);
@@ -145,11 +156,15 @@ impl Sketcher {
                 hashes.extend(self.words.array_windows().map(triple));
             }
         }
-        dedup(hashes);
+        let count = self.words.len();
+        dedup(&mut self.words);
+        // The three words of a triple that comes again come again.
+        if count - self.words.len() >= TRIPLE || hashes.len() > SKETCH_MAX {
+            dedup(hashes);
+        }
         self.sketch.size = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
         // So many are sorted.
         hashes.truncate(SKETCH_MAX);
-        dedup(&mut self.words);
         let sum = self.words.iter().fold(0_u128, |sum, hash| sum.wrapping_add(part(*hash)));
         self.sketch.fingerprint = self.tail.map_or(sum, |tail| mixed(sum, tail));
         Some(&self.sketch)
@@ -442,6 +457,18 @@ mod tests {
     }
 
     #[test]
+    fn each_triple_counts_once() {
+        for (text, size) in
+            [("a b c a b c", 3), ("a a a a", 1), ("a a a", 1), ("a b a b a", 2), ("a b c d", 2)]
+        {
+            let sketch = sketch(text);
+            assert_eq!((sketch.size, sketch.hashes.len()), (size, size as usize), "{text}");
+        }
+        let many = sketch(&"a b c d e f g ".repeat(100));
+        assert_eq!((many.size, many.hashes.len()), (7, 7));
+    }
+
+    #[test]
     fn long_texts_are_sampled_fairly() {
         let long = |from: u32| (from..from + 5000).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
         let (a, b) = (sketch(&long(0)), sketch(&long(500)));
@@ -480,7 +507,7 @@ mod tests {
         #[test]
         fn each_hash_is_left_once(hashes in prop::collection::vec(1..90_u64, 0..130), spread in 0..60_u32) {
             // All of them may fall on one place.
-            let hashes: Vec<u64> = hashes.into_iter().map(|hash| hash << spread).collect();
+            let hashes: Vec<u64> = hashes.into_iter().map(|hash| hash.rotate_left(spread)).collect();
             let mut left = hashes.clone();
             dedup(&mut left);
             let expected: BTreeSet<u64> = hashes.iter().copied().collect();
