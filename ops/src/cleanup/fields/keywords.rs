@@ -23,9 +23,10 @@ const SUGGESTION: usize = u32::MAX as usize;
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Ranked {
     weight: u64,
-    /// Its first eight bytes in small letters, as a number that sorts like them; only if all of it is ASCII.
-    first: Option<u64>,
-    word: Entry,
+    /// Its first eight bytes in small letters, as a number that sorts like them; 0 if not all of it is ASCII.
+    first: u64,
+    /// Its number in the tally.
+    number: u32,
 }
 
 pub(super) fn fill(
@@ -46,14 +47,15 @@ pub(super) fn fill(
             _ => content(&row.cells[source]).unwrap_or_default(),
         };
         best(scratch, wanted + kept, &text_of);
+        let best = scratch.best.iter().map(|ranked| scratch.tally.entries()[ranked.number as usize]);
         if kept == 0 && !scratch.best.is_empty() {
-            let spelled = spell(&scratch.best, &text_of);
+            let spelled = spell(best, &text_of);
             let evidence = evidence(0, scratch.best.len());
             let list = Cell::Json(Cow::Owned(spelled));
             change(&mut row.cells[column], list, column, ids::KEYWORDS, evidence, notes);
             return;
         }
-        for Ranked { word, .. } in &scratch.best {
+        for word in best {
             let word: String =
                 text_of(word.source())[word.place()].chars().flat_map(char::to_lowercase).collect();
             if chosen.len() < keywords.max && !chosen[..kept].iter().any(|item| hash(item) == hash(&word)) {
@@ -65,10 +67,9 @@ pub(super) fn fill(
 }
 
 /// A JSON array of words in small letters; no character of a word needs an escape.
-fn spell<'t>(words: &[Ranked], text_of: &impl Fn(usize) -> &'t str) -> String {
-    let mut list =
-        String::with_capacity(2 + words.iter().map(|ranked| ranked.word.place().len() + 3).sum::<usize>());
-    for Ranked { word, .. } in words {
+fn spell<'t>(words: impl Iterator<Item = Entry> + Clone, text_of: &impl Fn(usize) -> &'t str) -> String {
+    let mut list = String::with_capacity(2 + words.clone().map(|word| word.place().len() + 3).sum::<usize>());
+    for word in words {
         list.push_str(if list.is_empty() { "[\"" } else { "\",\"" });
         let text = &text_of(word.source())[word.place()];
         if word.is_ascii() {
@@ -158,21 +159,30 @@ pub(in super::super) fn says_something(
 
 /// The best words, best first: frequent, then long, then in order of the alphabet.
 fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'t str) {
-    let best = &mut scratch.best;
+    let (words, best) = (scratch.tally.entries(), &mut scratch.best);
     best.clear();
-    for word in scratch.tally.entries() {
+    let text = |number: u32| {
+        let word = &words[number as usize];
+        &text_of(word.source())[word.place()]
+    };
+    let is_before = |a: &Ranked, b: &Ranked| {
+        if a.weight != b.weight {
+            return a.weight > b.weight;
+        }
+        let is_told = a.first != b.first && a.first != 0 && b.first != 0;
+        if is_told { a.first < b.first } else { order(text(a.number), text(b.number)) == Ordering::Less }
+    };
+    for (word, number) in words.iter().zip(0..) {
         let weight = word.weight();
         // Most words are no match for the last one that is kept.
         if best.len() == wanted && best.last().is_some_and(|last| weight < last.weight) {
             continue;
         }
-        let first = word.is_ascii().then(|| {
-            let Range { start, end } = word.place();
-            first_bytes(text_of(word.source()).as_bytes(), start, end)
-        });
-        let ranked = Ranked { weight, first, word: *word };
-        let at =
-            best.iter().rposition(|other| !is_before(&ranked, other, text_of)).map_or(0, |last| last + 1);
+        let Range { start, end } = word.place();
+        let first =
+            if word.is_ascii() { first_bytes(text_of(word.source()).as_bytes(), start, end) } else { 0 };
+        let ranked = Ranked { weight, first, number };
+        let at = best.iter().rposition(|other| !is_before(&ranked, other)).map_or(0, |last| last + 1);
         if at < wanted {
             best.truncate(wanted - 1);
             best.insert(at, ranked);
@@ -180,24 +190,34 @@ fn best<'t>(scratch: &mut Scratch, wanted: usize, text_of: &impl Fn(usize) -> &'
     }
 }
 
-/// Whether a word says more than another.
-fn is_before<'t>(a: &Ranked, b: &Ranked, text_of: &impl Fn(usize) -> &'t str) -> bool {
-    if a.weight != b.weight {
-        return a.weight > b.weight;
-    }
-    match (a.first, b.first) {
-        (Some(a), Some(b)) if a != b => a < b,
-        _ => order(&a.word, &b.word, text_of) == Ordering::Less,
-    }
+/// The order of words that came equally often and are equally long.
+fn order(a: &str, b: &str) -> Ordering {
+    a.chars().flat_map(fold).cmp(b.chars().flat_map(fold))
 }
 
-/// The order of words that came equally often and are equally long.
-fn order<'t>(a: &Entry, b: &Entry, text_of: &impl Fn(usize) -> &'t str) -> Ordering {
-    let text = |word: &Entry| &text_of(word.source())[word.place()];
-    if a.is_ascii() && b.is_ascii() {
-        let small = |word| text(word).bytes().map(|byte| byte.to_ascii_lowercase());
-        return small(a).cmp(small(b));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_best_words_are_the_first_ones_in_order(
+            list in proptest::collection::vec("[a-cA-CéÉß]{1,3}|harbor[abé'’]{0,3}[a-c]|[ab]{9}|é[a-b]{8}", 0..40),
+            wanted in 1..8_usize,
+        ) {
+            let text = list.join(" ");
+            let mut scratch = Scratch::default();
+            scratch.tally.clear();
+            words(&text, |word| scratch.tally.add(word, 0));
+            best(&mut scratch, wanted, &|_| text.as_str());
+            let folded = |word: &Entry| text[word.place()].chars().flat_map(fold).collect::<String>();
+            let told = |word: &Entry| (!word.weight(), folded(word));
+            let mut expected: Vec<_> = scratch.tally.entries().iter().map(told).collect();
+            expected.sort();
+            expected.truncate(wanted);
+            let found: Vec<_> = scratch.best.iter().map(|ranked| told(&scratch.tally.entries()[ranked.number as usize])).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
-    let folded = |text: &'t str| text.chars().flat_map(fold);
-    folded(text(a)).cmp(folded(text(b)))
 }

@@ -70,6 +70,9 @@ fn open_bracket(text: &str) -> Option<String> {
     let has_brackets = memchr::memchr3(b'(', b'[', b'{', bytes).is_some();
     // Quotes; the last two begin those that are not ASCII.
     let has_quotes = memchr::memchr3(b'"', 0xe2, 0xc2, bytes).is_some();
+    if !has_brackets && !has_quotes {
+        return None;
+    }
     for (open, close) in [("(", ")"), ("[", "]"), ("{", "}"), ("\u{201c}", "\u{201d}"), ("\u{ab}", "\u{bb}")]
     {
         if !(if open.is_ascii() { has_brackets } else { has_quotes }) {
