@@ -5,6 +5,7 @@
 //! cutting a row never raises its score. Nothing here knows what a word means.
 
 mod hash;
+mod letters;
 
 use self::hash::{IS_PART, SMALL};
 pub(super) use self::hash::{behind_plain, fold, hash, hash_folded, hash_within, join, plain};
@@ -68,7 +69,7 @@ pub(super) fn is_letter(c: char) -> bool {
     match c {
         '\u{c0}'..='\u{24f}' => !matches!(c, '\u{d7}' | '\u{f7}'),
         '\u{2000}'..='\u{206f}' => false,
-        _ => c.is_alphanumeric(),
+        _ => letters::is_alphanumeric(c),
     }
 }
 
