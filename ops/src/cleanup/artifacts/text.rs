@@ -134,7 +134,7 @@ fn sizes(rules: &Rules, text: &str, seen: &Seen, is_title: bool, flag: &mut impl
     let are_many = |symbols: usize| symbols as f64 / chars as f64 >= settings.symbols;
     // Characters beyond ASCII have at least one byte more each: few of them need not be looked at.
     if seen.is_wide() && are_many(symbols + text.len() - chars) {
-        symbols += swar::beyond_ascii(text, 0).filter(|(_, c)| !is_plain(*c)).count();
+        symbols += text.chars().filter(|c| !c.is_ascii() && !is_plain(*c)).count();
     }
     let (longest, rule) = if is_title {
         (settings.title_chars_max, super::LONG_TITLE)

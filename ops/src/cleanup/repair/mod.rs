@@ -211,15 +211,14 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     }
     let mut best: Option<(usize, &Suspect, Reading)> = None;
     let possible = codecs(text);
-    let all = text.bytes().filter(|byte| !byte.is_ascii()).count();
+    let most = explainable(text);
     for suspect in plan.suspects.iter().filter(|suspect| possible.has(suspect.codec)) {
         let reading = Reading::of(text, suspect.codec, suspect.known);
         let explained = reading.explained();
         if explained > best.as_ref().map_or(0, |(most, ..)| *most) {
             best = Some((explained, suspect, reading));
         }
-        // None can explain more.
-        if explained == all {
+        if explained == most {
             break;
         }
     }
@@ -227,6 +226,12 @@ fn mojibake(plan: &Plan, text: &str) -> Option<Change> {
     let (mended, count) = reading.mend(text)?;
     let evidence = format!("{}; {count} of this cell", suspect.evidence);
     Some(Change { rule: MOJIBAKE, text: mended, evidence: evidence.into() })
+}
+
+/// Bytes of characters beyond ASCII that touch another one: more than these no encoding can explain.
+fn explainable(text: &str) -> usize {
+    let runs = text.as_bytes().chunk_by(|a, b| a.is_ascii() == b.is_ascii());
+    runs.filter(|run| run.iter().filter(|byte| **byte >= 0xC0).count() > 1).map(<[u8]>::len).sum()
 }
 
 /// What a rule that takes characters away makes of `text`. It spares those that may be evidence of what the text was, and

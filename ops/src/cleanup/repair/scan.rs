@@ -162,6 +162,8 @@ fn ruled(byte: u8) -> Needs {
 
 /// What a character beyond ASCII may need.
 fn wide(c: char, needs: &mut Needs) {
+    #[cfg(test)]
+    tests::LOOKS.set(tests::LOOKS.get() + 1);
     match c {
         '\u{A1}'..='\u{AC}' | '\u{AE}'..='\u{2FF}' => {}
         '\u{9B}' => needs.add(Needs(Needs::TERMINAL.0 | Needs::CONTROL.0)),
@@ -206,6 +208,12 @@ fn is_normal(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Characters beyond ASCII that this thread looked at one by one.
+        pub(super) static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
 
     /// The same, character by character.
     fn slowly(text: &str) -> Needs {
@@ -237,6 +245,18 @@ mod tests {
             let mut needs = Needs::default();
             wide(c, &mut needs);
             assert!(needs.is_empty(), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn no_character_is_looked_at_twice() {
+        for part in ["é", "Ã©", "é a", "é  é", "â€™ ", "中\u{301}", "\u{a0}", "\u{9b}é&"] {
+            let text = part.repeat(20_000);
+            let before = LOOKS.get();
+            needs(&text);
+            let looks = LOOKS.get() - before;
+            let wide = text.chars().filter(|c| !c.is_ascii()).count();
+            assert!(looks <= wide, "{part:?}: {looks} looks at {wide} characters");
         }
     }
 

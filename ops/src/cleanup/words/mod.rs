@@ -5,6 +5,7 @@
 //! cutting a row never raises its score. Nothing here knows what a word means.
 
 mod hash;
+mod letters;
 mod splits;
 mod tally;
 
@@ -72,7 +73,7 @@ pub(super) fn is_letter(c: char) -> bool {
     match c {
         '\u{c0}'..='\u{24f}' => !matches!(c, '\u{d7}' | '\u{f7}'),
         '\u{2000}'..='\u{206f}' => false,
-        _ => c.is_alphanumeric(),
+        _ => letters::is_alphanumeric(c),
     }
 }
 

@@ -77,6 +77,25 @@ fn damaged_lines() {
 }
 
 #[test]
+fn damage_behind_whole_lines_is_told_as_damage_at_the_start() {
+    let line = |n: usize| format!("{{\"a\":\"é {n}\",\"b\":\"x\\ty\"}}\n").into_bytes();
+    let mut lines: Vec<Vec<u8>> = (0..200).map(line).collect();
+    for damaged in [90, 91, 150] {
+        lines[damaged].insert(7, 0xff);
+    }
+    let sample = sample("a.ndjson", &lines.concat());
+    for encoding in [Encoding::Strict, Encoding::Replace] {
+        let at_once = ReadOptions { encoding, ..ReadOptions::default() };
+        let found = filled(&sample, &at_once).unwrap();
+        let rejects = found.iter().filter(|entry| entry.is_err()).count();
+        assert_eq!((found.len(), rejects), (200, if encoding == Encoding::Strict { 3 } else { 0 }));
+        for read_bytes in [16, 100, 1000] {
+            assert_eq!(filled(&sample, &ReadOptions { read_bytes, ..at_once.clone() }).unwrap(), found);
+        }
+    }
+}
+
+#[test]
 fn damaged_rows_of_csv() {
     assert_eq!(
         outline("a.csv", b"a,b\n1,2\n3\n4,\"5\n6,7\n8,\"9\"\n\"10\nx\",y,z\n11,a\"b\n12,\xff\n13,\"14"),
