@@ -7,6 +7,8 @@
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use super::words::is_letter;
+
 /// The slug of `text` of at most `chars_max` characters, or `None` when it has no letter and no digit.
 pub fn slug(text: &str, chars_max: usize) -> Option<String> {
     let mut slug = Vec::with_capacity(text.len().min(chars_max));
@@ -44,7 +46,7 @@ fn add(byte: u8, slug: &mut Vec<u8>) {
 fn add_any(c: char, slug: &mut Vec<u8>) {
     if let (true, Ok(byte)) = (c.is_ascii(), u8::try_from(c)) {
         add(byte, slug);
-    } else if c.is_alphanumeric() {
+    } else if is_letter(c) {
         deunicode::deunicode_char(c).unwrap_or("_").bytes().for_each(|byte| add(byte, slug));
     } else if !is_combining_mark(c) && !is_joiner(c) {
         add(b'_', slug);

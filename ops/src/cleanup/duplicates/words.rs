@@ -3,7 +3,7 @@
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::super::words::{behind_plain, hash_folded, hash_within, join};
+use super::super::words::{behind_plain, hash_folded, hash_within, is_letter, join};
 use super::keys::mixed;
 
 /// Hashes that are kept of a text: all of a text with up to so many different triples, of a longer one the smallest,
@@ -255,7 +255,7 @@ impl Sketcher {
             '\u{300}'..='\u{36F}' | '\'' | '’' | '\u{AD}' | '\u{200B}'..='\u{200D}' => {}
             // Dashes and signs, told without looking them up.
             '\u{2010}'..='\u{2027}' => self.end_folded(),
-            c if c.is_alphanumeric() || is_combining_mark(c) => {
+            c if is_letter(c) || is_combining_mark(c) => {
                 for lower in c.to_lowercase().filter(|c| !is_accent(*c)) {
                     self.folded.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
                 }

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::row::Row;
 use super::super::rules::{Rules, content};
-use super::super::words::{begins, fold, join, open_word, words};
+use super::super::words::{begins, fold, is_letter, join, open_word, words};
 use super::vocabulary::{Slots, Vocabulary};
 
 /// Rows of the largest table of which the words of all rows are read.
@@ -303,7 +303,7 @@ pub(super) fn goes_on<'a>(text: &'a str, title: &str) -> Option<Rest<'a>> {
         is_end.then_some(at)
     });
     let rest = &text[end.unwrap_or(text.len())..];
-    let next = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let next = rest.trim_start_matches(|c| !is_letter(c));
     let between = &rest[..rest.len() - next.len()];
     let mut word = None;
     if between.contains(char::is_whitespace) && between.len() <= BETWEEN_MAX {
