@@ -134,6 +134,13 @@ impl Stack {
 
     /// Waits until PostgREST knows every table as it is now. (It learns of changes by itself, only later.)
     pub(crate) fn reload(&self) {
+        // PostgREST looks for tables before it looks for functions: a look that somebody else asked for may have begun
+        // before a table was made, and still find the first function. The one that finds the second began behind that.
+        self.reload_once();
+        self.reload_once();
+    }
+
+    fn reload_once(&self) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mark = format!("seen_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let make =
