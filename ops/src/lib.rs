@@ -21,6 +21,7 @@ pub mod health;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
+mod long;
 pub mod migrate;
 pub mod os;
 pub mod pace;

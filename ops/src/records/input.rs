@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ReadError;
 use crate::hash::Hasher;
+use crate::long::{Behind, LongFile};
 
 /// What is smaller than this is unpacked whatever its ratio is.
 const UNPACKED_FREE: u64 = 256 * 1024 * 1024;
@@ -49,6 +50,8 @@ pub(super) struct Input {
     digests: Digests,
     /// Whether the digest was taken while copying, and reading forward must not take it again.
     is_copy: bool,
+    /// How far it was read forward.
+    behind: Behind,
 }
 
 /// Digests of what is on disk: one that others can check, and a quick one that tells whether it is still the same.
@@ -92,19 +95,20 @@ impl Input {
         let compression = Compression::of(magic);
         let seal = is_sealed.then(Hasher::default);
         let digests = Digests { seal, quick: Xxh3Default::new(), bytes: 0 };
-        let mut input = Self { path: path.to_path_buf(), compression, file, digests, is_copy: false };
+        let (path, behind) = (path.to_path_buf(), Behind::default());
+        let mut input = Self { path, compression, file, digests, is_copy: false, behind };
         let is_regular = input.file.metadata().map_err(fail)?.is_file();
         if compression.is_some() || !is_regular {
             let copy = tempfile::tempfile_in(scratch)
                 .map_err(|e| ReadError::io("create a temporary file in", scratch, e))?;
-            input.copy_to(copy, magic, scratch, ratio_max)?;
+            input.copy_to(LongFile::new(copy), magic, scratch, ratio_max)?;
         }
         Ok(input)
     }
 
     fn copy_to(
         &mut self,
-        mut copy: File,
+        mut copy: LongFile,
         magic: &[u8],
         scratch: &Path,
         ratio_max: u64,
@@ -138,7 +142,7 @@ impl Input {
                 .map_err(|e| ReadError::io("write a temporary file in", scratch, e))?;
         }
         drop(plain);
-        self.file = copy;
+        self.file = copy.into_file();
         self.is_copy = true;
         Ok(())
     }
@@ -260,6 +264,9 @@ impl Window {
             input.digests.update(&room[..length]);
         }
         self.to += length;
+        if self.is_forward {
+            input.behind.pass(&input.file, self.origin + self.from as u64);
+        }
         Ok(())
     }
 }

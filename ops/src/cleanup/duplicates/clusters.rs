@@ -177,6 +177,8 @@ const ROOT_BYTES: usize = 4;
 pub struct Clusters {
     sorted: Sorted,
     skipped: Skipped,
+    /// A bit for each row.
+    members: Vec<u64>,
 }
 
 impl Clusters {
@@ -189,6 +191,7 @@ impl Clusters {
         memory_bytes: usize,
     ) -> io::Result<Self> {
         let mut out = Sorter::new(dir, memory_bytes);
+        let mut in_one = vec![0; usize::try_from(rows.div_ceil(64)).map_err(io::Error::other)?];
         let mut known = Forest::new(rows)?;
         let to_merge: Vec<Cause> = CAUSES.into_iter().filter(|cause| merged.contains(cause)).collect();
         let proposed = CAUSES.into_iter().filter(|cause| !merged.contains(cause));
@@ -211,6 +214,7 @@ impl Clusters {
             })?;
             drop(forest);
             gather(members.finish()?, &mut known, is_merged, &mut |cluster: &Growing| {
+                cluster.members.iter().for_each(|row| in_one[*row as usize / 64] |= 1 << (row % 64));
                 out.push(&cluster.key(place), &cluster.payload(is_merged))
             })?;
             each(links, &causes, |_, a, b| {
@@ -218,12 +222,18 @@ impl Clusters {
                 Ok(())
             })?;
         }
-        Ok(Self { sorted: out.finish()?, skipped })
+        Ok(Self { sorted: out.finish()?, skipped, members: in_one })
     }
 
     /// What was not compared.
     pub fn skipped(&self) -> Skipped {
         self.skipped
+    }
+
+    /// Whether the row at this place of the input is in a cluster.
+    pub fn has(&self, ordinal: u64) -> bool {
+        let word = usize::try_from(ordinal / 64).ok().and_then(|at| self.members.get(at));
+        word.is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
     }
 
     /// The next cluster.

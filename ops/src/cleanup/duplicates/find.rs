@@ -20,6 +20,7 @@ use super::keys::{RowKeys, within};
 use super::marks::{Half, Mark, Marks};
 use super::stored::{KeysReader, Stored};
 use super::words::{Nearness, Outline, Triples};
+use crate::long::{LongFile, Passer};
 use crate::sort::{Sorted, Sorter};
 
 /// Texts of a block that are compared each with each.
@@ -48,7 +49,7 @@ pub struct Finder {
     merged: Vec<Cause>,
     similarity: f64,
     /// The keys of each row, one behind the other.
-    keys: Option<BufWriter<File>>,
+    keys: Option<BufWriter<LongFile>>,
     keys_at: u64,
     marks: Marks,
     rows: u64,
@@ -112,7 +113,10 @@ impl Finder {
         self.marks.add(&keyed.marks, self.keys_at)?;
         let file = match &mut self.keys {
             Some(file) => file,
-            none => none.insert(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(&self.dir)?)),
+            none => {
+                let file = LongFile::new(tempfile::tempfile_in(&self.dir)?);
+                none.insert(BufWriter::with_capacity(256 << 10, file))
+            }
         };
         file.write_all(&keyed.bytes)?;
         self.keys_at += keyed.bytes.len() as u64;
@@ -124,10 +128,13 @@ impl Finder {
         let Self { dir, memory_bytes, merged, rows, .. } = self;
         let mut links = Vec::new();
         let mut skipped = Skipped::default();
-        let keys = self.keys.map(BufWriter::into_inner).transpose()?;
+        let keys = self.keys.map(BufWriter::into_inner).transpose()?.map(LongFile::into_file);
         if let Some(file) = &keys {
             let search = Search { file, dir: &dir, memory_bytes: memory_bytes / 2 };
-            let mut met = both(self.marks.halves().map(|half| move || search.met(half)))?;
+            let [one, other] = Passer::all(file);
+            let [lower, upper] = self.marks.halves();
+            let mut met =
+                both([(lower, one), (upper, other)].map(|(half, passer)| move || search.met(half, passer)))?;
             let mut near = Forest::new(rows)?;
             for (links, _) in &mut met {
                 links.each(&[Cause::Near], |_, a, b| {
@@ -200,9 +207,9 @@ struct Search<'f> {
 
 impl Search<'_> {
     /// Reads the keys whose marks met: links rows whose keys are equal, and sorts the texts that are in blocks.
-    fn met(self, half: Half) -> io::Result<(Links, Sorted)> {
+    fn met(self, half: Half, passer: Passer<'_>) -> io::Result<(Links, Sorted)> {
         let mut met = half.met(self.dir, self.memory_bytes / 2)?;
-        let mut reader = KeysReader::new(self.file)?;
+        let mut reader = KeysReader::forward(self.file, passer)?;
         let mut groups = Sorter::new(self.dir, self.memory_bytes / 4);
         let mut blocks = Sorter::new(self.dir, self.memory_bytes / 2);
         let mut text = InBlock { at: None, key: [0; KEY_BYTES], payload: [0; TEXT_BYTES] };

@@ -7,6 +7,7 @@ use std::io;
 use super::super::Cause;
 use super::keys::{RowKeys, within};
 use super::words::{Outline, SKETCH_MAX, Triples, upper};
+use crate::long::Passer;
 use crate::os;
 
 /// What every row has: which digests follow, the size of the sketch, the place of the row, its rank, and its digest.
@@ -150,6 +151,8 @@ const STEP: u64 = 4 << 10;
 pub(super) struct KeysReader<'f> {
     file: &'f File,
     length: u64,
+    /// If it goes forward only.
+    passer: Option<Passer<'f>>,
     /// What is in memory, and where it starts.
     held: Vec<u8>,
     start: u64,
@@ -157,7 +160,12 @@ pub(super) struct KeysReader<'f> {
 
 impl<'f> KeysReader<'f> {
     pub(super) fn new(file: &'f File) -> io::Result<Self> {
-        Ok(Self { file, length: file.metadata()?.len(), held: Vec::new(), start: 0 })
+        Ok(Self { file, length: file.metadata()?.len(), passer: None, held: Vec::new(), start: 0 })
+    }
+
+    /// For somebody who goes forward only, one of several.
+    pub(super) fn forward(file: &'f File, passer: Passer<'f>) -> io::Result<Self> {
+        Ok(Self { passer: Some(passer), ..Self::new(file)? })
     }
 
     /// The keys that start at `at`.
@@ -175,6 +183,9 @@ impl<'f> KeysReader<'f> {
             self.held.resize(piece.min(left).max(length), 0);
             os::read_exact_at(self.file, &mut self.held, at)?;
             self.start = at;
+            if let Some(passer) = &self.passer {
+                passer.pass(at);
+            }
         }
         let from = usize::try_from(at - self.start).expect("a place in memory");
         Ok(&self.held[from..from + length])

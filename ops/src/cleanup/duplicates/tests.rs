@@ -71,6 +71,10 @@ fn found<R: AsRef<[&'static str]>>(dataset: &Dataset, rows: &[R], memory: usize)
     while let Some(cluster) = clusters.next().unwrap() {
         out.push(cluster);
     }
+    let members: BTreeSet<u64> = out.iter().flat_map(|cluster| cluster.members.iter().copied()).collect();
+    for ordinal in 0..rows.len() as u64 + 65 {
+        assert_eq!(clusters.has(ordinal), members.contains(&ordinal));
+    }
     (out, clusters.skipped())
 }
 

@@ -6,8 +6,6 @@ use std::io::{BufWriter, Write};
 use std::iter::Peekable;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
-
 use super::spool::{Entry, RowRef, Rows};
 use super::stage::Stage;
 use crate::files::FileError;
@@ -35,7 +33,7 @@ pub(super) struct Patch {
 #[derive(Debug)]
 pub(super) struct Fates {
     rows: BTreeMap<u64, Fate>,
-    patches: BufWriter<NamedTempFile>,
+    patches: BufWriter<File>,
     at: u64,
 }
 
@@ -82,7 +80,7 @@ impl Fates {
 
     /// Another reader of rows that were written anew.
     pub(super) fn reader(&self) -> Patches<'_> {
-        Patches { file: self.patches.get_ref().as_file() }
+        Patches { file: self.patches.get_ref() }
     }
 }
 

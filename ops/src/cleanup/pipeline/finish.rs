@@ -3,17 +3,16 @@
 //! The JSON side and the sheet are written by a thread each; both see the same rows in the same order.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::thread;
-
-use tempfile::NamedTempFile;
 
 use super::fates::Fates;
 use super::layout::Layout;
 use super::render::{self, Verdict};
 use super::review::Review;
-use super::spool::{Entry, RowRef, Spooled};
+use super::spool::{Entry, RowRef, Spooled, Stream};
 use super::stage::{Artifact, Stage, StageFile};
 use crate::files::FileError;
 use crate::os;
@@ -50,10 +49,11 @@ pub(super) fn write(
     names: &FileNames,
     sample: usize,
 ) -> Result<Written, FileError> {
+    let [for_array, for_sheet] = spooled.streams()?;
     let (array, sheet) = thread::scope(|scope| {
-        let sheet = scope.spawn(|| write_sheet(stage, spooled, fates, layout, &names.csv));
+        let sheet = scope.spawn(|| write_sheet(stage, for_sheet, fates, layout, &names.csv));
         let array = Array::new(stage, layout, review, &names.json, sample);
-        let array = array.and_then(|array| array.write(stage, spooled, fates));
+        let array = array.and_then(|array| array.write(stage, for_array, fates));
         (array, sheet.join().expect("writing does not panic"))
     });
     let (mut written, sheet) = (array?, sheet?);
@@ -63,14 +63,14 @@ pub(super) fn write(
 
 fn write_sheet(
     stage: &Stage,
-    spooled: &Spooled,
+    mut rows: Stream<'_>,
     fates: &Fates,
     layout: &Layout,
     name: &str,
 ) -> Result<Artifact, FileError> {
     let mut file = stage.file(name)?;
     file.append(|out| render::csv_header(out, layout))?;
-    let (mut rows, mut fates) = (spooled.stream()?, fates.forward());
+    let mut fates = fates.forward();
     while let Some(row) = rows.next()? {
         fates.decide(row, |row| file.append(|out| render::csv_row(out, layout, row.cells)))?;
     }
@@ -90,7 +90,7 @@ struct Array<'a> {
     /// Score, ordinal and line of the sheet of those with the least evidence.
     lowest: BTreeSet<(u16, u64, Vec<u8>)>,
     fragments: Vec<Fragment>,
-    lines: BufWriter<NamedTempFile>,
+    lines: BufWriter<File>,
     lines_at: u64,
 }
 
@@ -127,8 +127,8 @@ impl<'a> Array<'a> {
         })
     }
 
-    fn write(mut self, stage: &Stage, spooled: &Spooled, fates: &Fates) -> Result<Written, FileError> {
-        let (mut rows, mut fates) = (spooled.stream()?, fates.forward());
+    fn write(mut self, stage: &Stage, mut rows: Stream<'_>, fates: &Fates) -> Result<Written, FileError> {
+        let mut fates = fates.forward();
         while let Some(row) = rows.next()? {
             fates.decide(row, |row| self.row(row))?;
         }
@@ -200,7 +200,7 @@ impl<'a> Array<'a> {
     /// All fragments, the least evidence first.
     fn write_fragments(&mut self, stage: &Stage) -> Result<Artifact, FileError> {
         self.lines.flush().map_err(fail)?;
-        let lines = self.lines.get_ref().as_file();
+        let lines = self.lines.get_ref();
         self.fragments.sort_unstable_by_key(|fragment| (fragment.score, fragment.ordinal));
         let mut file = stage.file("fragments_review.csv")?;
         file.write(&self.review.header())?;

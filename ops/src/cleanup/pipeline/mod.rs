@@ -163,10 +163,15 @@ pub fn run(request: &Request<'_>, around: &mut Surroundings<'_>) -> Result<Outco
     let pass = clean::clean(request, around, &survey, Spool::new(&stage)?, &scratch, &mut lists)?;
     let spooled = pass.spool.finish()?;
     let mut steps = Steps::new(request.rules, &survey.learned, &survey.decisions);
-    let resolver =
-        Resolver::new(&stage, request.dataset(), &survey.layout, &spooled, &mut steps, pass.slugs)?;
-    let Resolution { fates, joint, quarantine, duplicated, clusters } =
-        resolver.resolve(pass.clusters, &survey.facts.sha256, around)?;
+    let Resolution { fates, joint, quarantine, duplicated, clusters } = {
+        let members = spooled.only(&stage, |ordinal| pass.clusters.has(ordinal))?;
+        let (dataset, layout) = (request.dataset(), &survey.layout);
+        Resolver::new(&stage, dataset, layout, &members, &mut steps, pass.slugs)?.resolve(
+            pass.clusters,
+            &survey.facts.sha256,
+            around,
+        )?
+    };
     let joint_changes_at = lists.changes.bytes();
     joint.write(&mut lists.changes)?;
     quarantine.write(&mut lists.quarantine)?;

@@ -64,7 +64,8 @@ pub(super) struct Resolution {
 pub(super) struct Resolver<'a> {
     dataset: &'a Dataset,
     layout: &'a Layout,
-    spooled: &'a Spooled,
+    /// The rows of all clusters.
+    members: &'a Spooled,
     steps: &'a mut Steps<'a>,
     /// Addresses that are taken, as digests; only where new ones are made.
     slugs: HashSet<u64>,
@@ -80,7 +81,7 @@ impl<'a> Resolver<'a> {
         stage: &Stage,
         dataset: &'a Dataset,
         layout: &'a Layout,
-        spooled: &'a Spooled,
+        members: &'a Spooled,
         steps: &'a mut Steps<'a>,
         slugs: Vec<u64>,
     ) -> Result<Self, CleanupError> {
@@ -92,7 +93,7 @@ impl<'a> Resolver<'a> {
             clusters: stage.file("duplicates.json")?,
         };
         let slugs = slugs.into_iter().collect();
-        Ok(Self { dataset, layout, spooled, steps, slugs, into: HashMap::new(), has_written: false, out })
+        Ok(Self { dataset, layout, members, steps, slugs, into: HashMap::new(), has_written: false, out })
     }
 
     /// Decides about all clusters.
@@ -356,7 +357,7 @@ impl<'a> Resolver<'a> {
     /// What a row was before any cluster was looked at.
     fn original(&self, ordinal: u64) -> Result<Kept, CleanupError> {
         let mut bytes = Vec::new();
-        let entry = self.spooled.row(ordinal, &mut bytes)?.ok_or(CleanupError::Changed)?;
+        let entry = self.members.row(ordinal, &mut bytes)?.ok_or(CleanupError::Changed)?;
         Ok(Kept { entry, bytes })
     }
 

@@ -1,9 +1,8 @@
 //! Lines about rows that come in any order and are written in the order of the rows, by way of the disk.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-
-use tempfile::NamedTempFile;
 
 use super::stage::{Stage, StageFile};
 use crate::files::FileError;
@@ -12,7 +11,7 @@ use crate::os;
 /// Lines that wait. Memory: 24 bytes a line.
 #[derive(Debug)]
 pub(super) struct Sorted {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
     lines: Vec<(u64, u64, u32)>,
     at: u64,
 }
@@ -38,7 +37,7 @@ impl Sorted {
     pub(super) fn write(mut self, to: &mut StageFile) -> Result<(), FileError> {
         self.file.flush().map_err(fail)?;
         self.lines.sort_unstable();
-        let file = self.file.get_ref().as_file();
+        let file = self.file.get_ref();
         let mut bytes = Vec::new();
         for (_, at, length) in self.lines {
             bytes.resize(length as usize, 0);

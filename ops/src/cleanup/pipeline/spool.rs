@@ -2,16 +2,16 @@
 //! same.
 //!
 //! Each cell is kept once, though it is written twice: what is written here and read again is most of what a large
-//! input costs the disk. Reading goes forward once, and to single rows by their ordinals. Memory: 24 bytes for 64 rows.
+//! input costs the disk. Reading goes forward; single rows, asked for by their ordinals, are copied into a small spool
+//! of their own first, because to look for them all over a large file takes longer. Memory: 24 bytes for 64 rows.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
-
-use tempfile::NamedTempFile;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use super::render::Verdict;
 use super::stage::Stage;
 use crate::files::FileError;
+use crate::long::{LongFile, LongRead, Passer};
 use crate::os;
 
 /// Rows between marks.
@@ -102,7 +102,7 @@ struct Files<T> {
 /// The spool while it is written.
 #[derive(Debug)]
 pub(super) struct Spool {
-    files: Files<BufWriter<NamedTempFile>>,
+    files: Files<BufWriter<LongFile>>,
     marks: Vec<Mark>,
     rows: u64,
     bytes: u64,
@@ -118,13 +118,13 @@ struct Mark {
     bytes: u64,
 }
 
-fn fail(error: std::io::Error) -> FileError {
+fn fail(error: io::Error) -> FileError {
     FileError::new("write", std::path::Path::new("the spool of cleaned rows"), error)
 }
 
 impl Spool {
     pub(super) fn new(stage: &Stage) -> Result<Self, FileError> {
-        let file = || Ok::<_, FileError>(BufWriter::with_capacity(BUFFER, stage.scratch()?));
+        let file = || Ok::<_, FileError>(BufWriter::with_capacity(BUFFER, LongFile::new(stage.scratch()?)));
         let files = Files { entries: file()?, rows: file()? };
         Ok(Self { files, marks: Vec::new(), rows: 0, bytes: 0 })
     }
@@ -144,7 +144,9 @@ impl Spool {
 
     /// Ends writing.
     pub(super) fn finish(self) -> Result<Spooled, FileError> {
-        let file = |writer: BufWriter<NamedTempFile>| writer.into_inner().map_err(|e| fail(e.into_error()));
+        let file = |writer: BufWriter<LongFile>| {
+            writer.into_inner().map(LongFile::into_file).map_err(|e| fail(e.into_error()))
+        };
         let files = Files { entries: file(self.files.entries)?, rows: file(self.files.rows)? };
         Ok(Spooled { files, marks: self.marks, rows: self.rows })
     }
@@ -153,19 +155,38 @@ impl Spool {
 /// The spool while it is read.
 #[derive(Debug)]
 pub(super) struct Spooled {
-    files: Files<NamedTempFile>,
+    files: Files<File>,
     marks: Vec<Mark>,
     rows: u64,
 }
 
 impl Spooled {
-    /// Goes through all rows from the start.
-    pub(super) fn stream(&self) -> Result<Stream, FileError> {
-        let open = |file: &NamedTempFile| {
-            file.reopen().map(|file| BufReader::with_capacity(BUFFER, file)).map_err(fail)
+    /// Goes through all rows from the start, `N` times at once.
+    pub(super) fn streams<const N: usize>(&self) -> Result<[Stream<'_>; N], FileError> {
+        let open = |file| {
+            let readers = Passer::all::<N>(file).map(LongRead::new).into_iter();
+            let readers = readers.map(|reader| Ok(BufReader::with_capacity(BUFFER, reader?)));
+            readers.collect::<io::Result<Vec<_>>>().map_err(fail)
         };
-        let (entries, rows) = (open(&self.files.entries)?, open(&self.files.rows)?);
-        Ok(Stream { entries, rows, left: self.rows, row: Vec::new() })
+        let both = open(&self.files.entries)?.into_iter().zip(open(&self.files.rows)?);
+        let streams = both.map(|(entries, rows)| Stream { entries, rows, left: self.rows, row: Vec::new() });
+        Ok(streams.collect::<Vec<_>>().try_into().expect("as many as there are readers"))
+    }
+
+    /// The rows with these ordinals, in a spool of their own.
+    pub(super) fn only(&self, stage: &Stage, is_wanted: impl Fn(u64) -> bool) -> Result<Self, FileError> {
+        let ([mut stream], mut spool, mut rows) = (self.streams()?, Spool::new(stage)?, Rows::default());
+        while let Some(entry) = stream.entry()? {
+            if !is_wanted(entry.ordinal) {
+                stream.skip(entry)?;
+                continue;
+            }
+            rows.clear();
+            rows.entries.push(entry);
+            rows.bytes.extend_from_slice(stream.row(entry)?);
+            spool.push(&rows)?;
+        }
+        spool.finish()
     }
 
     /// The bytes of a row, and its entry; `None` if there is no such row.
@@ -177,14 +198,14 @@ impl Spooled {
         let count = usize::try_from(self.rows - mark.rows).unwrap_or(MARK_ROWS).min(MARK_ROWS);
         let mut bytes = [0; ENTRY * MARK_ROWS];
         let bytes = &mut bytes[..count * ENTRY];
-        read_at(self.files.entries.as_file(), mark.rows * ENTRY as u64, bytes)?;
+        read_at(&self.files.entries, mark.rows * ENTRY as u64, bytes)?;
         let mut at = mark.bytes;
         for entry in bytes.as_chunks().0 {
             let entry = Entry::of(*entry);
             if entry.ordinal == ordinal {
                 out.clear();
                 out.resize(entry.length(), 0);
-                read_at(self.files.rows.as_file(), at, out)?;
+                read_at(&self.files.rows, at, out)?;
                 return Ok(Some(entry));
             }
             at += entry.length() as u64;
@@ -200,27 +221,49 @@ fn read_at(file: &File, at: u64, buffer: &mut [u8]) -> Result<(), FileError> {
 
 /// All rows, in their order.
 #[derive(Debug)]
-pub(super) struct Stream {
-    entries: BufReader<File>,
-    rows: BufReader<File>,
+pub(super) struct Stream<'f> {
+    entries: BufReader<LongRead<'f>>,
+    rows: BufReader<LongRead<'f>>,
     left: u64,
     /// The row at hand.
     row: Vec<u8>,
 }
 
-impl Stream {
+impl Stream<'_> {
     /// The next row.
     pub(super) fn next(&mut self) -> Result<Option<RowRef<'_>>, FileError> {
+        let Some(entry) = self.entry()? else { return Ok(None) };
+        Ok(Some(RowRef::new(entry, self.row(entry)?)))
+    }
+
+    /// The entry of the next row, whose bytes are next.
+    fn entry(&mut self) -> Result<Option<Entry>, FileError> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
         let mut entry = [0; ENTRY];
         self.entries.read_exact(&mut entry).map_err(fail)?;
-        let entry = Entry::of(entry);
+        Ok(Some(Entry::of(entry)))
+    }
+
+    fn row(&mut self, entry: Entry) -> Result<&[u8], FileError> {
         self.row.resize(entry.length(), 0);
         self.rows.read_exact(&mut self.row).map_err(fail)?;
-        Ok(Some(RowRef::new(entry, &self.row)))
+        Ok(&self.row)
+    }
+
+    fn skip(&mut self, entry: Entry) -> Result<(), FileError> {
+        let mut left = entry.length();
+        while left > 0 {
+            let length = self.rows.fill_buf().map_err(fail)?.len().min(left);
+            if length == 0 {
+                return Err(fail(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.rows.consume(length);
+            left -= length;
+        }
+        Ok(())
     }
 }
 
@@ -258,12 +301,18 @@ mod tests {
         }
         assert_eq!(spooled.row(1, &mut bytes).unwrap(), None);
         assert_eq!(spooled.row(5000, &mut bytes).unwrap(), None);
-        let mut stream = spooled.stream().unwrap();
+        let [mut stream] = spooled.streams().unwrap();
         for n in 0..1000 {
             let row = stream.next().unwrap().unwrap();
             assert_eq!((row.entry, row.cells), (entry(n), text(n).as_slice()));
             assert_eq!(row.fragment, vec![b'f'; row.entry.fragment as usize]);
         }
         assert!(stream.next().unwrap().is_none());
+        let some = spooled.only(&stage, |ordinal| ordinal.is_multiple_of(9)).unwrap();
+        for n in [0, 3, 999, 300] {
+            assert_eq!(some.row(n * 3, &mut bytes).unwrap(), Some(entry(n)));
+            assert!(bytes.starts_with(&text(n)) && bytes.len() == entry(n).length());
+        }
+        assert_eq!(some.row(3, &mut bytes).unwrap(), None);
     }
 }

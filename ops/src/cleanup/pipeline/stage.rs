@@ -13,12 +13,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::files::{self, FileError};
 use crate::guard::Refusal;
 use crate::hash::Hasher;
-use crate::os;
+use crate::long::LongFile;
 
 use super::CleanupError;
 
@@ -74,7 +73,7 @@ impl Stage {
         let file = File::create(&path).map_err(|e| FileError::new("write", &path, e))?;
         let waiting = Vec::with_capacity(BUFFER);
         let digest = Hasher::default();
-        Ok(StageFile { name: name.to_owned(), path, file, waiting, digest, next_step: CACHED })
+        Ok(StageFile { name: name.to_owned(), path, file: LongFile::new(file), waiting, digest })
     }
 
     /// Writes a whole file of the set.
@@ -90,8 +89,8 @@ impl Stage {
     }
 
     /// A file on the disk of the set that goes away when it is dropped, for what does not fit into memory.
-    pub(super) fn scratch(&self) -> Result<NamedTempFile, FileError> {
-        NamedTempFile::new_in(self.scratch_folder())
+    pub(super) fn scratch(&self) -> Result<File, FileError> {
+        tempfile::tempfile_in(self.scratch_folder())
             .map_err(|e| FileError::new("create a temporary file in", &self.folder, e))
     }
 
@@ -158,22 +157,15 @@ fn exchange(folder: &Path, out: &Path) -> Result<(), FileError> {
 
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 18;
-/// Bytes of a file that the system may keep in memory. What is behind them is let go: it would fill all memory there is,
-/// push out what others need, and in the end wait for the disk all the same.
-const CACHED: u64 = 1 << 30;
-/// Bytes that are let go at once.
-const STEP: u64 = 32 << 20;
 
 /// A file of a set while it is written. What is written goes to the digest in the same large pieces as to the file.
 #[derive(Debug)]
 pub(super) struct StageFile {
     name: String,
     path: PathBuf,
-    file: File,
+    file: LongFile,
     waiting: Vec<u8>,
     digest: Hasher,
-    /// Where letting go goes on.
-    next_step: u64,
 }
 
 impl StageFile {
@@ -199,24 +191,12 @@ impl StageFile {
         let waiting = std::mem::take(&mut self.waiting);
         let written = self.file.write_all(&waiting);
         self.waiting = self.digest.take(waiting);
-        written.map_err(|e| FileError::new("write", &self.path, e))?;
-        self.let_go();
-        Ok(())
-    }
-
-    /// Each step twice: what was on its way to the disk the first time is there the second time.
-    fn let_go(&mut self) {
-        while self.digest.bytes() >= self.next_step + 2 * STEP {
-            os::let_go(&self.file, self.next_step, 2 * STEP);
-            self.next_step += STEP;
-        }
+        written.map_err(|e| FileError::new("write", &self.path, e))
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.digest.update(bytes);
-        self.file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))?;
-        self.let_go();
-        Ok(())
+        self.file.write_all(bytes).map_err(|e| FileError::new("write", &self.path, e))
     }
 
     /// Bytes written so far.
@@ -300,24 +280,6 @@ mod tests {
         files::write_atomic(&dir.path().join("a"), b"two").unwrap();
         drop(Stage::begin(dir.path()).unwrap());
         assert_eq!(texts(dir.path()), both("two"));
-    }
-
-    /// Beyond what the system keeps in memory nothing is lost, and the digest is that of all of it.
-    #[test]
-    fn a_file_is_whole_though_its_parts_were_let_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let stage = Stage::begin(dir.path()).unwrap();
-        let mut file = stage.file("a").unwrap();
-        file.next_step = 0;
-        let text: Vec<u8> = (0..1 << 20_u32).flat_map(u32::to_le_bytes).collect();
-        let times = usize::try_from(4 * STEP).unwrap() / text.len();
-        (0..times).try_for_each(|_| file.write(&text)).unwrap();
-        assert_eq!(file.next_step, 3 * STEP);
-        let sealed = file.seal().unwrap();
-        stage.commit().unwrap();
-        let found = fs::read(dir.path().join("a")).unwrap();
-        assert_eq!((sealed.bytes, sealed.sha256), (found.len() as u64, crate::ids::sha256(&found)));
-        assert!(found == text.repeat(times));
     }
 
     #[test]

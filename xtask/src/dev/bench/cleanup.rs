@@ -13,8 +13,8 @@ use anyhow::Context;
 use xshell::cmd;
 
 use super::peers::{self, PYTHON};
-use super::race::{Contender, Race};
-use super::{Bench, Measured, Missing};
+use super::race::{self, Contender, Race, Sample};
+use super::{Bench, Comparison, Measured, Missing};
 use crate::output;
 
 /// Cleaning a million rows of 400 bytes, against polars, DuckDB and Python
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Only from this format
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS, requires = "alone")]
     format: Option<String>,
+    /// What a row takes in tables of 1, 5 and 20 million rows, ours only; needs 70 GB of disk
+    #[arg(long, conflicts_with_all = ["rows", "alone"])]
+    linear: bool,
 }
 
 /// Rows of the full size.
@@ -43,28 +46,15 @@ const PACKAGES: [&str; 2] = ["polars==2.1.0", "duckdb==1.5.5"];
 const FORMATS: [&str; 4] = ["ndjson", "json", "csv", "sql"];
 
 pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
+    if args.linear {
+        return linear(bench);
+    }
     let rows = args.rows.unwrap_or(if bench.quick { ROWS / 10 } else { ROWS });
     let mut contenders = Vec::new();
     for format in FORMATS.into_iter().filter(|format| args.format.as_ref().is_none_or(|only| only == format))
     {
-        let data = data(bench, rows, format)?;
-        let out = out(bench, &format!("ours-{format}"))?;
-        let (program, data, out) = (text(&bench.program), text(&data), text(&out));
-        let command = [
-            &program,
-            "cleanup",
-            "--source",
-            &data,
-            "--dataset",
-            "glyphs",
-            "--out",
-            &out,
-            "--json",
-            "--sample",
-            "0",
-        ];
         let name = if format == FORMATS[0] { "ours".to_owned() } else { format!("ours from {format}") };
-        contenders.push(Contender::new(name, &command));
+        contenders.push(ours(bench, name, rows, format)?);
     }
     let (folders, ours) = (bench.folder.join("cleanup"), bench.folder.join("cleanup-ours.json"));
     let data = data(bench, rows, args.format.as_deref().unwrap_or(FORMATS[0]))?;
@@ -89,12 +79,7 @@ pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
         about: String::new(),
         contenders,
         before: &|| {
-            // To free what is overwritten takes as long as to write it, and is no part of the job.
-            for folder in std::fs::read_dir(&folders)? {
-                let folder = folder?.path();
-                std::fs::remove_dir_all(&folder)?;
-                ops::files::create_dir(&folder)?;
-            }
+            empty(&folders)?;
             let read = File::open(&data).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
             read.map(drop).with_context(|| format!("failed to read `{}`", data.display()))
         },
@@ -103,6 +88,66 @@ pub(super) fn run(bench: &Bench, args: &Args) -> anyhow::Result<Measured> {
     };
     let results = race.run(&bench.cargo.sh, &bench.folder, bench.pairs)?;
     Ok(Measured { format: 2, area: "cleanup", size: rows, pairs: bench.pairs, results, missing })
+}
+
+/// Ours, from so many rows in a format.
+fn ours(bench: &Bench, name: String, rows: u64, format: &str) -> anyhow::Result<Contender> {
+    let (data, out) = (data(bench, rows, format)?, out(bench, &format!("ours-{format}"))?);
+    let [program, data, out] = [&bench.program, &data, &out].map(|path| text(path));
+    let job = ["cleanup", "--dataset", "glyphs", "--json", "--sample", "0"];
+    let files = ["--source", &data, "--out", &out];
+    Ok(Contender::new(name, &[&[program.as_str()], &job[..], &files[..]].concat()))
+}
+
+/// Empties the folders of all contenders: to free what is overwritten takes as long as to write it, and is no part of
+/// the job.
+fn empty(folders: &Path) -> anyhow::Result<()> {
+    for folder in std::fs::read_dir(folders)? {
+        let folder = folder?.path();
+        std::fs::remove_dir_all(&folder)?;
+        ops::files::create_dir(&folder)?;
+    }
+    Ok(())
+}
+
+/// Tables of several sizes in turn: what a million of their rows takes in the larger ones and in the smallest.
+fn linear(bench: &Bench) -> anyhow::Result<Measured> {
+    let sizes = [1, 5, 20].map(|times| times * if bench.quick { ROWS / 10 } else { ROWS });
+    let mut tables = Vec::new();
+    for rows in sizes {
+        tables.push((ours(bench, format!("{rows} rows"), rows, FORMATS[0])?, Vec::new()));
+    }
+    for round in 1..=bench.pairs {
+        for (contender, samples) in &mut tables {
+            empty(&bench.folder.join("cleanup"))?;
+            let sample = race::sample(&bench.cargo.sh, &bench.folder, contender)?;
+            let (pairs, seconds, megabytes) = (bench.pairs, sample.seconds, sample.peak_bytes / 1e6);
+            let name = &contender.name;
+            output::stderr(&format!("round {round}/{pairs}  {name}: {seconds:.2} s, {megabytes:.0} MB\n"));
+            samples.push(sample);
+        }
+    }
+    empty(&bench.folder.join("cleanup"))?;
+    let median = |table: usize, of: fn(&Sample) -> f64| {
+        ops::stats::median(&mut tables[table].1.iter().map(of).collect::<Vec<_>>())
+            .expect("every table was read")
+    };
+    let million = |table: usize| median(table, |sample| sample.seconds) * 1e6 / sizes[table] as f64;
+    let megabytes = |table: usize| median(table, |sample| sample.peak_bytes / 1e6);
+    let mut results = Vec::new();
+    for table in 1..sizes.len() {
+        let name = |what: &str| format!("{what} in {} rows against {}", sizes[table], sizes[0]);
+        results.push(Comparison::less(name("a million rows"), million(table), million(0), "s", None));
+        results.push(Comparison::less(name("peak memory"), megabytes(table), megabytes(0), "MB", None));
+    }
+    Ok(Measured {
+        format: 2,
+        area: "cleanup",
+        size: sizes[2],
+        pairs: bench.pairs,
+        results,
+        missing: Vec::new(),
+    })
 }
 
 fn text(path: &Path) -> String {
