@@ -104,8 +104,8 @@ const BANS: &[Ban] = &[
 
 /// The modules that everything in `ops` may use.
 const GROUND: &[&str] = &[
-    "clock", "files", "guard", "hash", "ids", "ledger", "os", "pace", "random", "redact", "sort", "stats",
-    "swar", "text", "url", "value",
+    "clock", "files", "guard", "hash", "ids", "ledger", "long", "os", "pace", "random", "redact", "sort",
+    "stats", "swar", "text", "url", "value",
 ];
 
 /// What each module of `ops` may use besides [`GROUND`] and itself, from the bottom to the top.
