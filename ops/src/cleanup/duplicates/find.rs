@@ -21,7 +21,7 @@ use super::marks::{Half, Mark, Marks};
 use super::stored::{KeysReader, Stored};
 use super::words::{Nearness, Outline, Triples};
 use crate::long::{LongFile, Passer};
-use crate::sort::{Sorted, Sorter};
+use crate::sort::{Buckets, Sorted, SortedBuckets, Sorter};
 
 /// Texts of a block that are compared each with each.
 const BLOCK_MAX: u64 = 128;
@@ -132,7 +132,7 @@ impl Finder {
         if let Some(file) = &keys {
             let search = Search { file, dir: &dir, memory_bytes: memory_bytes / 2 };
             let [one, other] = Passer::all(file);
-            let [lower, upper] = self.marks.halves();
+            let [lower, upper] = self.marks.halves()?;
             let mut met =
                 both([(lower, one), (upper, other)].map(|(half, passer)| move || search.met(half, passer)))?;
             let mut near = Forest::new(rows)?;
@@ -207,14 +207,13 @@ struct Search<'f> {
 
 impl Search<'_> {
     /// Reads the keys whose marks met: links rows whose keys are equal, and sorts the texts that are in blocks.
-    fn met(self, half: Half, passer: Passer<'_>) -> io::Result<(Links, Sorted)> {
+    fn met(self, half: Half, passer: Passer<'_>) -> io::Result<(Links, InBlocks)> {
         let mut met = half.met(self.dir, self.memory_bytes / 2)?;
         let mut reader = KeysReader::forward(self.file, passer)?;
         let mut groups = Sorter::new(self.dir, self.memory_bytes / 4);
-        let mut blocks = Sorter::new(self.dir, self.memory_bytes / 2);
-        let mut text = InBlock { at: None, key: [0; KEY_BYTES], payload: [0; TEXT_BYTES] };
-        while let Some(met) = met.next()? {
-            let mark = Mark::read(met);
+        let mut blocks = Buckets::new(self.dir, BUCKETS, self.memory_bytes / 2);
+        let mut text = InBlock { at: None, record: [0; TEXT_BYTES] };
+        while let Some(mark) = met.next()? {
             let keys = reader.get(mark.at())?;
             match CAUSES.get(usize::from(mark.kind())) {
                 None => text.push(&mut blocks, mark, &keys)?,
@@ -227,7 +226,7 @@ impl Search<'_> {
         }
         let mut links = Links::new(self.dir)?;
         link_groups(groups.finish()?, &mut links)?;
-        Ok((links, blocks.finish()?))
+        Ok((links, blocks.sorted(self.memory_bytes / 2)?))
     }
 }
 
@@ -236,28 +235,35 @@ fn member(keys: &Stored<'_>) -> [u8; LINK_BYTES] {
     Member { ordinal: keys.ordinal(), rank: keys.rank(), row: keys.row() }.bytes()
 }
 
+/// Texts that are in blocks, block by block.
+type InBlocks = SortedBuckets<TEXT_BYTES>;
+
+/// Buckets of blocks, by the first bits by which a block is known.
+const BUCKETS: usize = 1 << BUCKET_BITS;
+/// How many bits.
+const BUCKET_BITS: u32 = 8;
+
 /// A text as it is sorted, the same in each of its blocks.
 struct InBlock {
     at: Option<u64>,
-    /// The block, the size, and a digest of the content.
-    key: [u8; KEY_BYTES],
-    /// The place of the row, of its keys, and the outline.
-    payload: [u8; TEXT_BYTES],
+    /// The block, the size, a digest of the content, the place of the row, that of its keys, and the outline.
+    record: [u8; TEXT_BYTES],
 }
 
 impl InBlock {
-    fn push(&mut self, blocks: &mut Sorter, mark: Mark, keys: &Stored<'_>) -> io::Result<()> {
+    fn push(&mut self, blocks: &mut Buckets<TEXT_BYTES>, mark: Mark, keys: &Stored<'_>) -> io::Result<()> {
         if self.at.replace(mark.at()) != Some(mark.at()) {
-            self.key[BLOCK_BYTES..BLOCK_BYTES + 4].copy_from_slice(&keys.size().to_be_bytes());
-            self.key[BLOCK_BYTES + 4..].copy_from_slice(&keys.content().to_be_bytes());
-            self.payload[..4].copy_from_slice(&keys.ordinal().to_be_bytes());
-            let words = [mark.at()].into_iter().chain(keys.outline().0);
-            for (place, word) in self.payload[4..].as_chunks_mut().0.iter_mut().zip(words) {
+            let (size, content) = (u64::from(keys.size()), keys.content());
+            let order = [0, size << 32 | content >> 32, content << 32 | u64::from(keys.ordinal())];
+            let words = order.into_iter().chain([mark.at()]).chain(keys.outline().0);
+            for (place, word) in self.record.as_chunks_mut().0.iter_mut().zip(words) {
                 *place = word.to_be_bytes();
             }
         }
-        self.key[..BLOCK_BYTES].copy_from_slice(&mark.bits().to_be_bytes());
-        blocks.push(&self.key, &self.payload)
+        self.record[..BLOCK_BYTES].copy_from_slice(&mark.bits().to_be_bytes());
+        // The first bit of all is the same: this is one half.
+        let bucket = mark.bits() << 1 >> (u64::BITS - BUCKET_BITS);
+        blocks.push(bucket as usize, self.record)
     }
 }
 
@@ -323,25 +329,21 @@ struct Whole {
 
 /// Bytes of what a block is known by.
 const BLOCK_BYTES: usize = 8;
-/// Bytes of what texts are sorted by.
-const KEY_BYTES: usize = BLOCK_BYTES + 4 + 8;
-/// Bytes of what is known of a text of a block.
-const TEXT_BYTES: usize = 4 + 8 + 4 * 8;
+/// Bytes of a text of a block as it is sorted.
+const TEXT_BYTES: usize = BLOCK_BYTES + 4 + 8 + 4 + 8 + 4 * 8;
 
 impl Blocks<'_> {
-    fn link(mut self, mut sorted: Sorted) -> io::Result<(Links, Skipped)> {
-        let mut current: Vec<u8> = Vec::new();
+    fn link(mut self, mut texts: InBlocks) -> io::Result<(Links, Skipped)> {
+        let mut current = None;
         let mut before: VecDeque<Text> = VecDeque::new();
         let (mut size, mut compared) = (0_u64, 0_u64);
-        while let Some((key, payload)) = sorted.next()? {
-            let block = &key[..BLOCK_BYTES];
-            if block != current {
+        while let Some(record) = texts.next()? {
+            let (block, text) = Text::read(record);
+            if current.replace(block) != Some(block) {
                 self.end(size, compared);
                 (size, compared) = (0, 0);
-                block.clone_into(&mut current);
                 before.clear();
             }
-            let text = Text::read(key, payload);
             compared += self.compare(text, &mut before, size)?;
             size += 1;
         }
@@ -396,16 +398,12 @@ impl Blocks<'_> {
 }
 
 impl Text {
-    fn read(key: &[u8], payload: &[u8]) -> Self {
-        let four = |bytes: &[u8]| u32::from_be_bytes(*bytes.first_chunk().expect("four bytes"));
-        let words = payload[4..].as_chunks().0;
+    /// The block, and the text in it.
+    fn read(record: [u8; TEXT_BYTES]) -> (u64, Self) {
+        let (words, halves) = (record.as_chunks().0, record.as_chunks().0);
         let word = |place: usize| u64::from_be_bytes(words[place]);
-        Self {
-            size: four(&key[BLOCK_BYTES..]),
-            ordinal: four(payload),
-            at: word(0),
-            outline: Outline([word(1), word(2), word(3), word(4)]),
-            whole: None,
-        }
+        let half = |place: usize| u32::from_be_bytes(halves[place]);
+        let outline = Outline([word(4), word(5), word(6), word(7)]);
+        (word(0), Self { size: half(2), ordinal: half(5), at: word(3), outline, whole: None })
     }
 }

@@ -3,11 +3,10 @@
 //! A mark that comes once belongs to a key that no other row has. Two keys may have one mark by accident; whoever
 //! compares the rows sees that. Nothing here knows what a key is.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use crate::sort::{Sorted, Sorter};
+use crate::sort::{Bucket, Buckets, SortedBuckets};
 
 /// Parts that are looked at one after the other.
 const PARTS: usize = 128;
@@ -54,12 +53,6 @@ impl Mark {
     fn part(self) -> usize {
         (self.bits >> (u64::BITS - PART_BITS)) as usize
     }
-
-    /// Reads what [`Half::met`] gives.
-    pub(super) fn read((place, bits): (&[u8], &[u8])) -> Self {
-        let word = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
-        Self { bits: word(bits), place: word(place) }
-    }
 }
 
 /// Bytes of a mark in its part.
@@ -75,9 +68,9 @@ fn pack(mark: Mark, base: u64) -> Packed {
 }
 
 /// A number that sorts by mark and place.
-fn number(packed: Packed) -> u128 {
+fn number(packed: &Packed) -> u128 {
     let mut bytes = [0; 16];
-    bytes[..BYTES].copy_from_slice(&packed);
+    bytes[..BYTES].copy_from_slice(packed);
     u128::from_le_bytes(bytes)
 }
 
@@ -86,73 +79,54 @@ fn kept(number: u128) -> u64 {
     u64::try_from(number >> PLACE_BITS).expect("48 bits")
 }
 
-/// Marks with the same first bits, in a file and in memory.
-#[derive(Debug, Default)]
-struct Part {
-    marks: Vec<Packed>,
-    file: Option<File>,
-    in_file: u64,
-}
-
 /// Collects marks.
 #[derive(Debug)]
 pub(super) struct Marks {
-    dir: PathBuf,
-    memory_bytes: usize,
-    parts: Vec<Part>,
-    held: usize,
+    parts: Buckets<BYTES>,
+    /// The last place of a mark.
+    last: u64,
 }
 
 impl Marks {
     /// Holds about `memory_bytes` in memory; the rest goes into files without names in `dir`.
     pub(super) fn new(dir: &Path, memory_bytes: usize) -> Self {
-        let parts = std::iter::repeat_with(Part::default).take(PARTS).collect();
-        Self { dir: dir.to_owned(), memory_bytes, parts, held: 0 }
+        Self { parts: Buckets::new(dir, PARTS, memory_bytes), last: 0 }
     }
 
     /// Adds marks of keys, whose places count from `base`.
     pub(super) fn add(&mut self, marks: &[Mark], base: u64) -> io::Result<()> {
         for mark in marks {
-            self.parts[mark.part()].marks.push(pack(*mark, base));
-        }
-        self.held += marks.len() * BYTES;
-        if self.held >= self.memory_bytes { self.spill() } else { Ok(()) }
-    }
-
-    fn spill(&mut self) -> io::Result<()> {
-        self.held = 0;
-        for part in &mut self.parts {
-            let file = match &mut part.file {
-                Some(file) => file,
-                none => none.insert(tempfile::tempfile_in(&self.dir)?),
-            };
-            file.write_all(part.marks.as_flattened())?;
-            part.in_file += part.marks.len() as u64;
-            part.marks.clear();
+            self.last = self.last.max(mark.place + (base << KIND_BITS));
+            self.parts.push(mark.part(), pack(*mark, base))?;
         }
         Ok(())
     }
 
     /// Two halves that have no mark in common.
-    pub(super) fn halves(mut self) -> [Half; 2] {
-        let upper = self.parts.split_off(PARTS / 2);
-        [Half { parts: self.parts, first: 0 }, Half { parts: upper, first: PARTS as u64 / 2 }]
+    pub(super) fn halves(self) -> io::Result<[Half; 2]> {
+        let Self { parts, last } = self;
+        let mut lower = parts.into_buckets()?;
+        let upper = lower.split_off(PARTS / 2);
+        Ok([(lower, 0), (upper, PARTS as u64 / 2)].map(|(parts, first)| Half { parts, first, last }))
     }
 }
 
 /// Some of the parts.
 #[derive(Debug)]
 pub(super) struct Half {
-    parts: Vec<Part>,
+    parts: Vec<Bucket<BYTES>>,
     /// The number of the first of them.
     first: u64,
+    /// The last place of a mark.
+    last: u64,
 }
 
 impl Half {
     /// The keys whose marks come more than once, in the order of their rows. Of a part in which too many do, some come
     /// that are alone.
-    pub(super) fn met(self, dir: &Path, memory_bytes: usize) -> io::Result<Sorted> {
-        let mut met = Sorter::new(dir, memory_bytes / 2);
+    pub(super) fn met(self, dir: &Path, memory_bytes: usize) -> io::Result<Met> {
+        let mut met = Buckets::new(dir, PARTS, memory_bytes / 2);
+        let span = self.last / PARTS as u64 + 1;
         let mut search = Search { memory_bytes: memory_bytes / 4, ..Search::default() };
         // A part is freed before the next one is read.
         for (number, mut part) in (self.first..).zip(self.parts) {
@@ -161,54 +135,27 @@ impl Half {
                 found.iter().try_for_each(|number| {
                     let place = number & ((1 << PLACE_BITS) - 1);
                     let place = u64::try_from(place).expect("48 bits");
-                    met.push(&place.to_be_bytes(), &(upper | kept(*number) << LOST_BITS).to_be_bytes())
+                    let bits = upper | kept(*number) << LOST_BITS;
+                    let record = u128::from(place) << u64::BITS | u128::from(bits);
+                    let part = usize::try_from(place / span).expect("one of the parts");
+                    met.push(part, record.to_be_bytes())
                 })
             })?;
         }
-        met.finish()
+        Ok(Met(met.sorted(memory_bytes / 2)?))
     }
 }
 
-/// Marks that are read at once of a part that does not fit into memory.
-const PIECE: usize = 16 << 10;
+/// The keys whose marks met.
+#[derive(Debug)]
+pub(super) struct Met(SortedBuckets<16>);
 
-impl Part {
-    /// Reads what is in the file, if that needs no more memory than this.
-    fn load(&mut self, memory_bytes: usize) -> io::Result<()> {
-        let in_file = usize::try_from(self.in_file).unwrap_or(usize::MAX);
-        let fits = in_file.saturating_mul(BYTES) <= memory_bytes;
-        if let Some(mut file) = self.file.take_if(|_| fits) {
-            file.rewind()?;
-            let held = self.marks.len();
-            self.marks.resize(held + in_file, [0; BYTES]);
-            file.read_exact(self.marks[held..].as_flattened_mut())?;
-            self.in_file = 0;
-        }
-        Ok(())
-    }
-
-    fn count(&self) -> u64 {
-        self.in_file + self.marks.len() as u64
-    }
-
-    /// Gives every mark.
-    fn each(
-        &mut self,
-        buffer: &mut Vec<Packed>,
-        mut see: impl FnMut(u128) -> io::Result<()>,
-    ) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            file.rewind()?;
-            let mut left = self.in_file;
-            while left > 0 {
-                let count = PIECE.min(usize::try_from(left).unwrap_or(usize::MAX));
-                buffer.resize(count, [0; BYTES]);
-                file.read_exact(buffer.as_flattened_mut())?;
-                buffer.iter().try_for_each(|mark| see(number(*mark)))?;
-                left -= count as u64;
-            }
-        }
-        self.marks.iter().try_for_each(|mark| see(number(*mark)))
+impl Met {
+    /// The next one, or one of the next row.
+    pub(super) fn next(&mut self) -> io::Result<Option<Mark>> {
+        let record = self.0.next()?.map(u128::from_be_bytes);
+        let low = |number: u128| u64::try_from(number & u128::from(u64::MAX)).expect("64 bits");
+        Ok(record.map(|record| Mark { bits: low(record), place: low(record >> u64::BITS) }))
     }
 }
 
@@ -223,17 +170,22 @@ struct Search {
 
 impl Search {
     /// Gives the marks that come more than once.
-    fn twice(&mut self, part: &mut Part, give: &mut dyn FnMut(&[u128]) -> io::Result<()>) -> io::Result<()> {
+    fn twice(
+        &mut self,
+        part: &mut Bucket<BYTES>,
+        give: &mut dyn FnMut(&[u128]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let Self { memory_bytes, buffer, filter, found } = self;
         part.load(*memory_bytes)?;
-        filter.clear(part.count(), *memory_bytes);
+        filter.clear(part.count() as u64, *memory_bytes);
         found.clear();
         part.each(buffer, |mark| {
-            filter.add(kept(mark));
+            filter.add(kept(number(mark)));
             Ok(())
         })?;
         let mut is_whole = true;
         part.each(buffer, |mark| {
+            let mark = number(mark);
             if filter.is_again(kept(mark)) {
                 found.push(mark);
                 if found.len() * size_of::<u128>() >= *memory_bytes {
@@ -319,11 +271,10 @@ mod tests {
             marks.add(&[Mark::new(bits, n % 7 * 100, (n % 4) as u8)], n / 7 * 700).unwrap();
         }
         let mut found = Vec::new();
-        for half in marks.halves() {
+        for half in marks.halves().unwrap() {
             let mut sorted = half.met(dir.path(), memory_bytes).unwrap();
             let before = found.len();
-            while let Some(met) = sorted.next().unwrap() {
-                let mark = Mark::read(met);
+            while let Some(mark) = sorted.next().unwrap() {
                 let bits = (mark.at() / 100 % 700).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 assert_eq!(mark.bits(), Mark::new(bits, 0, 0).bits());
                 found.push((mark.at(), mark.kind()));
@@ -350,7 +301,7 @@ mod tests {
         #[test]
         fn a_mark_is_in_its_part_what_it_was(bits: u64, at in 0..1_u64 << 40, base in 0..1_u64 << 40, kind in 0..4_u8) {
             let mark = Mark::new(bits, at, kind);
-            let number = number(pack(mark, base));
+            let number = number(&pack(mark, base));
             let whole = (mark.part() as u64) << (u64::BITS - PART_BITS) | kept(number) << LOST_BITS;
             prop_assert_eq!(whole, mark.bits());
             prop_assert_eq!(number & ((1 << PLACE_BITS) - 1), u128::from(Mark::new(0, at + base, kind).place));

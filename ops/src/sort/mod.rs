@@ -9,6 +9,10 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
+mod buckets;
+
+pub(crate) use buckets::{Bucket, Buckets, SortedBuckets};
+
 /// Runs that are merged into one as soon as there are so many of the same generation.
 const FAN_IN: usize = 64;
 /// Bytes that a run is read and written with.
