@@ -400,6 +400,7 @@ impl Blocks<'_> {
 impl Text {
     /// The block, and the text in it.
     fn read(record: [u8; TEXT_BYTES]) -> (u64, Self) {
+        // The size begins the second word and the place of the row ends the third: half a word each.
         let (words, halves) = (record.as_chunks().0, record.as_chunks().0);
         let word = |place: usize| u64::from_be_bytes(words[place]);
         let half = |place: usize| u32::from_be_bytes(halves[place]);

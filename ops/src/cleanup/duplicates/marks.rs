@@ -88,7 +88,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Holds about `memory_bytes` in memory; the rest goes into files without names in `dir`.
+    /// Holds about `memory_bytes` in memory; the rest goes into a file without a name in `dir`.
     pub(super) fn new(dir: &Path, memory_bytes: usize) -> Self {
         Self { parts: Buckets::new(dir, PARTS, memory_bytes), last: 0 }
     }
@@ -151,7 +151,7 @@ impl Half {
 pub(super) struct Met(SortedBuckets<16>);
 
 impl Met {
-    /// The next one, or one of the next row.
+    /// The next one; they come in the order of their rows.
     pub(super) fn next(&mut self) -> io::Result<Option<Mark>> {
         let record = self.0.next()?.map(u128::from_be_bytes);
         let low = |number: u128| u64::try_from(number & u128::from(u64::MAX)).expect("64 bits");
